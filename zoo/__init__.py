@@ -1,0 +1,33 @@
+"""zoo: the classic architectures of a first deep-learning course, at home in the Hugging Face ecosystem.
+
+Importing it registers every family with transformers' Auto classes.
+"""
+
+from .registry import available, load_family, load_task, register_all
+
+__version__ = "0.1.0"
+
+register_all()
+
+_PUBLIC = {
+    "FashionCNNConfig": "zoo.models.fashion_cnn",
+    "FashionCNNForImageClassification": "zoo.models.fashion_cnn",
+    "FashionCNNImageProcessor": "zoo.models.fashion_cnn",
+    "FashionCNNModel": "zoo.models.fashion_cnn",
+    "RunRecord": "zoo.record",
+    "pretrained": "zoo.pretrained",
+}
+
+__all__ = ["available", "load_family", "load_task", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -1,0 +1,55 @@
+"""The commands: `zoo train`, `zoo evaluate`, ...; scripts/ calls the same functions."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+COMMANDS = {
+    "train": "train a model by a recipe",
+    "evaluate": "measure a saved model again",
+    "list": "list recipes and shipped models",
+}
+
+
+def guarded(command: Callable[[list[str]], None], argv: Sequence[str] | None) -> int:
+    """Run a command: 0 if it went well, 2 for a wrong call, 1 for a failure, each told in one line.
+
+    `--debug` anywhere on the command line shows the traceback as well.
+    """
+    from zoo.training.recipe import UsageError
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        command(arguments)
+    except UsageError as error:
+        return _tell(error, 2, debug)
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        return _tell(error, 1, debug)
+    except KeyboardInterrupt:
+        print("interrupted; go on with --resume_from_checkpoint last", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _tell(error: BaseException, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    message = " ".join(str(error).split()) or type(error).__name__
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The `zoo` command."""
+    from importlib import import_module
+
+    parser = argparse.ArgumentParser(
+        prog="zoo", description="Classic deep-learning architectures for the Hugging Face ecosystem."
+    )
+    parser.add_argument("command", choices=COMMANDS, help="; ".join(f"{name}: {what}" for name, what in COMMANDS.items()))
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the command")
+    parsed = parser.parse_args(argv)
+    return import_module(f"zoo.commands.{parsed.command}").main(parsed.arguments)

@@ -1,0 +1,1 @@
+"""Readers: files and Hub data sets to arrays, with every check that they allow."""

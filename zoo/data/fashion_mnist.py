@@ -1,0 +1,101 @@
+"""Fashion-MNIST from its four IDX files, or from the Hub."""
+
+import gzip
+import hashlib
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from .images import ImageSplit, ImageSplits, read_hub_images
+from .sources import find_files, not_found
+
+NAME = "fashion-mnist"
+HUB_ID = "zalando-datasets/fashion_mnist"
+SYSTEM_PACKAGE = "dataset-fashion-mnist"
+SYSTEM_FOLDER = "/usr/share/datasets/fashion-mnist"
+LABELS = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+FILES = {
+    "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+}
+# sha256 of the decompressed files of the corrected release (github.com/zalandoresearch/fashion-mnist).
+RELEASE = {
+    "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+
+
+def read_idx(path: Path | str, dimensions: int) -> tuple[np.ndarray, str]:
+    """One gzipped IDX file of unsigned bytes (yann.lecun.com/exdb/mnist) and the sha256 of its decompressed bytes.
+
+    Raises:
+        ValueError: The file is truncated or corrupt, is not an IDX file of unsigned bytes with `dimensions` axes, or
+            holds more or fewer bytes than its header says.
+    """
+    try:
+        with gzip.open(path) as file:
+            content = file.read()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path}: truncated or corrupt gzip file ({error}); fetch it again") from error
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+        raise ValueError(f"{path}: not an IDX file of unsigned bytes (it begins with {content[:4].hex(' ')!r})")
+    if content[3] != dimensions:
+        raise ValueError(f"{path}: has {content[3]} dimensions, expected {dimensions}; are images and labels swapped?")
+    header = 4 + 4 * dimensions
+    if len(content) < header:
+        raise ValueError(f"{path}: ends inside its header; fetch it again")
+    shape = tuple(int(size) for size in np.frombuffer(content, ">u4", dimensions, offset=4))
+    if len(content) - header != math.prod(shape):
+        raise ValueError(f"{path}: the header says {shape}, but {len(content) - header} bytes follow; fetch it again")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape), hashlib.sha256(content).hexdigest()
+
+
+def read_split(folder: Path | str, split: str) -> ImageSplit:
+    """The `train` or `test` images of a folder with the four files.
+
+    Raises:
+        ValueError: A file is damaged, images and labels differ in number, or a label has no class.
+    """
+    images_file, labels_file = FILES[split]
+    images, images_hash = read_idx(Path(folder) / images_file, dimensions=3)
+    labels, labels_hash = read_idx(Path(folder) / labels_file, dimensions=1)
+    if len(images) != len(labels):
+        raise ValueError(f"{folder}: {images_file} holds {len(images)} images, {labels_file} {len(labels)} labels")
+    if not len(images):
+        raise ValueError(f"{Path(folder) / images_file}: holds no image")
+    if labels.max() >= len(LABELS):
+        row = int((labels >= len(LABELS)).argmax())
+        raise ValueError(f"{Path(folder) / labels_file}: label {labels[row]} of image {row} is not in 0..{len(LABELS) - 1}")
+    is_release = images_hash == RELEASE[images_file] and labels_hash == RELEASE[labels_file]
+    return ImageSplit(images[:, None], labels.astype(np.int64), is_release=is_release)
+
+
+def load_fashion_mnist(path: str | None = None) -> ImageSplits:
+    """Train and test images, from `path`, `$ZOO_DATA/fashion-mnist`, the Debian package's folder or the Hub.
+
+    Raises:
+        FileNotFoundError: None of the four has it.
+        ValueError: What was found is damaged.
+    """
+    folder = find_files(NAME, [file for files in FILES.values() for file in files], path, SYSTEM_FOLDER)
+    if folder is not None:
+        # The record travels with the model, so it names the kind of place and not the folder of this machine.
+        system = f"the system package {SYSTEM_PACKAGE}" if folder == Path(SYSTEM_FOLDER) else "ZOO_DATA"
+        source = system if path is None else "the folder given with --data_dir"
+        return ImageSplits(
+            train=read_split(folder, "train"), test=read_split(folder, "test"), labels=LABELS, source=source
+        )
+    try:
+        return read_hub_images(HUB_ID)
+    except Exception as error:  # the Hub client has a dozen error types; each means "not from the Hub" here
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise not_found(NAME, SYSTEM_FOLDER, SYSTEM_PACKAGE, HUB_ID, reason) from error
+
+
+__all__ = ["FILES", "LABELS", "load_fashion_mnist", "read_idx", "read_split"]

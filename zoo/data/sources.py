@@ -1,0 +1,39 @@
+"""Where a named data set lies on this machine."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def find_files(
+    name: str, filenames: Sequence[str], path: str | os.PathLike | None = None, system_folder: str | None = None
+) -> Path | None:
+    """The folder that holds all of `filenames`, or None when the Hub has to be asked.
+
+    Looks in `path`, then in `$ZOO_DATA/<name>`, then in `system_folder`, where a system package puts the data.
+
+    Raises:
+        FileNotFoundError: `path` is given and lacks a file: a path that a person names is never silently replaced.
+    """
+    if path is not None:
+        missing = [filename for filename in filenames if not (Path(path) / filename).is_file()]
+        if missing:
+            raise FileNotFoundError(f"{path} does not hold {missing[0]}, which the data set {name} needs")
+        return Path(path)
+    folders = [Path(os.environ["ZOO_DATA"]) / name] if os.environ.get("ZOO_DATA") else []
+    folders += [Path(system_folder)] if system_folder else []
+    return next((folder for folder in folders if all((folder / f).is_file() for f in filenames)), None)
+
+
+def not_found(name: str, system_folder: str, system_package: str, hub_id: str, reason: str) -> FileNotFoundError:
+    """The one error for a data set that is nowhere: it names the four places and what to do."""
+    zoo_data = os.environ.get("ZOO_DATA")
+    zoo_place = f"{zoo_data}/{name}" if zoo_data else "$ZOO_DATA (not set)"
+    return FileNotFoundError(
+        f"the data set {name} is not there: no --data_dir was given, {zoo_place} and {system_folder} do not hold it, and "
+        f"the Hugging Face Hub did not answer for {hub_id} ({reason}). Install it with `apt-get install {system_package}`, "
+        "or give its folder with --data_dir or ZOO_DATA, or go online"
+    )
+
+
+__all__ = ["find_files", "not_found"]

@@ -1,0 +1,145 @@
+"""results.json: what a run was and what it measured. The only thing that cards, tables and publishing read."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RECORD_NAME = "results.json"
+PACKAGES = ("primer-zoo", "torch", "transformers", "datasets", "accelerate", "evaluate", "safetensors", "scikit-learn")
+
+
+@dataclass
+class RunRecord:
+    """One run.
+
+    Args:
+        model_id: The recipe's id.
+        command: What reproduces the run.
+        recipe: The resolved recipe.
+        data: Source, sha256 and size of each split, notes.
+        seed: Of weights, order and augmentation.
+        metrics: Split -> metric -> value, with the final weights; `<split>_plain` holds the figures without test-time
+            augmentation where that was asked for.
+        baselines: Name of a trivial predictor -> metrics on the test (else validation) split.
+        fit: Verdict underfit, good fit or overfit, with the rule and its numbers.
+        tables: What the task's report found on the test (else validation) split.
+        history: The Trainer's log, one entry an evaluation or log step.
+        compute: Seconds, samples a second, parameters, peak memory in bytes, machine.
+        versions: Of Python and the packages that matter.
+        commit: Of the library, if it was run from a checkout.
+        created: UTC time.
+        weights_sha256: Of model.safetensors.
+    """
+
+    model_id: str
+    command: str
+    recipe: dict[str, Any]
+    data: dict[str, Any]
+    seed: int
+    metrics: dict[str, dict[str, Any]]
+    baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fit: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    compute: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    created: str = ""
+    weights_sha256: str = ""
+
+    def write(self, folder: Path | str) -> Path:
+        """Write results.json into the folder, whole or not at all."""
+        text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=True)
+        return write_whole(Path(folder) / RECORD_NAME, text + "\n")
+
+    @classmethod
+    def read(cls, folder: Path | str) -> "RunRecord":
+        """Read the record of a run folder.
+
+        Raises:
+            FileNotFoundError: The folder holds no results.json.
+            ValueError: It is not a run record; the message names what is wrong.
+        """
+        path = Path(folder) / RECORD_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: {folder} is not the folder of a finished run")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**content)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not JSON: {error}") from None
+        except TypeError as error:
+            raise ValueError(f"{path}: not a run record: {str(error).replace('RunRecord.__init__() ', '')}") from None
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text file under a temporary name, then rename: a full disk or a kill leaves the earlier file as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file: Any) -> str:
+    digest = hashlib.sha256()
+    for block in iter(lambda: file.read(1 << 20), b""):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def installed_versions() -> dict[str, str]:
+    """Python and the packages that decide what a run gives."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def library_commit() -> str | None:
+    """The git commit of the library's own checkout, marked `+changes` if files differ; None outside a checkout."""
+    folder = Path(__file__).parents[1]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        run = ["git", "-C", str(folder)]
+        commit = subprocess.run([*run, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        dirty = subprocess.run([*run, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if dirty else "")
+
+
+def describe_machine() -> str:
+    """Processor or accelerator, cores and system, without names that identify the machine."""
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}, {os.cpu_count()} CPU cores"
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {platform.system()}"
+
+
+__all__ = ["RECORD_NAME", "RunRecord", "sha256", "write_whole"]

@@ -1,0 +1,58 @@
+"""The families and tasks that the library has: one literal line each."""
+
+import difflib
+import importlib
+
+from .family import Family
+from .task import Task
+
+FAMILIES = {
+    "fashion_cnn": "zoo.models.fashion_cnn",
+}
+TASKS = {
+    "image_classification": "zoo.tasks.image_classification",
+}
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """", did you mean X?" for a misspelt name, or the known names when nothing is near."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def available() -> dict[str, list[str]]:
+    """Names of the families and tasks."""
+    return {"families": list(FAMILIES), "tasks": list(TASKS)}
+
+
+def load_family(name: str) -> Family:
+    """The family of this name.
+
+    Raises:
+        ValueError: There is none; the message names the nearest.
+    """
+    if name not in FAMILIES:
+        raise ValueError(f"unknown family {name!r}; {nearest(name, list(FAMILIES))}")
+    return importlib.import_module(FAMILIES[name]).FAMILY
+
+
+def load_task(name: str) -> Task:
+    """The task of this name.
+
+    Raises:
+        ValueError: There is none; the message names the nearest.
+    """
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}; {nearest(name, list(TASKS))}")
+    return importlib.import_module(TASKS[name]).TASK
+
+
+def register_all() -> None:
+    """Make transformers know every family and every pipeline."""
+    tasks = {name: load_task(name) for name in TASKS}
+    auto_classes = {name: task.auto_class for name, task in tasks.items()}
+    for name in FAMILIES:
+        load_family(name).register(auto_classes)
+
+
+__all__ = ["FAMILIES", "TASKS", "available", "load_family", "load_task", "nearest", "register_all"]

@@ -1,0 +1,158 @@
+"""The command line of training: flags win over the recipe, the recipe wins over defaults."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser
+
+from zoo.registry import load_family, load_task, nearest
+
+from .arguments import RunArguments, ZooTrainingArguments
+from .recipe import Recipe, UsageError, check_keys, config_fields, load_recipe
+
+# Where a run lies, what it shows and how it is fed does not change what it learns.
+NOT_RECIPE = {
+    "output_dir", "resume_from_checkpoint", "disable_tqdm", "report_to", "push_to_hub", "hub_model_id", "hub_token",
+    "hub_private_repo", "hub_strategy", "hub_always_push", "hub_revision", "logging_steps", "logging_strategy",
+    "save_total_limit", "save_strategy", "save_steps", "dataloader_num_workers", "dataloader_pin_memory", "run_name",
+    "per_device_eval_batch_size", "do_train", "do_eval", "do_predict", "use_cpu", "local_rank", "ddp_backend",
+    "debug", "include_num_input_tokens_seen", "remove_unused_columns", "project", "trackio_space_id",
+}  # fmt: skip
+# What a run does unless its recipe or a flag says otherwise.
+TRAINING_DEFAULTS = {
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "logging_strategy": "epoch",
+    "per_device_eval_batch_size": 256,
+    "remove_unused_columns": False,
+    "dataloader_pin_memory": False,
+}
+
+
+@dataclass
+class RunSettings:
+    """A recipe with the command line's flags in it, and the objects that its sections become."""
+
+    recipe: Recipe
+    data: Any
+    training: Any
+    zoo: ZooTrainingArguments
+    run: RunArguments
+
+
+def parse_overrides(text: str) -> dict[str, Any]:
+    """`"a=1,b=[2,3]"` -> {"a": 1, "b": [2, 3]}, values read as YAML.
+
+    Raises:
+        UsageError: A part is not KEY=VALUE.
+    """
+    overrides = {}
+    for part in re.split(r",(?![^\[{]*[\]}])", text):
+        key, separator, value = part.partition("=")
+        if not separator or not key.strip():
+            raise UsageError(f'--model_overrides: {part!r} is not KEY=VALUE; write e.g. "classifier_dropout=0.2"')
+        try:
+            overrides[key.strip()] = number(yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise UsageError(f"--model_overrides: cannot read {value!r} of {key!r}: {error}") from None
+    return overrides
+
+
+def number(value: Any) -> Any:
+    """YAML reads `1e-4` as a string (it wants `1.0e-4`); people mean the number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+def _parse(parser: HfArgumentParser, flags: Sequence[str]) -> Any:
+    """argparse, but a wrong flag is one line that names the nearest flag."""
+
+    def fail(message: str) -> None:
+        raise UsageError(message)
+
+    parser.error = fail  # type: ignore[method-assign, assignment]
+    namespace, unknown = parser.parse_known_args(list(flags))
+    if unknown:
+        known = [option for action in parser._actions for option in action.option_strings]
+        raise UsageError(f"unknown argument {unknown[0]!r}; {nearest(unknown[0].split('=')[0], known)}")
+    return namespace
+
+
+def make_parser(*classes: type, prog: str, usage: str | None = None) -> HfArgumentParser:
+    """HF's parser: one flag a field; flags are never abbreviated."""
+    return HfArgumentParser(classes, prog=prog, usage=usage, allow_abbrev=False)
+
+
+def build(cls: type, values: dict[str, Any], where: str) -> Any:
+    """An arguments object, with a constructor's complaint turned into a UsageError."""
+    try:
+        return cls(**values)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{where}: {' '.join(str(error).split())}") from None
+
+
+def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
+    """`RECIPE [--flag value ...]` -> everything a run needs.
+
+    Raises:
+        UsageError: No such recipe, an unknown flag or key, or a value that does not fit.
+    """
+    from .recipe import available_recipes
+
+    usage = f"{prog} RECIPE [--flag value ...]"
+    if argv and argv[0] in ("-h", "--help"):
+        print(f"usage: {usage}\n\nRECIPE is one of {', '.join(available_recipes())}, or the path of a YAML file.")
+        print(f"`{prog} RECIPE --help` lists the flags of that recipe's task.")
+        raise SystemExit(0)
+    if not argv or argv[0].startswith("-"):
+        raise UsageError(f"name a recipe first: {usage}; recipes: {', '.join(available_recipes())}")
+    recipe = load_recipe(argv[0])
+    family, task = load_family(recipe.family), load_task(recipe.task)
+    classes = (task.data_arguments, task.training_arguments, ZooTrainingArguments, RunArguments)
+    parser = make_parser(*classes, prog=prog, usage=usage)
+    training = {key: number(value) for key, value in recipe.training.items()}
+    defaults = {**TRAINING_DEFAULTS, "output_dir": f"runs/{recipe.id}", **recipe.data, **training}
+    parser.set_defaults(**{key: json.dumps(value) if isinstance(value, dict) else value for key, value in defaults.items()})
+    namespace = vars(_parse(parser, argv[1:]))
+    values = [{f.name: namespace[f.name] for f in dataclasses.fields(cls) if f.init} for cls in classes]
+
+    overrides = parse_overrides(namespace["model_overrides"]) if namespace["model_overrides"] else {}
+    check_keys(overrides, config_fields(family.config_class), "--model_overrides")
+    changed = [
+        {
+            f.name: _plain(section[f.name])
+            for f in dataclasses.fields(cls)
+            if f.init and f.name not in NOT_RECIPE and _plain(section[f.name]) != _plain(_default(f))
+        }
+        for cls, section in zip(classes, values)
+    ]
+    resolved = dataclasses.replace(
+        recipe, data=changed[0], model={**recipe.model, **overrides}, training={**changed[1], **changed[2]}
+    )
+    names = ("data", "training", "training", "arguments")
+    objects = [build(cls, section, f"{argv[0]}, {name}") for cls, section, name in zip(classes, values, names)]
+    return RunSettings(resolved, *objects)
+
+
+def _default(f: dataclasses.Field) -> Any:
+    if f.default_factory is not dataclasses.MISSING:
+        return f.default_factory()
+    return f.default
+
+
+__all__ = ["RunSettings", "build", "make_parser", "parse_overrides", "parse_run"]

@@ -1,0 +1,95 @@
+"""Did it underfit or overfit? The verdict, its rule and numbers, and the learning curves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SKILL = 0.8
+GAP = 0.05
+SMALL_GAP = 0.02
+RISE = 0.05
+RULE = (
+    "error = 1 - metric where higher is better, else the metric. underfit: the training error is above "
+    f"{1 - SKILL:.0%} of the trivial baseline's. overfit: the gap between training and validation error is above {GAP:.0%} "
+    f"of the baseline's error, or above {SMALL_GAP:.0%} while the validation loss ended more than {RISE:.0%} above its "
+    "lowest point. Otherwise good fit."
+)
+
+
+def diagnose(
+    metrics: Mapping[str, Mapping[str, float]],
+    baseline: float,
+    history: Sequence[Mapping[str, Any]],
+    metric: str,
+    greater_is_better: bool,
+) -> dict[str, Any]:
+    """The verdict on one run.
+
+    Args:
+        metrics: Split -> metric -> value with the final weights, the training split without augmentation.
+        baseline: The metric of a trivial predictor.
+        history: The Trainer's log; `eval_loss` of each evaluation is used.
+        metric: Name of the metric that decides.
+        greater_is_better: Which way it is better.
+    """
+
+    def error(value: float) -> float:
+        return 1 - value if greater_is_better else value
+
+    figures = {split: float(values[metric]) for split, values in metrics.items()}
+    scale = max(error(baseline), 1e-12)
+    train = error(figures["train"]) / scale
+    gap = error(figures["validation"]) / scale - train
+    losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+    rise = losses[-1] / min(losses) - 1 if losses and min(losses) > 0 else 0.0
+    if gap > GAP or (gap > SMALL_GAP and rise > RISE):
+        verdict = "overfit"
+    elif train > 1 - SKILL:
+        verdict = "underfit"
+    else:
+        verdict = "good fit"
+    return {
+        "verdict": verdict,
+        "metric": metric,
+        **figures,
+        "baseline": float(baseline),
+        "train_error_of_baseline": train,
+        "gap_of_baseline": gap,
+        "validation_loss_rise": rise,
+        "rule": RULE,
+    }
+
+
+def describe_fit(fit: Mapping[str, Any]) -> str:
+    """The verdict in two lines."""
+    figures = ", ".join(f"{split} {fit[split]:.4f}" for split in ("train", "validation", "test") if split in fit)
+    return (
+        f"fit: {fit['verdict']} ({fit['metric']}: {figures}; gap {fit['gap_of_baseline']:.1%} of the baseline's error, "
+        f"validation loss ended {fit['validation_loss_rise']:.1%} above its lowest)"
+    )
+
+
+def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -> None:
+    """Training and validation loss, and the validation metric, by epoch."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for key, label in (("loss", "training (augmented, as optimised)"), ("eval_loss", "validation")):
+        points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
+        left.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None) if points else None
+    left.set(xlabel="epoch", ylabel="loss", title="Loss")
+    left.legend()
+    points = [(entry["epoch"], entry[f"eval_{metric}"]) for entry in history if f"eval_{metric}" in entry]
+    if points:
+        right.plot(*zip(*points), marker="." if len(points) < 40 else None, color="tab:orange")
+        best = max if points[-1][1] >= points[0][1] else min
+        right.set_title(f"Validation {metric}: best {best(value for _, value in points):.4f}, last {points[-1][1]:.4f}")
+    right.set(xlabel="epoch", ylabel=metric)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+__all__ = ["RULE", "describe_fit", "diagnose", "draw_learning_curves"]

@@ -1,0 +1,107 @@
+"""Muon for inner matrices and filters, AdamW for the rest, as one optimizer that a Trainer can schedule and save."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+
+def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """An approximation of the nearest semi-orthogonal matrix by Newton-Schulz iterations (Jordan et al., 2024, Muon).
+
+    torch.optim.Muon does this in bfloat16 for 2-D parameters alone; here filters of any rank are flattened to
+    (out, rest) and stay in their own precision, which is faster on CPUs without bfloat16 arithmetic.
+    """
+    flat = matrix.reshape(len(matrix), -1)
+    tall = flat.shape[0] > flat.shape[1]
+    x = flat.T if tall else flat
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return (x.T if tall else x).reshape(matrix.shape)
+
+
+class MuonWithAdamW(torch.optim.Optimizer):
+    """Groups with `muon=True` take orthogonalised momentum steps, the others take AdamW steps.
+
+    Args:
+        groups: Parameter groups with `params`, `lr`, `weight_decay` and `muon`; Muon's have `momentum`, AdamW's `betas`
+            and `eps`. Weight decay is decoupled in both.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]]):
+        defaults = {"lr": 0.0, "weight_decay": 0.0, "muon": False, "momentum": 0.95, "betas": (0.9, 0.999), "eps": 1e-8}
+        super().__init__(groups, defaults)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """One update of every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    (self._muon_step if group["muon"] else self._adamw_step)(parameter, group)
+        return loss
+
+    def _muon_step(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        buffer = state["momentum_buffer"].mul_(group["momentum"]).add_(parameter.grad)
+        update = orthogonalize(parameter.grad.add(buffer, alpha=group["momentum"]))
+        scale = max(1.0, len(parameter) / parameter[0].numel()) ** 0.5
+        parameter.add_(update, alpha=-group["lr"] * scale)
+
+    def _adamw_step(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.tensor(0.0)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        state["step"] += 1
+        beta1, beta2 = group["betas"]
+        step = state["step"].item()
+        state["exp_avg"].lerp_(parameter.grad, 1 - beta1)
+        state["exp_avg_sq"].mul_(beta2).addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
+        denominator = (state["exp_avg_sq"] / (1 - beta2**step)).sqrt_().add_(group["eps"])
+        parameter.addcdiv_(state["exp_avg"], denominator, value=-group["lr"] / (1 - beta1**step))
+
+
+def muon_groups(
+    model: PreTrainedModel, muon_learning_rate: float, muon_momentum: float, arguments: Any, decay: set[str]
+) -> list[dict[str, Any]]:
+    """Parameter groups: Muon for the weight matrices and filters inside the base model but its first (which faces the
+    input), AdamW with the Trainer's settings for first layer, embeddings, norms, biases and heads.
+
+    Args:
+        decay: Names of the parameters that are decayed.
+    """
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    inner = [p for p in model.base_model.parameters() if p.ndim >= 2 and id(p) not in embeddings and p.requires_grad][1:]
+    muon = {id(p) for p in inner}
+    rest = [(name, p) for name, p in model.named_parameters() if p.requires_grad and id(p) not in muon]
+    adamw = {
+        "lr": arguments.learning_rate,
+        "betas": (arguments.adam_beta1, arguments.adam_beta2),
+        "eps": arguments.adam_epsilon,
+    }
+    return [
+        {
+            "params": inner,
+            "lr": muon_learning_rate,
+            "momentum": muon_momentum,
+            "weight_decay": arguments.weight_decay,
+            "muon": True,
+        },
+        {"params": [p for name, p in rest if name in decay], "weight_decay": arguments.weight_decay, **adamw},
+        {"params": [p for name, p in rest if name not in decay], "weight_decay": 0.0, **adamw},
+    ]
+
+
+__all__ = ["MuonWithAdamW", "muon_groups", "orthogonalize"]

@@ -1,0 +1,128 @@
+"""Recipes: one YAML file holds everything that makes a run. Strict: an unknown key anywhere is an error."""
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zoo.registry import load_family, load_task, nearest
+
+from .arguments import ZooTrainingArguments
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+SECTIONS = ("data", "model", "training", "search", "publish")
+PUBLISH_KEYS = ("title", "license", "tags", "language")
+
+
+class UsageError(ValueError):
+    """Somebody asked for something that cannot be: a command ends with exit code 2."""
+
+
+@dataclass
+class Recipe:
+    """What makes a run.
+
+    Args:
+        id: The recipe's file name without `.yaml`; a published model and its card folder have the same.
+        family: A name of `zoo.registry.FAMILIES`.
+        task: A name of `zoo.registry.TASKS`.
+        description: One sentence for the lists.
+        data: Fields of the task's data arguments.
+        model: Fields of the family's config.
+        training: Fields of the task's training arguments and of `ZooTrainingArguments`.
+        search: Ranges for Ray Tune.
+        publish: Title, licence, tags and languages of the card.
+    """
+
+    id: str
+    family: str
+    task: str
+    description: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] = field(default_factory=dict)
+    publish: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but empty sections, in the order of a recipe file."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if value not in ("", {})}
+
+    def to_yaml(self) -> str:
+        """The recipe as a file that `load_recipe` reads back."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+
+def available_recipes() -> list[str]:
+    """Ids of the recipes that the library ships."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def check_keys(section: dict[str, Any], known: list[str], where: str) -> None:
+    """Raise a UsageError that names the first unknown key, where it stands and the nearest known one."""
+    for key in section:
+        if key not in known:
+            raise UsageError(f"{where}: unknown key {key!r}; {nearest(str(key), known)}")
+
+
+def field_names(*classes: type) -> list[str]:
+    """Names of the fields that the dataclasses take in their constructors."""
+    return [f.name for cls in classes for f in dataclasses.fields(cls) if f.init]
+
+
+def config_fields(config_class: type) -> list[str]:
+    """Keys that a recipe's `model` section may have."""
+    return [*field_names(config_class), "num_labels"]
+
+
+def check_recipe(recipe: Recipe, where: str) -> None:
+    """Every key of every section is one that something reads."""
+    try:
+        family, task = load_family(recipe.family), load_task(recipe.task)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from None
+    if recipe.task not in family.tasks:
+        raise UsageError(f"{where}: the family {recipe.family} does {', '.join(family.tasks)}, not {recipe.task}")
+    check_keys(recipe.data, field_names(task.data_arguments), f"{where}, data")
+    check_keys(recipe.model, config_fields(family.config_class), f"{where}, model")
+    check_keys(recipe.training, field_names(task.training_arguments, ZooTrainingArguments), f"{where}, training")
+    check_keys(recipe.publish, list(PUBLISH_KEYS), f"{where}, publish")
+
+
+def load_recipe(name: str | os.PathLike) -> Recipe:
+    """A shipped recipe by its id, or a recipe file by its path.
+
+    Raises:
+        UsageError: There is no such recipe, or it is not a recipe; the message names file, key and the nearest known.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        if str(name) not in available_recipes():
+            raise UsageError(f"no recipe {str(name)!r}; {nearest(str(name), available_recipes())}")
+        path = RECIPES / f"{name}.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such recipe file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: a recipe is a mapping with the keys family, task, data, model and training")
+    keys = [f.name for f in dataclasses.fields(Recipe)]
+    check_keys(content, keys, str(path))
+    for key in ("family", "task"):
+        if key not in content:
+            raise UsageError(f"{path}: the key {key!r} is missing")
+    for section in SECTIONS:
+        content[section] = {} if content.get(section) is None else content[section]
+        if not isinstance(content[section], dict):
+            raise UsageError(f"{path}: {section} must be a mapping, not {type(content[section]).__name__}")
+    recipe = Recipe(**{"id": path.stem, **content})
+    check_recipe(recipe, str(path))
+    return recipe
+
+
+__all__ = ["Recipe", "UsageError", "available_recipes", "check_keys", "check_recipe", "config_fields", "load_recipe"]

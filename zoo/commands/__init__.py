@@ -49,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="zoo", description="Classic deep-learning architectures for the Hugging Face ecosystem."
     )
-    parser.add_argument("command", choices=COMMANDS, help="; ".join(f"{name}: {what}" for name, what in COMMANDS.items()))
+    parser.add_argument(
+        "command", choices=COMMANDS, help="; ".join(f"{name}: {what}" for name, what in COMMANDS.items())
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the command")
     parsed = parser.parse_args(argv)
     return import_module(f"zoo.commands.{parsed.command}").main(parsed.arguments)

@@ -71,7 +71,9 @@ def read_split(folder: Path | str, split: str) -> ImageSplit:
         raise ValueError(f"{Path(folder) / images_file}: holds no image")
     if labels.max() >= len(LABELS):
         row = int((labels >= len(LABELS)).argmax())
-        raise ValueError(f"{Path(folder) / labels_file}: label {labels[row]} of image {row} is not in 0..{len(LABELS) - 1}")
+        raise ValueError(
+            f"{Path(folder) / labels_file}: label {labels[row]} of image {row} is not in 0..{len(LABELS) - 1}"
+        )
     is_release = images_hash == RELEASE[images_file] and labels_hash == RELEASE[labels_file]
     return ImageSplit(images[:, None], labels.astype(np.int64), is_release=is_release)
 

@@ -144,7 +144,9 @@ def read_image_folders(
         classes = sorted(entry.name for entry in Path(folder).iterdir() if entry.is_dir())
         if not classes:
             raise ValueError(f"{folder}: expected one sub-folder of images a class, found none")
-        loaded[split] = load_dataset("imagefolder", data_dir=str(Path(folder).absolute()), split="train", drop_labels=False)
+        loaded[split] = load_dataset(
+            "imagefolder", data_dir=str(Path(folder).absolute()), split="train", drop_labels=False
+        )
     names = {split: rows.features["label"].names for split, rows in loaded.items()}
     for split, classes in names.items():
         if classes != names["train"]:

@@ -43,7 +43,9 @@ def build_config(family: Family, fields: dict[str, Any], start_from: str | None)
     except OSError as error:
         raise UsageError(f"--model_name_or_path {start_from}: {' '.join(str(error).split())}") from None
     if not isinstance(config, family.config_class):
-        raise UsageError(f"--model_name_or_path {start_from} is a {config.model_type}, the recipe is for {family.name}")
+        raise UsageError(
+            f"--model_name_or_path {start_from} is a {config.model_type}, the recipe is for {family.name}"
+        )
     return config
 
 

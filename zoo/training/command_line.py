@@ -127,7 +127,9 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     parser = make_parser(*classes, prog=prog, usage=usage)
     training = {key: number(value) for key, value in recipe.training.items()}
     defaults = {**TRAINING_DEFAULTS, "output_dir": f"runs/{recipe.id}", **recipe.data, **training}
-    parser.set_defaults(**{key: json.dumps(value) if isinstance(value, dict) else value for key, value in defaults.items()})
+    parser.set_defaults(
+        **{key: json.dumps(value) if isinstance(value, dict) else value for key, value in defaults.items()}
+    )
     namespace = vars(_parse(parser, argv[1:]))
     values = [{f.name: namespace[f.name] for f in dataclasses.fields(cls) if f.init} for cls in classes]
 

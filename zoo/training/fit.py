@@ -86,7 +86,9 @@ def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path
     if points:
         right.plot(*zip(*points), marker="." if len(points) < 40 else None, color="tab:orange")
         best = max if points[-1][1] >= points[0][1] else min
-        right.set_title(f"Validation {metric}: best {best(value for _, value in points):.4f}, last {points[-1][1]:.4f}")
+        right.set_title(
+            f"Validation {metric}: best {best(value for _, value in points):.4f}, last {points[-1][1]:.4f}"
+        )
     right.set(xlabel="epoch", ylabel=metric)
     figure.savefig(path, dpi=110)
     plt.close(figure)

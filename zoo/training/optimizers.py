@@ -33,7 +33,14 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]]):
-        defaults = {"lr": 0.0, "weight_decay": 0.0, "muon": False, "momentum": 0.95, "betas": (0.9, 0.999), "eps": 1e-8}
+        defaults = {
+            "lr": 0.0,
+            "weight_decay": 0.0,
+            "muon": False,
+            "momentum": 0.95,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+        }
         super().__init__(groups, defaults)
 
     @torch.no_grad()
@@ -83,7 +90,9 @@ def muon_groups(
         decay: Names of the parameters that are decayed.
     """
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    inner = [p for p in model.base_model.parameters() if p.ndim >= 2 and id(p) not in embeddings and p.requires_grad][1:]
+    inner = [p for p in model.base_model.parameters() if p.ndim >= 2 and id(p) not in embeddings and p.requires_grad][
+        1:
+    ]
     muon = {id(p) for p in inner}
     rest = [(name, p) for name, p in model.named_parameters() if p.requires_grad and id(p) not in muon]
     adamw = {

@@ -42,15 +42,21 @@ def find_checkpoint(settings: RunSettings) -> Path | None:
     asked, folder = settings.training.resume_from_checkpoint, Path(settings.training.output_dir)
     if asked is None or asked.lower() == "false":
         return None
-    whole = whole_checkpoints(folder if asked.lower() in ("last", "true") else Path(asked).parent, bool(settings.zoo.ema_decay))
+    whole = whole_checkpoints(
+        folder if asked.lower() in ("last", "true") else Path(asked).parent, bool(settings.zoo.ema_decay)
+    )
     if asked.lower() in ("last", "true"):
         if not whole:
-            raise UsageError(f"--resume_from_checkpoint {asked}: {folder} holds no whole checkpoint; start without the flag")
+            raise UsageError(
+                f"--resume_from_checkpoint {asked}: {folder} holds no whole checkpoint; start without the flag"
+            )
         return whole[-1]
     match = [path for path in whole if path == Path(asked)]
     if not match:
         names = ", ".join(path.name for path in whole) or "none"
-        raise UsageError(f"--resume_from_checkpoint {asked}: no whole checkpoint there (whole ones beside it: {names})")
+        raise UsageError(
+            f"--resume_from_checkpoint {asked}: no whole checkpoint there (whole ones beside it: {names})"
+        )
     return match[0]
 
 
@@ -66,7 +72,9 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> Path:
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if held and checkpoint is None:
         advice = "choose another --output_dir"
-        if (folder / RECIPE_NAME).is_file() and load_recipe(folder / RECIPE_NAME).to_dict() == settings.recipe.to_dict():
+        if (folder / RECIPE_NAME).is_file() and load_recipe(
+            folder / RECIPE_NAME
+        ).to_dict() == settings.recipe.to_dict():
             finished = (folder / RECORD_NAME).is_file()
             what = "the finished run" if finished else "an unfinished run"
             if not finished:
@@ -76,7 +84,11 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> Path:
     if checkpoint is not None and (folder / RECIPE_NAME).is_file():
         recorded = load_recipe(folder / RECIPE_NAME).to_dict()
         if recorded != settings.recipe.to_dict():
-            changed = [key for key in {**recorded, **settings.recipe.to_dict()} if recorded.get(key) != settings.recipe.to_dict().get(key)]
+            changed = [
+                key
+                for key in {**recorded, **settings.recipe.to_dict()}
+                if recorded.get(key) != settings.recipe.to_dict().get(key)
+            ]
             raise UsageError(
                 f"{folder / RECIPE_NAME} differs from this command in {', '.join(changed)}: go on with the same flags, "
                 "or start anew in another --output_dir"
@@ -89,7 +101,11 @@ def predict(trainer: Trainer, task: Task, dataset: Any, arguments: Any) -> tuple
     """(predictions averaged over the evaluation views, predictions of the first view, label ids)."""
     results = [trainer.predict(view) for view in task.evaluation_views(dataset, arguments)]
     first = results[0].predictions
-    return np.mean([result.predictions for result in results], axis=0) if len(results) > 1 else first, first, results[0].label_ids
+    return (
+        np.mean([result.predictions for result in results], axis=0) if len(results) > 1 else first,
+        first,
+        results[0].label_ids,
+    )
 
 
 def evaluate_splits(
@@ -202,7 +218,9 @@ def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord:
         recipe=settings.recipe.to_dict(),
         data={
             "source": data.source,
-            "splits": {name: {"n": len(split), "sha256": data.fingerprint.get(name)} for name, split in data.splits().items()},
+            "splits": {
+                name: {"n": len(split), "sha256": data.fingerprint.get(name)} for name, split in data.splits().items()
+            },
             "notes": dict(data.notes),
         },
         seed=settings.training.seed,

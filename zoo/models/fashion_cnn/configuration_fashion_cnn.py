@@ -139,7 +139,9 @@ class FashionCNNConfig(PreTrainedConfig):
         if self.residual and self.padding != "same":
             raise ValueError('residual=True needs padding="same": without it the two maps differ in size')
         if self.residual and min(self.per_stage("convs_per_stage")) < 2:
-            raise ValueError("residual=True needs convs_per_stage of at least 2: a single convolution has no block to skip")
+            raise ValueError(
+                "residual=True needs convs_per_stage of at least 2: a single convolution has no block to skip"
+            )
         sizes = self.spatial_sizes
         if sizes[0] < 1:
             raise ValueError(f"stem_kernel_size={self.stem_kernel_size} is larger than image_size={self.image_size}")

@@ -66,7 +66,9 @@ class FashionCNNImageProcessor(PilBackend):
             return list(images)
         raise ValueError(f"an image has 2 or 3 axes and a batch up to 4, got an array of shape {tuple(images.shape)}")
 
-    def process_image(self, image: Any, do_convert_grayscale: bool = True, do_invert: bool = False, **kwargs) -> np.ndarray:
+    def process_image(
+        self, image: Any, do_convert_grayscale: bool = True, do_invert: bool = False, **kwargs
+    ) -> np.ndarray:
         """One image of any kind -> (channels, height, width), 0..255."""
         if isinstance(image, Image.Image):
             image = image.convert("RGBA" if "A" in image.mode or "transparency" in image.info else "RGB")

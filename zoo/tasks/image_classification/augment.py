@@ -9,7 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-_DRAWS = {name: number for number, name in enumerate(("flip", "shift_y", "shift_x", "erase_y", "erase_x", "mix", "box_y", "box_x"))}
+_DRAWS = {
+    name: number
+    for number, name in enumerate(("flip", "shift_y", "shift_x", "erase_y", "erase_x", "mix", "box_y", "box_x"))
+}
 
 
 def _hash(values: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,9 @@ class ImageClassificationArguments:
     label_column_name: str = field(default="label", metadata={"help": "Column of the labels in a Hub data set."})
     validation_size: int = field(
         default=5000,
-        metadata={"help": "Training images set aside, stratified by class, where the data set has no validation split."},
+        metadata={
+            "help": "Training images set aside, stratified by class, where the data set has no validation split."
+        },
     )
     validation_seed: int = field(default=42, metadata={"help": "Seed of that choice; the same in every run."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Use only so many training images."})
@@ -93,7 +95,10 @@ class ImageDataset(Dataset):
         """A whole batch at once: torch's data loader prefers this to one call an image."""
         index = torch.as_tensor(rows)
         images = self.images[index]
-        batch: dict[str, Any] = {"pixel_values": images.flip(-1) if self.flipped else images, "labels": self.labels[index]}
+        batch: dict[str, Any] = {
+            "pixel_values": images.flip(-1) if self.flipped else images,
+            "labels": self.labels[index],
+        }
         if self.training:
             batch |= {"index": index, "epoch": self.epoch}
         return batch

@@ -30,9 +30,9 @@ def not_found(name: str, system_folder: str, system_package: str, hub_id: str, r
     zoo_data = os.environ.get("ZOO_DATA")
     zoo_place = f"{zoo_data}/{name}" if zoo_data else "$ZOO_DATA (not set)"
     return FileNotFoundError(
-        f"the data set {name} is not there: no --data_dir was given, {zoo_place} and {system_folder} do not hold it, and "
-        f"the Hugging Face Hub did not answer for {hub_id} ({reason}). Install it with `apt-get install {system_package}`, "
-        "or give its folder with --data_dir or ZOO_DATA, or go online"
+        f"the data set {name} is not there: no --data_dir was given, {zoo_place} and {system_folder} do not hold "
+        f"it, and the Hugging Face Hub did not answer for {hub_id} ({reason}). Install it with "
+        f"`apt-get install {system_package}`, or give its folder with --data_dir or ZOO_DATA, or go online"
     )
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Trainer, set_seed
 
 from zoo.family import Family
@@ -63,29 +62,12 @@ def build_model(family: Family, task: Task, config: PreTrainedConfig, start_from
     return model_class.from_pretrained(start_from, config=config, ignore_mismatched_sizes=True)
 
 
-def _trainer_class(task: Task) -> type[Trainer]:
-    """The task's Trainer with the library's choice of optimizer."""
-
-    class ZooTrainer(task.trainer_class):  # type: ignore[name-defined, misc]
-        zoo_arguments: Any = None
-
-        def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-            if self.optimizer is None and self.zoo_arguments.muon_learning_rate:
-                model = self.model if model is None else model
-                decay = set(self.get_decay_parameter_names(model))
-                settings = (self.zoo_arguments.muon_learning_rate, self.zoo_arguments.muon_momentum)
-                self.optimizer = MuonWithAdamW(muon_groups(model, *settings, self.args, decay))
-            return super().create_optimizer() if model is None else super().create_optimizer(model)
-
-    return ZooTrainer
-
-
 def build_trainer(
     settings: RunSettings, task: Task, data: TaskData, model: PreTrainedModel, processor: Any
 ) -> Trainer:
     """The Trainer of a run, with smoothing, moving average and optimizer as the recipe says."""
     collator = task.build_collator(processor, settings.data, model.config, settings.training.seed)
-    trainer = _trainer_class(task)(
+    trainer = task.trainer_class(
         model=model,
         args=settings.training,
         train_dataset=data.train,
@@ -95,7 +77,10 @@ def build_trainer(
         processing_class=processor,
         callbacks=[ClockCallback(), *([EMACallback(settings.zoo.ema_decay)] if settings.zoo.ema_decay else [])],
     )
-    trainer.zoo_arguments = settings.zoo
+    if settings.zoo.muon_learning_rate:
+        decay = set(trainer.get_decay_parameter_names(model))
+        rates = (settings.zoo.muon_learning_rate, settings.zoo.muon_momentum)
+        trainer.optimizer = MuonWithAdamW(muon_groups(model, *rates, settings.training, decay))
     if settings.training.label_smoothing_factor and task.label_smoother is not None:
         trainer.label_smoother = task.label_smoother(settings.training.label_smoothing_factor)
     return trainer

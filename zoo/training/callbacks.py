@@ -28,9 +28,9 @@ class ClockCallback(TrainerCallback):
 class EMACallback(TrainerCallback):
     """Keep an exponential moving average of weights and float buffers; evaluate and finish with it.
 
-    The average is updated after every optimizer step with min(decay, (1 + step) / (10 + step)), which forgets the random
-    start. Evaluations during training see the average; checkpoints hold both the raw weights, to train on from, and the
-    average.
+    The average is updated after every optimizer step with min(decay, (1 + step) / (10 + step)), which forgets the
+    random start. Evaluations during training see the average; checkpoints hold both the raw weights, to train on from,
+    and the average.
 
     Args:
         decay: Share of the old average that one step keeps, 0..1.

@@ -90,8 +90,8 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> Path:
                 if recorded.get(key) != settings.recipe.to_dict().get(key)
             ]
             raise UsageError(
-                f"{folder / RECIPE_NAME} differs from this command in {', '.join(changed)}: go on with the same flags, "
-                "or start anew in another --output_dir"
+                f"{folder / RECIPE_NAME} differs from this command in {', '.join(changed)}: go on with the same "
+                "flags, or start anew in another --output_dir"
             )
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -15,14 +15,14 @@ class FashionCNNConfig(PreTrainedConfig):
     Args:
         image_size (`int`, defaults to 28): Height and width of the input in pixels.
         num_channels (`int`, defaults to 1): Channels of the input, 1 for grayscale.
-        stem_channels (`int`, defaults to 0): Filters of an unpadded first convolution before the stages; 0 for none.
+        stem_channels (`int`, defaults to 0): Filters of an unpadded first convolution; 0 for none.
         stem_kernel_size (`int`, defaults to 2): Kernel of that first convolution, in pixels.
-        stage_channels (`list[int]`, defaults to `[32, 64]`): Filters of each stage; its length is the number of stages.
+        stage_channels (`list[int]`, defaults to `[32, 64]`): Filters of each stage; one entry a stage.
         convs_per_stage (`int` or `list[int]`, defaults to 1): Convolutions in a stage.
         kernel_size (`int` or `list[int]`, defaults to 3): Kernel of a stage's convolutions, in pixels.
         pooling (`bool` or `list[bool]`, defaults to `True`): Whether a stage ends with a 2x2 max pooling.
-        pool_position (`"last"` or `"first"`, defaults to `"last"`): Pool after a stage's last convolution, as textbooks
-            do, or right after its first one, which makes the others four times cheaper (Jordan, 2024, arXiv:2404.00498).
+        pool_position (`"last"` or `"first"`, defaults to `"last"`): Pool after a stage's last convolution, as in
+            textbooks, or right after its first one, which makes the others four times cheaper (arXiv:2404.00498).
         padding (`"same"` or `"valid"`, defaults to `"same"`): Zero padding that keeps the size, or none. "same" needs
             odd kernels.
         use_batch_norm (`bool`, defaults to `True`): Batch normalisation after every convolution of the stages.
@@ -139,9 +139,7 @@ class FashionCNNConfig(PreTrainedConfig):
         if self.residual and self.padding != "same":
             raise ValueError('residual=True needs padding="same": without it the two maps differ in size')
         if self.residual and min(self.per_stage("convs_per_stage")) < 2:
-            raise ValueError(
-                "residual=True needs convs_per_stage of at least 2: a single convolution has no block to skip"
-            )
+            raise ValueError("residual=True needs convs_per_stage of at least 2: one convolution has no block to skip")
         sizes = self.spatial_sizes
         if sizes[0] < 1:
             raise ValueError(f"stem_kernel_size={self.stem_kernel_size} is larger than image_size={self.image_size}")
@@ -149,8 +147,8 @@ class FashionCNNConfig(PreTrainedConfig):
             if size < 1:
                 field = "pooling" if self.per_stage("pooling")[stage - 1] else "kernel_size"
                 raise ValueError(
-                    f"{field}: stage {stage} of {stages} would shrink its {sizes[stage - 1]}x{sizes[stage - 1]} map below "
-                    f"1 pixel; use fewer stages, pool less or start from more than image_size={self.image_size}"
+                    f"{field}: stage {stage} of {stages} would shrink its {sizes[stage - 1]}x{sizes[stage - 1]} map "
+                    f"below 1 pixel; use fewer stages, pool less or start from more than image_size={self.image_size}"
                 )
 
 

@@ -9,7 +9,7 @@ from transformers.image_utils import PILImageResampling
 from transformers.processing_utils import ImagesKwargs
 
 
-class FashionCNNImageProcessorKwargs(ImagesKwargs, total=False):
+class FashionCNNImageProcessorKwargs(ImagesKwargs, total=False):  # type: ignore[call-arg]
     r"""
     do_convert_grayscale (`bool`, defaults to `True`): Turn colours into luma (ITU-R 601); `False` keeps RGB.
     do_invert (`bool`, defaults to `False`): Swap black and white first.
@@ -24,8 +24,8 @@ class FashionCNNImageProcessor(PilBackend):
     Grayscale, resize, rescale and normalise, with PIL and NumPy alone (no torchvision).
 
     Takes PIL images of any mode, NumPy arrays and torch tensors: (height, width), (height, width, 1, 3 or 4),
-    (1, 3 or 4, height, width), batches of these, and lists of these. Integers are read as 0..255; floats between 0 and 1
-    as a fraction of 255. Transparent pixels become black, the background of Fashion-MNIST.
+    (1, 3 or 4, height, width), batches of these, and lists of these. Integers are read as 0..255; floats that lie
+    between 0 and 1 as fractions of 255. Transparent pixels become black, the background of Fashion-MNIST.
 
     Fashion-MNIST shows light garments on black. For dark garments on a white background, as most photographs are, pass
     `do_invert=True`. Larger images are resized to `size` (bilinear); crop them around the garment first.
@@ -76,7 +76,9 @@ class FashionCNNImageProcessor(PilBackend):
         else:
             image = image.detach().cpu().numpy() if hasattr(image, "detach") else np.asarray(image)
             layout = "first" if image.shape[0] in (1, 3, 4) else "last"
-            layout = {"channels_first": "first", "channels_last": "last"}.get(kwargs.get("input_data_format"), layout)
+            layout = {"channels_first": "first", "channels_last": "last"}.get(
+                kwargs.get("input_data_format") or layout, layout
+            )
         if 0 in image.shape:
             raise ValueError(f"an image of shape {tuple(image.shape)} has no pixels")
         image = np.moveaxis(image, -1, 0) if layout == "last" else image

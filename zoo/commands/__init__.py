@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 COMMANDS = {
     "train": ("train", "train a model by a recipe"),
     "evaluate": ("evaluate", "measure a saved model again"),
+    "card": ("card", "write the model card of a finished run"),
     "list": ("catalogue", "list recipes and shipped models"),
 }
 

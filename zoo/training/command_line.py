@@ -129,7 +129,8 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     classes = (task.data_arguments, task.training_arguments, ZooTrainingArguments, RunArguments)
     parser = make_parser(*classes, prog=prog, usage=usage)
     training = {key: number(value) for key, value in recipe.training.items()}
-    defaults = {**TRAINING_DEFAULTS, "output_dir": f"runs/{recipe.id}", **recipe.data, **training}
+    places = {"output_dir": f"runs/{recipe.id}", "model_name_or_path": recipe.model_name_or_path or None}
+    defaults = {**TRAINING_DEFAULTS, **places, **recipe.data, **training}
     parser.set_defaults(
         **{key: json.dumps(value) if isinstance(value, dict) else value for key, value in defaults.items()}
     )
@@ -145,8 +146,12 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
         }
         for cls, section in zip(classes, values)
     ]
+    start_from = values[-1]["model_name_or_path"] or ""
+    # Weights bring their own architecture: the recipe's would not fit them.
+    model = {**(recipe.model if start_from == recipe.model_name_or_path else {}), **overrides}
+    training = {**changed[1], **changed[2]}
     resolved = dataclasses.replace(
-        recipe, data=changed[0], model={**recipe.model, **overrides}, training={**changed[1], **changed[2]}
+        recipe, model_name_or_path=start_from, data=changed[0], model=model, training=training
     )
     names = ("data", "training", "training", "arguments")
     objects = [build(cls, section, f"{argv[0]}, {name}") for cls, section, name in zip(classes, values, names)]

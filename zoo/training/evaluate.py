@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.utils import cached_file
 
@@ -95,7 +96,7 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
     model_name = find_model(argv[0])
     try:
         config = AutoConfig.from_pretrained(model_name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StrictDataclassError) as error:
         raise UsageError(f"cannot load {argv[0]}: {' '.join(str(error).split())}") from None
     recipe = read_recipe(model_name, config)
     task = load_task(recipe.task)

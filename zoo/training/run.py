@@ -22,7 +22,7 @@ from .recipe import Recipe, UsageError, load_recipe
 
 RECIPE_NAME = "recipe.yaml"
 PICTURES = "pictures"
-NOT_IN_COMMAND = ("--output_dir", "--resume_from_checkpoint", "--disable_tqdm", "--debug")
+NOT_IN_COMMAND = ("--output_dir", "--resume_from_checkpoint", "--disable_tqdm", "--skip_test", "--debug")
 
 
 def whole_checkpoints(folder: Path, needs_average: bool) -> list[Path]:
@@ -70,29 +70,23 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> Path:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output_dir {folder} is a file; name a folder")
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    recorded = load_recipe(folder / RECIPE_NAME).what_is_learnt() if RECIPE_NAME in held else {}
+    asked = settings.recipe.what_is_learnt()
     if held and checkpoint is None:
         advice = "choose another --output_dir"
-        if (folder / RECIPE_NAME).is_file() and load_recipe(
-            folder / RECIPE_NAME
-        ).to_dict() == settings.recipe.to_dict():
-            finished = (folder / RECORD_NAME).is_file()
-            what = "the finished run" if finished else "an unfinished run"
-            if not finished:
-                advice += ", or go on with --resume_from_checkpoint last"
-            raise UsageError(f"--output_dir {folder} holds {what} of this very recipe: {advice}, or delete it")
-        raise UsageError(f"--output_dir {folder} is not empty (it holds {held[0]}): {advice}, or delete it")
-    if checkpoint is not None and (folder / RECIPE_NAME).is_file():
-        recorded = load_recipe(folder / RECIPE_NAME).to_dict()
-        if recorded != settings.recipe.to_dict():
-            changed = [
-                key
-                for key in {**recorded, **settings.recipe.to_dict()}
-                if recorded.get(key) != settings.recipe.to_dict().get(key)
-            ]
+        if recorded == asked and RECORD_NAME in held:
             raise UsageError(
-                f"{folder / RECIPE_NAME} differs from this command in {', '.join(changed)}: go on with the same "
-                "flags, or start anew in another --output_dir"
+                f"--output_dir {folder} holds the finished run of this very recipe: {advice}, or delete it"
             )
+        if recorded == asked:
+            advice += ", go on with --resume_from_checkpoint last"
+        raise UsageError(f"--output_dir {folder} is not empty (it holds {held[0]}): {advice}, or delete it")
+    changed = [key for key in {**recorded, **asked} if recorded.get(key) != asked.get(key)] if recorded else []
+    if changed:
+        raise UsageError(
+            f"{folder / RECIPE_NAME} differs from this command in {', '.join(changed)}: go on with the same flags, or "
+            "start anew in another --output_dir"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -137,13 +131,12 @@ def save_whole(trainer: Trainer, folder: Path) -> None:
 def reproduce_command(argv: Sequence[str], recipe: Recipe) -> str:
     """The command that gives this run, without the flags that only say where it lies."""
     kept: list[str] = []
-    flags = iter(argv[1:])
-    for flag in flags:
-        if flag.split("=")[0] in NOT_IN_COMMAND:
-            if "=" not in flag and flag != "--debug":
-                next(flags, None)
-        else:
-            kept.append(flag)
+    dropping = False
+    for argument in argv[1:]:
+        if argument.startswith("--"):
+            dropping = argument.split("=")[0] in NOT_IN_COMMAND
+        if not dropping:
+            kept.append(argument)
     return shlex.join(["accelerate", "launch", "scripts/train.py", argv[0] if argv else recipe.id, *kept])
 
 

@@ -82,7 +82,7 @@ class ImageDataset(Dataset):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader when an epoch starts."""
+        """Called when an epoch starts."""
         self.epoch = epoch
 
     def __len__(self) -> int:

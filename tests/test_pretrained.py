@@ -1,5 +1,7 @@
 """zoo.pretrained and the shipped models."""
 
+import sys
+
 import pytest
 import torch
 from transformers import AutoModelForImageClassification, pipeline
@@ -15,7 +17,7 @@ def test_unknown_models_name_the_nearest():
 
 
 def test_a_recipe_without_a_shipped_folder_is_a_hub_id(monkeypatch):
-    monkeypatch.setattr("zoo.pretrained.shipped_models", dict)
+    monkeypatch.setattr(sys.modules["zoo.pretrained"], "shipped_models", dict)
     assert zoo.pretrained("fashion-cnn") == "primer-zoo/fashion-cnn"
 
 

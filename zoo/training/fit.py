@@ -81,7 +81,8 @@ def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path
         points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
         left.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None) if points else None
     left.set(xlabel="epoch", ylabel="loss", title="Loss")
-    left.legend()
+    if left.lines:
+        left.legend()
     points = [(entry["epoch"], entry[f"eval_{metric}"]) for entry in history if f"eval_{metric}" in entry]
     if points:
         right.plot(*zip(*points), marker="." if len(points) < 40 else None, color="tab:orange")

@@ -1,6 +1,6 @@
 """python scripts/benchmark/import_time.py [REPEATS]
 
-Wall time of `import zoo` against importing transformers' own Bart modeling module, each in fresh interpreters, in turn.
+Wall time of `import zoo` against importing transformers' own Bart modeling module, in fresh interpreters, in turn.
 """
 
 import statistics

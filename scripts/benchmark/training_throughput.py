@@ -1,6 +1,6 @@
 """python scripts/benchmark/training_throughput.py [RECIPE] [--steps 40] [--rounds 3]
 
-Training images a second through the library's Trainer against a bare PyTorch loop over the same model class, batches and
+Images a second through the library's Trainer against a bare PyTorch loop over the same model class, batches and
 optimizer, in one process with the same threads, in turn.
 """
 

@@ -42,6 +42,12 @@ NETS = {
         8,
         (4 * 16 + 8) + (4 * 8 * 9 + 16) + (8 * 10 + 10),
     ),
+    "no padding, pooling first": (
+        {"stage_channels": [4], "convs_per_stage": 2, "padding": "valid", "pool_position": "first"},
+        [28, 11],
+        4,
+        (4 * 9 + 8) + (4 * 4 * 9 + 8) + (4 * 10 + 10),
+    ),
     "dropout": (
         {"stage_channels": [4], "conv_dropout": 0.25, "classifier_dropout": 0.5, "dense_sizes": [16, 8]},
         [28, 14],

@@ -178,7 +178,7 @@ def test_erasing_sets_one_square_to_the_mean(side):
 def test_mixup_blends_pixels_and_labels_alike():
     pixel_values, labels, index = solid()
     shares = []
-    for epoch in range(40):
+    for epoch in range(300):
         mixed, targets = Augmentation(mixup=0.4, num_labels=8).mixing(pixel_values, labels, index, epoch)
         assert targets.shape == (8, 8) and targets.dtype == mixed.dtype == torch.float32
         torch.testing.assert_close(targets.sum(1), torch.ones(8))
@@ -213,6 +213,8 @@ def test_cutmix_in_a_share_of_the_batches():
     batches = [augmentation.mixing(pixel_values, labels, index, epoch) for epoch in range(200)]
     untouched = [torch.equal(mixed, pixel_values) for mixed, _ in batches]
     assert 110 < sum(untouched) < 170
+    kept = [float(targets[0, 0]) for (_, targets), same in zip(batches, untouched) if not same]
+    assert min(kept) < 0.4 and max(kept) > 0.8  # the draw that chooses the batch does not choose the size as well
     for (_, targets), same in zip(batches, untouched):
         if same:
             assert torch.equal(targets, torch.eye(8))

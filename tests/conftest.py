@@ -1,13 +1,21 @@
 """Shared fixtures: a tiny data set in the files of Fashion-MNIST, and a recipe for it."""
 
 import gzip
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-import zoo  # noqa: F401  registers the families with transformers
+# Before anything imports the Hub's client, which reads them then: no network, and no trace outside a temporary folder.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="zoo-tests-")
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.pop("ZOO_DATA", None)
+
+import zoo  # noqa: E402, F401  registers the families with transformers
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:

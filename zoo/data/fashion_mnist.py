@@ -71,6 +71,10 @@ def read_split(folder: Path | str, split: str) -> ImageSplit:
         raise ValueError(f"{folder}: {images_file} holds {len(images)} images, {labels_file} {len(labels)} labels")
     if not len(images):
         raise ValueError(f"{Path(folder) / images_file}: holds no image")
+    if images.shape[1:] != (28, 28):
+        raise ValueError(
+            f"{Path(folder) / images_file}: holds images of {images.shape[1]}x{images.shape[2]}, not 28x28"
+        )
     if labels.max() >= len(LABELS):
         row = int((labels >= len(LABELS)).argmax())
         raise ValueError(

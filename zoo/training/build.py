@@ -38,6 +38,7 @@ def build_config(family: Family, fields: dict[str, Any], start_from: str | None)
         if start_from is None:
             return family.config_class(**fields)
         config = AutoConfig.from_pretrained(start_from, **fields)
+        config.validate()  # fields on top of a saved config are set after its own validation
     except (StrictDataclassError, ValueError, TypeError) as error:
         raise UsageError(f"model: {_reason(error)}") from None
     except OSError as error:

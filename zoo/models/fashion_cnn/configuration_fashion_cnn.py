@@ -71,9 +71,29 @@ class FashionCNNConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         self.stage_channels = list(self.stage_channels)
         self.dense_sizes = list(self.dense_sizes)
+        num_labels = kwargs.get("num_labels")
         if self.id2label is None:
-            kwargs.setdefault("num_labels", 10)
+            kwargs["num_labels"] = 10 if num_labels is None else num_labels
+        elif num_labels not in (None, len(self.id2label)):
+            raise ValueError(
+                f"num_labels={num_labels} but id2label names {len(self.id2label)} classes: give one of them"
+            )
         super().__post_init__(**kwargs)
+        if self.label2id is None:
+            self.label2id = {label: number for number, label in self.id2label.items()}
+
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        # `from_pretrained(..., num_labels=3)` and `id2label=...` ask for a new head: the saved names make room.
+        if kwargs.get("num_labels") not in (None, len(config_dict.get("id2label") or ())):
+            config_dict = {key: value for key, value in config_dict.items() if key not in ("id2label", "label2id")}
+        if "id2label" in kwargs:
+            kwargs.setdefault("label2id", {label: int(number) for number, label in kwargs["id2label"].items()})
+        return super().from_dict(config_dict, **kwargs)
+
+    def to_diff_dict(self):
+        # transformers leaves out two unnamed labels, its own default, which would be read back as this class's ten.
+        return super().to_diff_dict() | {"id2label": self.id2label, "label2id": self.label2id}
 
     def per_stage(self, field: str) -> list:
         """The values of `field`, one a stage, whether the field holds one value or a list."""
@@ -106,6 +126,19 @@ class FashionCNNConfig(PreTrainedConfig):
             value = getattr(self, field)
             if value not in allowed:
                 raise ValueError(f"{field}={value!r} is not one of {', '.join(allowed)}")
+
+    def validate_labels(self):
+        """Classes are numbered from 0 without a gap and have different names."""
+        if not self.id2label:
+            raise ValueError("num_labels must be at least 1")
+        if sorted(map(int, self.id2label)) != list(range(len(self.id2label))):
+            raise ValueError(
+                f"id2label numbers its classes {sorted(self.id2label)}, not 0 to {len(self.id2label) - 1}"
+            )
+        if self.label2id != {label: int(number) for number, label in self.id2label.items()}:
+            raise ValueError("label2id is not the inverse of id2label")
+        if len(self.label2id) != len(self.id2label):
+            raise ValueError("id2label gives two classes one name")
 
     def validate_numbers(self):
         """Counts are positive, dropouts are probabilities."""

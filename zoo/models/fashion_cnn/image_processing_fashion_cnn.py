@@ -50,11 +50,15 @@ class FashionCNNImageProcessor(PilBackend):
         """Flatten to a list of images; 2-D arrays, which transformers refuses, are given their channel axis."""
         images = self.fetch_images(images)
         if isinstance(images, list | tuple):
+            if not images:
+                raise ValueError("no image given: the list is empty")
             return [single for image in images for single in self._prepare_images_structure(image)]
         if isinstance(images, Image.Image):
             return [images]
         if not hasattr(images, "ndim"):
             raise TypeError(f"expected a PIL image, a NumPy array or a torch tensor, got {type(images).__name__}")
+        if 0 in images.shape:
+            raise ValueError(f"an array of shape {tuple(images.shape)} has no pixels")
         if images.ndim == 2:
             return [images[None]]
         channels = (1, 3, 4)
@@ -71,17 +75,23 @@ class FashionCNNImageProcessor(PilBackend):
     ) -> np.ndarray:
         """One image of any kind -> (channels, height, width), 0..255."""
         if isinstance(image, Image.Image):
+            if image.mode.startswith("I;16"):  # convert() would cut 16 bits off at 255
+                image = image.point(lambda value: value * (1 / 256))
             image = image.convert("RGBA" if "A" in image.mode or "transparency" in image.info else "RGB")
             image, layout = np.asarray(image), "last"
         else:
-            image = image.detach().cpu().numpy() if hasattr(image, "detach") else np.asarray(image)
+            if hasattr(image, "detach"):
+                image = image.detach().cpu()
+                image = (image.float() if image.is_floating_point() else image).numpy()  # NumPy has no bfloat16
             layout = "first" if image.shape[0] in (1, 3, 4) else "last"
             layout = {"channels_first": "first", "channels_last": "last"}.get(
                 kwargs.get("input_data_format") or layout, layout
             )
         if 0 in image.shape:
-            raise ValueError(f"an image of shape {tuple(image.shape)} has no pixels")
+            raise ValueError(f"an image of shape {image.shape} has no pixels")
         image = np.moveaxis(image, -1, 0) if layout == "last" else image
+        if len(image) not in (1, 3, 4):
+            raise ValueError(f"an image has 1, 3 or 4 channels, got {len(image)} in one of shape {image.shape}")
         if image.dtype == bool or (np.issubdtype(image.dtype, np.floating) and image.max() <= 1):
             image = image * np.float32(255)
         image = image.astype(np.float32)

@@ -33,6 +33,11 @@ class LSTMForecasterLayer(GradientCheckpointingLayer):
         hidden_states = self.dropout(hidden_states)
         if state is None and self.initial_state is not None:
             state = self.initial_state.unsqueeze(1).expand(-1, len(hidden_states), -1).contiguous()
+        device = hidden_states.device.type
+        if torch.is_autocast_enabled(device):
+            # Autocast leaves inputs alone here, and CPUs without bfloat16 refuse float32 inputs with bfloat16 weights.
+            dtype = torch.get_autocast_dtype(device)
+            hidden_states, state = hidden_states.to(dtype), None if state is None else state.to(dtype)
         if isinstance(self.cell, nn.LSTM):
             hidden_states, after = self.cell(hidden_states, None if state is None else (state[:1], state[1:]))
             return hidden_states, torch.cat(after)

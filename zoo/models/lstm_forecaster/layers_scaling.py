@@ -5,6 +5,9 @@ from torch import nn
 
 from .configuration_lstm_forecaster import LSTMForecasterConfig
 
+# What varies less than this is rounding noise: it would turn an ordinary value into one whose square overflows.
+SMALLEST_SCALE = 1e-15
+
 
 class LSTMForecasterScaler(nn.Module):
     """
@@ -37,14 +40,14 @@ class LSTMForecasterScaler(nn.Module):
         scale = torch.ones_like(loc)
         if self.scaling == "mean":
             scale = values.abs().sum(dim=1, keepdim=True) / count
-            scale = torch.where(scale > torch.finfo(scale.dtype).tiny, scale, 1.0)
+            scale = torch.where(scale > SMALLEST_SCALE, scale, 1.0)
         elif self.scaling != "none":
             mean = values.sum(dim=1, keepdim=True) / count
             loc = last_observed(values, observed) if self.scaling.startswith("last") else mean
             if self.scaling != "last":
                 variance = ((values - mean) * observed).square().sum(dim=1, keepdim=True) / count
                 # A constant series of large values varies by rounding alone: that is no scale to divide by.
-                varies = variance.sqrt() > 1e-6 * mean.abs() + torch.finfo(variance.dtype).tiny
+                varies = variance.sqrt() > 1e-6 * mean.abs() + SMALLEST_SCALE
                 scale = torch.where(varies, variance, 1.0).sqrt()
         if self.scaling == "revin":
             # ((x - loc) / scale) * weight + bias, written as another location and scale, is inverted like the rest.

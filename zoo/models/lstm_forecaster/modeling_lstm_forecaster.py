@@ -1,6 +1,7 @@
 """The LSTM forecaster: scale, cut into patches, recurrent layers, decode the horizon, undo the scale."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -55,13 +56,13 @@ class LSTMForecasterPreTrainedModel(PreTrainedModel):
         elif isinstance(module, LSTMForecasterScaler) and module.scaling == "revin":
             init.zeros_(module.log_weight)
             init.zeros_(module.bias)
-        elif isinstance(module, LSTMForecasterModel):
-            # A net that never met a missing value must not be thrown off by its first one. A slice loses the flag by
-            # which `init` leaves loaded weights alone.
-            weight = module.input_weight
+        indicator_columns = getattr(module, "indicator_columns", None)
+        if indicator_columns is not None:
+            # A net that never met a missing value must not be thrown off by its first one. (A slice loses the flag by
+            # which `init` leaves loaded weights alone.)
+            weight = module.get_parameter("weight_ih_l0" if isinstance(module, nn.RNNBase) else "weight")
             if not getattr(weight, "_is_hf_initialized", False):
-                size = module.config.patch_length * module.config.num_channels
-                init.zeros_(weight[:, size : 2 * size])
+                init.zeros_(weight[:, indicator_columns])
 
 
 class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
@@ -84,13 +85,12 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
             LSTMForecasterLayer(config, index, config.hidden_size if index else width)
             for index in range(config.num_layers)
         )
+        # Values come first, then what is missing of them. Told to the module that owns the weight: of remote code,
+        # transformers initialises only modules with parameters of their own.
+        first: Any = self.embedding[0] if isinstance(self.embedding, nn.Sequential) else self.layers[0].cell
+        size = config.patch_length * config.num_channels
+        first.indicator_columns = slice(size, 2 * size)
         self.post_init()
-
-    @property
-    def input_weight(self) -> nn.Parameter:
-        """The weight that patches meet first, (outputs, patch inputs)."""
-        name = "embedding.0.weight" if self.config.patch_embedding else "layers.0.cell.weight_ih_l0"
-        return self.get_parameter(name)
 
     def to_rows(self, series: torch.Tensor) -> torch.Tensor:
         """(batch, length, input_size) -> (rows, length, num_channels): channels move to the batch if independent."""

@@ -524,6 +524,7 @@ def test_config_defaults_and_derived_numbers():
         ({"past_observed_mask": torch.ones(3, 11, 2)}, r"past_observed_mask has shape \(3, 11, 2\)"),
         ({"past_time_features": None}, "past_time_features is missing"),
         ({"past_time_features": torch.zeros(3, 12, 9)}, "past_time_features has shape"),
+        ({"past_time_features": torch.zeros(3, 13, 3)}, "past_time_features has shape"),
         ({"future_time_features": None}, "future_time_features is missing"),
         ({"future_time_features": torch.zeros(3, 5, 3)}, r"future_time_features has shape \(3, 5, 3\)"),
         ({"static_real_features": None}, "static_real_features is missing"),

@@ -93,6 +93,18 @@ def test_missing_values_do_not_matter_whatever_they_hold(decoding):
     torch.testing.assert_close(model(values, past_observed_mask=one_mask[..., 0]).prediction_outputs, by_step)
 
 
+def test_a_missing_value_reads_as_zero_and_a_mark():
+    model = build(scaling="std", input_size=1)
+    values = 10 + counts(channels=1)
+    values[0, 5], values[1, -1] = float("nan"), float("nan")
+    read = []
+    model.model.embedding.register_forward_pre_hook(lambda module, args: read.append(args[0]))
+    loc, scale = model(values).loc, model(values).scale
+    seen, missing = (part.flatten(1) for part in read[0].split(4, dim=-1))
+    torch.testing.assert_close(missing, values[..., 0].isnan().float())
+    torch.testing.assert_close(seen, ((values - loc) / scale).nan_to_num(0.0)[..., 0])
+
+
 def test_the_net_is_told_what_is_missing():
     """A missing value and an observed one that equals the mean differ once the net has learned to tell them apart."""
     model = build(scaling="none")
@@ -131,7 +143,7 @@ def test_a_long_window_is_cropped():
 
 HARD = {
     "constant": torch.full((BATCH, CONTEXT, CHANNELS), 3.0),
-    "constant and large": torch.full((BATCH, CONTEXT, CHANNELS), 1_234_567.0),
+    "constant and large": torch.full((BATCH, CONTEXT, CHANNELS), 7_654_321.0),
     "zero": torch.zeros(BATCH, CONTEXT, CHANNELS),
     "tiny": counts() * 1e-30,
     "all missing": torch.full((BATCH, CONTEXT, CHANNELS), float("nan")),
@@ -160,6 +172,8 @@ def test_hard_windows_give_finite_numbers(kind):
 
 def test_a_constant_window_is_not_stretched():
     """Rounding is no variation: the scale of a constant series is 1."""
+    constant = HARD["constant and large"]
+    assert (constant.sum(1) / CONTEXT != constant[:, 0]).all()
     assert (build()(HARD["constant and large"]).scale == 1).all()
     assert (build()(1e6 + counts()).scale < 10).all() and (build()(1e6 + counts()).scale != 1).all()
 

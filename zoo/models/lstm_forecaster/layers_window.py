@@ -32,14 +32,18 @@ def read_series(
 
 
 def read_step_features(
-    name: str, features: torch.Tensor | None, batch: int, length: int, width: int
+    name: str, features: torch.Tensor | None, batch: int, length: int, width: int, exact: bool = False
 ) -> torch.Tensor | None:
-    """Features of the steps of a window, (batch, length, width), or `None` where the model takes none."""
+    """
+    Features of the steps of a window, (batch, length, width), or `None` where the model takes none. Unless `exact`,
+    more steps than needed are cropped.
+    """
     if features is None:
         if width:
             raise ValueError(f"{name} is missing: this model takes {width} features of each step")
         return None
-    if features.ndim != 3 or features.shape[-1] != width or len(features) != batch or features.shape[1] < length:
+    fits = features.ndim == 3 and len(features) == batch and features.shape[-1] == width
+    if not fits or features.shape[1] < length or (exact and features.shape[1] > length):
         raise ValueError(
             f"{name} has shape {tuple(features.shape)}, but ({batch}, {length}, {width}) is needed: batch, steps, "
             "num_time_features + num_dynamic_real_features"

@@ -100,9 +100,9 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
 
     def spread(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, ...), the same for every channel of a window -> (rows, ...)."""
-        return (
-            features.repeat_interleave(self.config.input_size, dim=0) if self.config.channel_independent else features
-        )
+        if not self.config.channel_independent:
+            return features
+        return features.repeat_interleave(self.config.input_size, dim=0)
 
     def from_rows(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """(rows, ...) -> (batch, input_size, ...) with independent channels."""
@@ -186,7 +186,7 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         values, observed = read_series("past", past_values, past_observed_mask, config.input_size)
         batch, length, _ = values.shape
         features = read_step_features(
-            "past_time_features", past_time_features, batch, length, config.num_step_features
+            "past_time_features", past_time_features, batch, length, config.num_step_features, exact=True
         )
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states

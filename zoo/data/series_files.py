@@ -17,6 +17,8 @@ from .series_time import GridError, canonical_frequency, grid_positions, infer_f
 TIMESTAMP_NAMES = ("timestamp", "date", "datetime", "time", "ds")
 ITEM_NAMES = ("item_id", "unique_id", "series_id")
 TARGET_NAMES = ("target", "y")
+# What a CSV may write for a missing number.
+MISSING = ("", "NA", "N/A", "#N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "None", "<NA>")
 # A wrong year in one time stamp would make a grid that no memory holds.
 _LARGEST_GRID = 20
 
@@ -151,16 +153,15 @@ def _read_csv(path: Path, timestamp_column: str | None, item_column: str | None)
     if item is None and _named(columns, timestamp_column, TIMESTAMP_NAMES) is None:
         item = columns[0]  # ids of the ragged layout, or time stamps; both are text
     # Ids stay text: 007 is not 7, and "NA" (Namibia) is not missing.
-    converters = {item: str} if item in columns else {}
+    options |= {"keep_default_na": False, "na_values": {column: MISSING for column in columns if column != item}}
+    options |= {"dtype": {item: str}} if item in columns else {}
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
         # Blank lines are read so that rows keep their line numbers.
-        frame = pd.read_csv(path, converters=converters, skip_blank_lines=False, low_memory=False, **options)
-    blank = (
-        frame.isna().all(axis=1)
-        if not converters
-        else (frame[item] == "") & frame.drop(columns=item).isna().all(axis=1)
-    )
+        frame = pd.read_csv(path, skip_blank_lines=False, low_memory=False, **options)
+    blank = frame[[column for column in columns if column != item]].isna().all(axis=1)
+    if item in columns:
+        blank &= frame[item] == ""
     return _Table(frame[~blank] if blank.any() else frame, path.name, is_csv=True)
 
 

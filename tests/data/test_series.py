@@ -38,6 +38,7 @@ def test_fractions_cover_every_row():
     bounds = chronological_split(make((101, 10)), train=0.7, validation=0.1, test=0.2)
     assert bounds.train.tolist() == [70, 7] and bounds.validation.tolist() == [81, 8]
     assert bounds.test.tolist() == [101, 10]
+    assert chronological_split(make(), train=0.29, test=0.5).train.tolist() == [29]  # 100 * 0.29 is 28.999999999999996
 
 
 @pytest.mark.parametrize(

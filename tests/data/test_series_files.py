@@ -84,6 +84,11 @@ def test_ids_stay_text(tmp_path):
     assert read_series(write(tmp_path, text)).item_ids == ("007", "NA")
 
 
+def test_an_empty_id_in_a_file(tmp_path):
+    with pytest.raises(ValueError, match="line 3, column 'item_id': the id is missing"):
+        read_series(write(tmp_path, "item_id,timestamp,target\na,2020-01-01,1\n,2020-01-02,1\n"))
+
+
 def test_semicolons_byte_order_mark_and_blank_lines(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("date;x\n2020-01-01;1\n\n2020-01-02;2\n\n", encoding="utf-8-sig")

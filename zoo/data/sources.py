@@ -25,14 +25,27 @@ def find_files(
     return next((folder for folder in folders if all((folder / f).is_file() for f in filenames)), None)
 
 
-def not_found(name: str, system_folder: str, system_package: str, hub_id: str, reason: str) -> FileNotFoundError:
-    """The one error for a data set that is nowhere: it names the four places and what to do."""
+def not_found(
+    name: str, system_folder: str | None, system_package: str | None, hub_id: str, reason: str, advice: str = ""
+) -> FileNotFoundError:
+    """The one error for a data set that is nowhere: it names the places and what to do.
+
+    Args:
+        name: Of the data set, and of its folder under `$ZOO_DATA`.
+        system_folder: Where a system package puts it; None if no package has it.
+        system_package: That package.
+        hub_id: The Hub repository that was asked.
+        reason: Why it did not answer.
+        advice: Where else a person gets it.
+    """
     zoo_data = os.environ.get("ZOO_DATA")
     zoo_place = f"{zoo_data}/{name}" if zoo_data else "$ZOO_DATA (not set)"
+    places = f"{zoo_place} and {system_folder} do" if system_folder else f"{zoo_place} does"
+    what = f"Install it with `apt-get install {system_package}`, or give" if system_package else "Give"
     return FileNotFoundError(
-        f"the data set {name} is not there: no --data_dir was given, {zoo_place} and {system_folder} do not hold "
-        f"it, and the Hugging Face Hub did not answer for {hub_id} ({reason}). Install it with "
-        f"`apt-get install {system_package}`, or give its folder with --data_dir or ZOO_DATA, or go online"
+        f"the data set {name} is not there: no --data_dir was given, {places} not hold it, and the Hugging Face Hub "
+        f"did not answer for {hub_id} ({reason}). {what} its folder with --data_dir or ZOO_DATA, or go online"
+        + (f"; {advice}" if advice else "")
     )
 
 

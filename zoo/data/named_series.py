@@ -1,0 +1,138 @@
+"""The benchmark data sets of forecasting that the library knows by name: ETTh1 and M4 Hourly."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .series import SeriesSet, SplitBounds, chronological_split
+from .series_files import read_series
+from .sources import find_files, not_found
+
+# The same files as the authors publish, in the form that papers use them.
+HUB_ID = "thuml/Time-Series-Library"
+
+
+def _read_etth1(folder: Path) -> SeriesSet:
+    return read_series(folder / "ETTh1.csv", timestamp_column="date")
+
+
+def _read_m4_hourly(folder: Path) -> SeriesSet:
+    """The competition's training rows with its test rows after them.
+
+    Raises:
+        ValueError: The two files do not hold the same series, or a test series has not 48 values.
+    """
+    suffix = ".csv.gz" if (folder / "Hourly-train.csv.gz").is_file() else ".csv"
+    train, test = (read_series(folder / f"Hourly-{part}{suffix}", frequency="h") for part in ("train", "test"))
+    if train.item_ids != test.item_ids or (test.lengths != 48).any():
+        raise ValueError(
+            f"{folder}: Hourly-test{suffix} does not hold 48 values of each series in Hourly-train{suffix}"
+        )
+    values = np.concatenate([part.item(number) for number in range(len(train)) for part in (train, test)])
+    return replace(train, values=values, offsets=train.offsets + test.offsets)
+
+
+@dataclass(frozen=True)
+class NamedSeries:
+    """A data set that a recipe names.
+
+    Args:
+        folder: Its folder under `$ZOO_DATA`.
+        files: Sets of file names of which one must be there.
+        hub_files: Where they lie in the repository `HUB_ID` of the Hub.
+        read: Folder -> series.
+        release: `SeriesSet.fingerprint()` of the published content.
+        split: Arguments of `chronological_split`: the split of the benchmark.
+        season: Steps of its season.
+        prediction_length: Of the benchmark; 0 if it has several.
+        licence: Of the data.
+        homepage: Where the authors publish it.
+    """
+
+    folder: str
+    files: Sequence[Sequence[str]]
+    hub_files: Sequence[str]
+    read: Callable[[Path], SeriesSet]
+    release: str
+    split: dict[str, int]
+    season: int
+    prediction_length: int
+    licence: str
+    homepage: str
+
+    def bounds(self, series: SeriesSet) -> SplitBounds:
+        """The benchmark's split."""
+        return chronological_split(series, **self.split)
+
+
+NAMED_SERIES = {
+    "etth1": NamedSeries(
+        folder="ett",
+        files=[["ETTh1.csv"]],
+        hub_files=["ETT-small/ETTh1.csv"],
+        read=_read_etth1,
+        release="7149d71f4f8670f483911e17635321a3eae055f35a1f123ac6c9b28901f11261",
+        split={"train": 8640, "validation": 2880, "test": 2880},
+        season=24,
+        prediction_length=0,
+        licence="CC BY-ND 4.0",
+        homepage="https://github.com/zhouhaoyi/ETDataset",
+    ),
+    "m4-hourly": NamedSeries(
+        folder="m4",
+        files=[["Hourly-train.csv.gz", "Hourly-test.csv.gz"], ["Hourly-train.csv", "Hourly-test.csv"]],
+        hub_files=["m4/Hourly-train.csv", "m4/Hourly-test.csv"],
+        read=_read_m4_hourly,
+        release="712c12e678274a98eff8ce455a335d8114555788c15c5fbf2d28bb2cb0f8a32f",
+        split={"validation": 48, "test": 48},
+        season=24,
+        prediction_length=48,
+        licence="published for research by the M4 competition",
+        homepage="https://github.com/Mcompetitions/M4-methods",
+    ),
+}
+
+
+def load_named_series(name: str, path: str | os.PathLike | None = None) -> SeriesSet:
+    """A named data set from the folder `path`, `$ZOO_DATA/<folder>` or the Hub.
+
+    Raises:
+        ValueError: The name is unknown, or what was found is damaged.
+        FileNotFoundError: It is in none of the three places.
+    """
+    if name not in NAMED_SERIES:
+        raise ValueError(f"there is no data set {name!r}; known: {', '.join(NAMED_SERIES)}, or give a file")
+    named = NAMED_SERIES[name]
+    folder, source = _find(named, path), "ZOO_DATA" if path is None else "the folder given with --data_dir"
+    if folder is None:
+        folder, source = _from_hub(name, named), HUB_ID
+    series = replace(named.read(folder), source=source)
+    return replace(series, is_release=series.fingerprint() == named.release)
+
+
+def _find(named: NamedSeries, path: str | os.PathLike | None) -> Path | None:
+    if path is not None:
+        # the first set of names stands in the error when none is there
+        present = [files for files in named.files if all((Path(path) / file).is_file() for file in files)]
+        return find_files(named.folder, (present or named.files)[0], path)
+    found = [find_files(named.folder, files) for files in named.files]
+    return next((folder for folder in found if folder is not None), None)
+
+
+def _from_hub(name: str, named: NamedSeries) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        paths = [hf_hub_download(HUB_ID, file, repo_type="dataset") for file in named.hub_files]
+    except Exception as error:  # the Hub client has a dozen error types; each means "not from the Hub" here
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise not_found(
+            named.folder, None, None, HUB_ID, reason, f"{name} is published at {named.homepage}"
+        ) from error
+    return Path(paths[0]).parent
+
+
+__all__ = ["HUB_ID", "NAMED_SERIES", "NamedSeries", "load_named_series"]

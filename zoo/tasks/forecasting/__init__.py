@@ -1,0 +1,1 @@
+"""Forecasting: the past of one or many series in, their future with its uncertainty out."""

@@ -11,8 +11,9 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModel, Trainer, TrainingArguments, set_seed
 
 from tests.inputs import INPUTS
-from zoo.registry import FAMILIES, load_family, load_task
+from zoo.registry import FAMILIES, TASKS, load_family, load_task
 
+LABELS = {name for task in TASKS for name in load_task(task).label_names}
 CASES = [(family, task) for family in FAMILIES for task in load_family(family).tasks]
 every_family = pytest.mark.parametrize("family_name", list(FAMILIES))
 every_case = pytest.mark.parametrize(("family_name", "task_name"), CASES)
@@ -52,7 +53,7 @@ def predictions(model, inputs: dict) -> torch.Tensor:
     """The model's main output without labels: the first floating-point tensor of at least two axes."""
     model.eval()
     with torch.no_grad():
-        output = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        output = model(**{name: value for name, value in inputs.items() if name not in LABELS})
     return next(value for value in output.to_tuple() if torch.is_tensor(value) and value.ndim > 1)
 
 
@@ -279,7 +280,7 @@ def test_remote_code_without_the_library(family_name, task_name, tmp_path):
         torch.manual_seed(0)
         model = model_class(family.config_class(**family.tiny)).eval()
         model.save_pretrained(sys.argv[3])
-        inputs = {k: v for k, v in INPUTS[task.name](model.config, 2).items() if k != "labels"}
+        inputs = {k: v for k, v in INPUTS[task.name](model.config, 2).items() if k not in task.label_names}
         torch.save((inputs, model(**inputs).to_tuple()[0]), sys.argv[3] + "/expected.pt")
     """
     load = """

@@ -3,13 +3,17 @@
 import difflib
 import importlib
 
+from transformers.pipelines import PIPELINE_REGISTRY
+
 from .family import Family
 from .task import Task
 
 FAMILIES = {
     "fashion_cnn": "zoo.models.fashion_cnn",
+    "lstm_forecaster": "zoo.models.lstm_forecaster",
 }
 TASKS = {
+    "forecasting": "zoo.tasks.forecasting",
     "image_classification": "zoo.tasks.image_classification",
 }
 
@@ -53,6 +57,11 @@ def register_all() -> None:
     auto_classes = {name: task.auto_class for name, task in tasks.items()}
     for name in FAMILIES:
         load_family(name).register(auto_classes)
+    for task in tasks.values():
+        for name, pipeline_class in task.pipelines.items():
+            # Not a second time: transformers warns of that.
+            if name not in PIPELINE_REGISTRY.get_supported_tasks():
+                PIPELINE_REGISTRY.register_pipeline(name, pipeline_class, pt_model=task.auto_class)
 
 
 __all__ = ["FAMILIES", "TASKS", "available", "load_family", "load_task", "nearest", "register_all"]

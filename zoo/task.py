@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
@@ -22,6 +21,7 @@ class TaskData:
         fingerprint: sha256 of each split.
         source: Where the data came from.
         notes: What else the record should say about the data (licence, release, cleaning counts).
+        processor: What was fitted to the training rows and must travel with the model, if anything.
     """
 
     train: Dataset | None
@@ -31,6 +31,7 @@ class TaskData:
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
+    processor: Any = None
 
     def splits(self) -> dict[str, Any]:
         """The splits that exist, by name."""
@@ -55,22 +56,28 @@ class Task:
         name: The folder under `zoo/tasks/`.
         auto_class: The transformers Auto class that loads a model for it.
         data_arguments: Dataclass of the recipe's `data` section; each field is a command-line flag too.
-        load_data: (data arguments, config) -> TaskData.
-        build_processor: (family, config) -> what is saved beside the model (image processor, tokenizer).
+        load_data: (data arguments, config, saved processor or None) -> TaskData. A saved processor comes with the
+            weights that a run starts from or measures: its statistics hold, not those of the data.
+        build_processor: (family, config, TaskData) -> what is saved beside the model (image processor, tokenizer).
         auto_processor: The transformers Auto class that loads it again.
         build_collator: (processor, data arguments, seed) -> the Trainer's data_collator.
         evaluation_views: (dataset, data arguments) -> data sets whose predictions are averaged, for test-time
-            augmentation.
+            augmentation; the first is the one that is scored.
         compute_metrics: transformers' hook, for the numbers that training looks at.
         best_metric: The metric of `compute_metrics` that chooses between checkpoints.
         greater_is_better: Which way `best_metric` is better.
-        score: (predictions, label ids) -> every metric of the record, with n and intervals.
-        baselines: (training data, data to score) -> the same metrics of trivial predictors.
+        score: (predictions, label ids, config, dataset) -> every metric of the record, with n and intervals.
+        baselines: (training data, data to score) -> the same metrics of trivial predictors; the first is the one that
+            the fit diagnosis compares with.
         report: (predictions, label ids, config, dataset, folder) -> Report; pictures go to the folder.
         label_smoother: Takes epsilon; replaces the Trainer's own where that one does not fit the labels.
         trainer_class: transformers' Trainer for it.
         training_arguments: transformers' arguments for it.
         pipelines: Name of each transformers pipeline to register -> its class.
+        label_names: Arguments of a model's forward that hold the truth.
+        skill: A model that removes less than this share of the baseline's error from the training data underfits.
+        gap: A model whose error grows by more than this share of the baseline's from training to validation overfits.
+        hub_tag: The Hub's name of the task; default: the task's own.
     """
 
     name: str
@@ -82,7 +89,7 @@ class Task:
     build_collator: Callable[..., Callable]
     compute_metrics: Callable[..., dict[str, float]]
     best_metric: str
-    score: Callable[[np.ndarray, np.ndarray], dict[str, Any]]
+    score: Callable[..., dict[str, Any]]
     baselines: Callable[..., dict[str, dict[str, Any]]]
     report: Callable[..., Report]
     evaluation_views: Callable[..., list[Dataset]] = lambda dataset, arguments: [dataset]
@@ -91,6 +98,14 @@ class Task:
     trainer_class: type[Trainer] = Trainer
     training_arguments: type[TrainingArguments] = TrainingArguments
     pipelines: Mapping[str, type] = field(default_factory=dict)
+    label_names: tuple[str, ...] = ("labels",)
+    skill: float = 0.8
+    gap: float = 0.05
+    hub_tag: str = ""
+
+    def __post_init__(self):
+        if not self.hub_tag:
+            object.__setattr__(self, "hub_tag", self.name.replace("_", "-"))
 
 
 __all__ = ["Report", "Task", "TaskData"]

@@ -9,7 +9,6 @@ def show(argv: list[str]) -> None:
     """Print one line for each recipe and each shipped model."""
     from zoo.pretrained import shipped_models
     from zoo.record import RECORD_NAME, RunRecord
-    from zoo.registry import load_task
     from zoo.training.recipe import UsageError, available_recipes, load_recipe
 
     if argv:
@@ -23,7 +22,7 @@ def show(argv: list[str]) -> None:
         line = f"  {name:24} {sum(file.stat().st_size for file in folder.glob('*.safetensors')) / 1e6:.1f} MB"
         if (folder / RECORD_NAME).is_file():
             record = RunRecord.read(folder)
-            metric = load_task(record.recipe["task"]).best_metric
+            metric = record.fit["metric"]
             split = "test" if "test" in record.metrics else "validation"
             licence = record.recipe["publish"].get("license", "no licence named")
             line += f", {split} {metric} {record.metrics[split][metric]:.4f}, {licence}"

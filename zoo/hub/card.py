@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from zoo.record import RunRecord, write_whole
+from zoo.registry import load_task
 
 TEMPLATES = Path(__file__).parent / "templates"
 CARD_NAME = "README.md"
@@ -17,7 +18,7 @@ def model_index(record: RunRecord, metric_type: str) -> list[dict[str, Any]]:
     publish = record.recipe.get("publish", {})
     dataset = (publish.get("datasets") or [record.recipe["data"].get("dataset_name", "own data")])[0]
     result = {
-        "task": {"type": record.recipe["task"].replace("_", "-")},
+        "task": {"type": load_task(record.recipe["task"]).hub_tag},
         "dataset": {"name": dataset.split("/")[-1], "type": dataset, "split": split},
         "metrics": [{"type": metric_type, "value": round(record.metrics[split][metric_type], 6)}],
     }
@@ -29,7 +30,7 @@ def metadata(record: RunRecord, metric_type: str) -> dict[str, Any]:
     publish = record.recipe.get("publish", {})
     head = {
         "library_name": "transformers",
-        "pipeline_tag": record.recipe["task"].replace("_", "-"),
+        "pipeline_tag": load_task(record.recipe["task"]).hub_tag,
         "license": publish.get("license"),
         "language": publish.get("language"),
         "datasets": publish.get("datasets"),

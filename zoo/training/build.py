@@ -64,11 +64,9 @@ def build_model(family: Family, task: Task, config: PreTrainedConfig, start_from
     return model_class.from_pretrained(start_from, config=config, ignore_mismatched_sizes=True)
 
 
-def build_processor(family: Family, task: Task, config: PreTrainedConfig, start_from: str | None) -> Any:
-    """A new processor, or the one that the saved weights were trained with."""
-    if start_from is None:
-        return task.build_processor(family, config)
-    return task.auto_processor.from_pretrained(start_from)  # type: ignore[attr-defined]
+def load_processor(task: Task, model: str) -> Any:
+    """The processor that saved weights were trained with."""
+    return task.auto_processor.from_pretrained(model)  # type: ignore[attr-defined]
 
 
 def build_callbacks(settings: RunSettings, dataset: Any) -> list[TrainerCallback]:
@@ -86,6 +84,7 @@ def build_trainer(
 ) -> Trainer:
     """The Trainer of a run, with smoothing, moving average and optimizer as the recipe says."""
     collator = task.build_collator(processor, settings.data, model.config, settings.training.seed)
+    settings.training.label_names = list(task.label_names)
     trainer = task.trainer_class(
         model=model,
         args=settings.training,
@@ -117,11 +116,12 @@ def build(settings: RunSettings) -> Parts:
     family, task = load_family(recipe.family), load_task(recipe.task)
     set_seed(settings.training.seed)
     config = build_config(family, recipe.model, start_from)
-    data = task.load_data(settings.data, config)
+    saved = None if start_from is None else load_processor(task, start_from)
+    data = task.load_data(settings.data, config, saved)
     config = build_config(family, {**recipe.model, **data.model_fields}, start_from)
     model = build_model(family, task, config, start_from)
-    processor = build_processor(family, task, config, start_from)
+    processor = task.build_processor(family, config, data) if saved is None else saved
     return Parts(family, task, data, model, processor, build_trainer(settings, task, data, model, processor))
 
 
-__all__ = ["Parts", "build", "build_config", "build_model", "build_trainer"]
+__all__ = ["Parts", "build", "build_config", "build_model", "build_trainer", "load_processor"]

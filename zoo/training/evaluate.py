@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from zoo.record import RECORD_NAME, RunRecord, write_whole
 from zoo.registry import FAMILIES, load_family, load_task
 from zoo.task import Report, Task
 
+from .build import load_processor
 from .command_line import make_parser, parse_flags
 from .recipe import Recipe, UsageError, load_recipe
 from .run import PICTURES, RECIPE_NAME, evaluate_splits
@@ -64,14 +65,14 @@ def read_recipe(model: str, config: PreTrainedConfig) -> Recipe:
     return Recipe(id=Path(model).name, family=config.model_type, task=load_family(config.model_type).tasks[0])
 
 
-def check_labels(config: PreTrainedConfig, data_fields: dict[str, Any], model: str) -> None:
-    """A model that names its classes in another order than the data would be measured wrongly without a word."""
-    labels = data_fields.get("id2label")
-    if labels is not None and dict(labels) != config.id2label:
-        raise UsageError(
-            f"{model} knows the classes {', '.join(config.id2label.values())}, the data has "
-            f"{', '.join(labels.values())}: evaluate on data with the same classes in the same order"
-        )
+def check_fields(config: PreTrainedConfig, data_fields: Mapping[str, Any], model: str) -> None:
+    """A model that was made for other data would fail, or be measured wrongly without a word."""
+    for name, value in data_fields.items():
+        if getattr(config, name) != value:
+            raise UsageError(
+                f"{model} has {name}={getattr(config, name)}, the data has {name}={value}: evaluate on data like that "
+                "of its training (the same classes in the same order, the same channels and covariates)"
+            )
 
 
 def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
@@ -104,8 +105,9 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
     parser.set_defaults(**recipe.data)
     data_arguments, arguments = parse_flags(parser, argv[1:], task.data_arguments, EvaluationArguments)
 
-    data = task.load_data(data_arguments, config)
-    check_labels(config, dict(data.model_fields), argv[0])
+    processor = load_processor(task, model_name)
+    data = task.load_data(data_arguments, config, processor)
+    check_fields(config, data.model_fields, argv[0])
     splits = data.splits()
     if arguments.split != "all":
         if arguments.split not in splits:
@@ -113,7 +115,7 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
         splits = {arguments.split: splits[arguments.split]}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.output_dir or temporary)
-        metrics, report = _measure(task, model_name, data_arguments, arguments, splits, folder)
+        metrics, report = _measure(task, model_name, processor, data_arguments, arguments, splits, folder)
         if arguments.output_dir is None:
             report.pictures = {}
     recorded = RunRecord.read(model_name).metrics if (Path(model_name) / RECORD_NAME).is_file() else {}
@@ -121,22 +123,28 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
         content = {"model": argv[0], "data": dataclasses.asdict(data_arguments), "metrics": metrics}
         write_whole(Path(arguments.output_dir) / "evaluation.json", json.dumps(content, indent=1) + "\n")
     result = Evaluation(metrics, report, recorded)
-    show(argv[0], result, task)
+    show(argv[0], result, recipe.deciding_metric(task)[0])
     return result
 
 
 def _measure(
-    task: Task, model_name: str, data_arguments: Any, arguments: EvaluationArguments, splits: dict, folder: Path
+    task: Task,
+    model_name: str,
+    processor: Any,
+    data_arguments: Any,
+    arguments: EvaluationArguments,
+    splits: dict,
+    folder: Path,
 ) -> tuple[dict[str, dict[str, Any]], Report]:
     """Load the model, run it over the splits and draw the last one's pictures."""
     model = task.auto_class.from_pretrained(model_name)  # type: ignore[attr-defined]
-    processor = task.auto_processor.from_pretrained(model_name)  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as scratch:
         training = task.training_arguments(
             output_dir=scratch,
             per_device_eval_batch_size=arguments.per_device_eval_batch_size,
             remove_unused_columns=False,
             dataloader_pin_memory=False,
+            label_names=list(task.label_names),
         )
         trainer = task.trainer_class(
             model=model,
@@ -147,14 +155,14 @@ def _measure(
         return evaluate_splits(trainer, task, splits, data_arguments, list(splits)[-1], folder / PICTURES)
 
 
-def show(name: str, result: Evaluation, task: Task) -> None:
+def show(name: str, result: Evaluation, metric: str) -> None:
     """Print the report and, split by split, what was measured beside what the model's record says."""
     print(f"\n{result.report.text}\n")
     for split, metrics in result.metrics.items():
-        line = f"{name}, {split}: {task.best_metric} {metrics[task.best_metric]:.4f} (n = {metrics['n']:,})"
+        line = f"{name}, {split}: {metric} {metrics[metric]:.4f} (n = {metrics['n']:,})"
         if split in result.recorded:
             recorded = result.recorded[split]
-            line += f"; its record says {recorded[task.best_metric]:.4f} (n = {recorded['n']:,})"
+            line += f"; its record says {recorded[metric]:.4f} (n = {recorded['n']:,})"
         print(line)
     if result.report.pictures:
         print("pictures:\n" + "\n".join(f"  {path}" for path in result.report.pictures.values()))

@@ -6,45 +6,56 @@ from typing import Any
 
 SKILL = 0.8
 GAP = 0.05
-SMALL_GAP = 0.02
+SMALL_GAP = 0.4  # of the gap
 RISE = 0.05
-RULE = (
-    "error = 1 - metric where higher is better, else the metric. "
-    f"underfit: training error above {1 - SKILL:.0%} of the trivial baseline's. "
-    f"overfit: validation minus training error above {GAP:.0%} of the baseline's error, or above {SMALL_GAP:.0%} "
-    f"while the validation loss ended more than {RISE:.0%} above its lowest point. Otherwise good fit."
-)
+
+
+def rule(skill: float, gap: float) -> str:
+    """The rule in words, with its numbers."""
+    return (
+        "error = 1 - metric where higher is better, else the metric, in units of the trivial baseline's error on the "
+        f"same split. underfit: training error above {1 - skill:.0%}. overfit: validation minus training error above "
+        f"{gap:.0%}, or above {SMALL_GAP * gap:.0%} while the validation loss ended more than {RISE:.0%} above its "
+        "lowest point. Otherwise good fit."
+    )
 
 
 def diagnose(
     metrics: Mapping[str, Mapping[str, float]],
-    baseline: float,
+    baseline: float | Mapping[str, float],
     history: Sequence[Mapping[str, Any]],
     metric: str,
     greater_is_better: bool,
+    skill: float = SKILL,
+    gap: float = GAP,
 ) -> dict[str, Any]:
     """The verdict on one run.
 
     Args:
         metrics: Split -> metric -> value with the final weights, the training split without augmentation.
-        baseline: The metric of a trivial predictor.
+        baseline: The metric of a trivial predictor, on each split or the same on all. Splits may differ in how hard
+            they are (the future is not the past): each error is measured against its own baseline.
         history: The Trainer's log; `eval_loss` of each evaluation is used.
         metric: Name of the metric that decides.
         greater_is_better: Which way it is better.
+        skill: Share of the baseline's error that a fitted model removes from the training data.
+        gap: Share of the baseline's error by which validation may be worse than training.
     """
 
     def error(value: float) -> float:
         return 1 - value if greater_is_better else value
 
     figures = {split: float(values[metric]) for split, values in metrics.items()}
-    scale = max(error(baseline), 1e-12)
-    train = error(figures["train"]) / scale
-    gap = error(figures["validation"]) / scale - train
+    baselines = dict(baseline) if isinstance(baseline, Mapping) else dict.fromkeys(figures, baseline)
+    train, validation = (
+        error(figures[split]) / max(error(baselines[split]), 1e-12) for split in ("train", "validation")
+    )
+    found_gap = validation - train
     losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
     rise = losses[-1] / min(losses) - 1 if losses and min(losses) > 0 else 0.0
-    if gap > GAP or (gap > SMALL_GAP and rise > RISE):
+    if found_gap > gap or (found_gap > SMALL_GAP * gap and rise > RISE):
         verdict = "overfit"
-    elif train > 1 - SKILL:
+    elif train > 1 - skill:
         verdict = "underfit"
     else:
         verdict = "good fit"
@@ -52,11 +63,11 @@ def diagnose(
         "verdict": verdict,
         "metric": metric,
         **figures,
-        "baseline": float(baseline),
+        "baseline": float(baselines["validation"]),
         "train_error_of_baseline": train,
-        "gap_of_baseline": gap,
+        "gap_of_baseline": found_gap,
         "validation_loss_rise": rise,
-        "rule": RULE,
+        "rule": rule(skill, gap),
     }
 
 
@@ -95,4 +106,4 @@ def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path
     plt.close(figure)
 
 
-__all__ = ["RULE", "describe_fit", "diagnose", "draw_learning_curves"]
+__all__ = ["describe_fit", "diagnose", "draw_learning_curves", "rule"]

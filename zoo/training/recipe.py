@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from zoo.registry import load_family, load_task, nearest
+from zoo.task import Task
 
 from .arguments import ZooTrainingArguments
 
@@ -58,6 +59,13 @@ class Recipe:
         """The part that decides the weights, and so whether two runs are the same."""
         keys = ("family", "task", "model_name_or_path", "data", "model", "training")
         return {key: value for key, value in self.to_dict().items() if key in keys}
+
+    def deciding_metric(self, task: Task) -> tuple[str, bool]:
+        """The metric that tells a good run from a bad one, and whether higher is better: the recipe's, or the task's."""
+        name = self.training.get("metric_for_best_model") or "loss"
+        if name in ("loss", "eval_loss"):
+            return task.best_metric, task.greater_is_better
+        return name.removeprefix("eval_"), bool(self.training.get("greater_is_better", True))
 
     def to_yaml(self) -> str:
         """The recipe as a file that `load_recipe` reads back."""

@@ -91,9 +91,9 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> Path:
     return folder
 
 
-def predict(trainer: Trainer, task: Task, dataset: Any, arguments: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predict(trainer: Trainer, views: Sequence[Any]) -> tuple[Any, Any, Any]:
     """(predictions averaged over the evaluation views, predictions of the first view, label ids)."""
-    results = [trainer.predict(view) for view in task.evaluation_views(dataset, arguments)]
+    results = [trainer.predict(view) for view in views]
     first = results[0].predictions
     return (
         np.mean([result.predictions for result in results], axis=0) if len(results) > 1 else first,
@@ -110,12 +110,13 @@ def evaluate_splits(
     metrics: dict[str, dict[str, Any]] = {}
     report = Report("")
     for name, dataset in splits.items():
-        predictions, plain, label_ids = predict(trainer, task, dataset, arguments)
-        metrics[name] = task.score(predictions, label_ids)
+        views = task.evaluation_views(dataset, arguments)
+        predictions, plain, label_ids = predict(trainer, views)
+        metrics[name] = task.score(predictions, label_ids, trainer.model.config, views[0])
         if plain is not predictions:
-            metrics[f"{name}_plain"] = task.score(plain, label_ids)
+            metrics[f"{name}_plain"] = task.score(plain, label_ids, trainer.model.config, views[0])
         if name == report_on:
-            report = task.report(predictions, label_ids, trainer.model.config, dataset, folder)
+            report = task.report(predictions, label_ids, trainer.model.config, views[0], folder)
     return metrics, report
 
 
@@ -191,17 +192,21 @@ def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord:
         splits.pop("test", None)
     report_on = "test" if "test" in splits else "validation"
     metrics, report = evaluate_splits(trainer, task, splits, settings.data, report_on, folder / PICTURES)
-    baselines = task.baselines(data.train, splits[report_on])
+    baselines = {
+        name: task.baselines(data.train, task.evaluation_views(split, settings.data)[0])
+        for name, split in splits.items()
+    }
     save_whole(trainer, folder)
     if not is_first:
         return RunRecord(settings.recipe.id, "", {}, {}, settings.training.seed, metrics)
 
     history = [entry for entry in trainer.state.log_history if "epoch" in entry]
-    validation_baseline = next(iter(task.baselines(data.train, splits["validation"]).values()))[task.best_metric]
+    metric, greater_is_better = settings.recipe.deciding_metric(task)
+    trivial = {name: next(iter(found.values()))[metric] for name, found in baselines.items()}
     plain = {name: metrics.get(f"{name}_plain", metrics[name]) for name in splits}
-    fit = diagnose(plain, validation_baseline, history, task.best_metric, task.greater_is_better)
+    fit = diagnose(plain, trivial, history, metric, greater_is_better, task.skill, task.gap)
     curves = folder / PICTURES / "learning_curves.png"
-    draw_learning_curves(history, task.best_metric, curves)
+    draw_learning_curves(history, metric, curves)
     report.pictures["learning_curves"] = curves
     trainer.save_state()
 
@@ -218,7 +223,7 @@ def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord:
         },
         seed=settings.training.seed,
         metrics=metrics,
-        baselines=baselines,
+        baselines=baselines[report_on],
         fit=fit,
         tables=report.tables,
         history=history,

@@ -10,7 +10,7 @@ from zoo.task import Report, Task
 from . import batches
 
 
-def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def score(logits: np.ndarray, labels: np.ndarray, config: Any = None, dataset: Any = None) -> dict[str, Any]:
     """Accuracy with interval, macro F1, NLL, Brier and calibration error."""
     from .metrics import classification_metrics
 

@@ -179,7 +179,7 @@ def read(arguments: ImageClassificationArguments, config: Any) -> ImageSplits:
     )
 
 
-def load_data(arguments: ImageClassificationArguments, config: Any) -> TaskData:
+def load_data(arguments: ImageClassificationArguments, config: Any, processor: Any = None) -> TaskData:
     """The splits of a run. A missing validation split is taken from the training images, never from the test images.
 
     Raises:
@@ -213,7 +213,7 @@ def load_data(arguments: ImageClassificationArguments, config: Any) -> TaskData:
     )
 
 
-def build_processor(family: Any, config: Any) -> Any:
+def build_processor(family: Any, config: Any, data: Any = None) -> Any:
     """The family's image processor for the config's image size and colours."""
     size = {"height": config.image_size, "width": config.image_size}
     if config.num_channels == 1:

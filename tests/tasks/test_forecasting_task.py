@@ -1,0 +1,238 @@
+"""Forecasting from a CSV to a run, its record, its evaluation and its pipeline."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from transformers import pipeline
+
+from zoo.commands.evaluate import main as evaluate
+from zoo.commands.train import main as train
+from zoo.hub.card import render_card
+from zoo.models.lstm_forecaster import LSTMForecasterConfig, LSTMForecasterForPrediction
+from zoo.record import RunRecord
+from zoo.tasks.forecasting import TASK
+from zoo.tasks.forecasting.batches import ForecastingArguments, collate, load_data
+from zoo.tasks.forecasting.processor import SeriesProcessor
+
+QUANTILES = ["0.1", "0.5", "0.9"]
+SIZES = {"context_length": 48, "prediction_length": 12, "patch_length": 12, "hidden_size": 16}
+
+
+def frame(rows: int = 400) -> pd.DataFrame:
+    """Two daily waves of very different size."""
+    noise, hours = np.random.default_rng(0).normal(size=(rows, 2)), np.arange(rows)
+    wave = np.sin(hours * 2 * np.pi / 24)
+    stamps = pd.date_range("2024-01-01", periods=rows, freq="h")
+    return pd.DataFrame({"date": stamps, "a": wave + 0.05 * noise[:, 0], "b": 1000 + 100 * wave + 5 * noise[:, 1]})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("forecasting")
+    frame().to_csv(folder / "mine.csv", index=False)
+    recipe = {
+        "family": "lstm_forecaster",
+        "task": "forecasting",
+        "data": {"standardize": True, "time_features": True},
+        "model": {**SIZES, "head": "quantile", "quantiles": [0.1, 0.5, 0.9], "scaling": "last"},
+        "training": {
+            "num_train_epochs": 8,
+            "per_device_train_batch_size": 32,
+            "learning_rate": 0.01,
+            "use_cpu": True,
+            "load_best_model_at_end": True,
+            "metric_for_best_model": "mse",
+            "greater_is_better": False,
+        },
+        "publish": {"title": "Tiny", "license": "apache-2.0", "summary": "A test.", "limits": ["All."]},
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    flags = ["--train_file", str(folder / "mine.csv"), "--timestamp_column", "date", "--target_columns", "a", "b"]
+    flags += ["--output_dir", str(folder / "run"), "--disable_tqdm", "true"]
+    assert train([str(folder / "tiny.yaml"), *flags]) == 0
+    return folder / "run"
+
+
+def test_a_run_is_complete_and_learns(run):
+    names = {path.name for path in run.iterdir()}
+    assert {"config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml", "results.json"} <= names
+    pictures = {"forecasts.png", "error_by_step.png", "calibration.png", "learning_curves.png"}
+    assert {path.name for path in (run / "pictures").iterdir()} == pictures
+    record = RunRecord.read(run)
+    assert record.metrics["test"]["n"] == 80 - 12 + 1 and record.metrics["validation"]["n"] == 40 - 12 + 1
+    assert set(record.baselines) == {"seasonal_naive", "naive", "drift", "naive2"}
+    assert record.metrics["test"]["mse"] < 0.3 * record.baselines["naive"]["mse"]
+    assert {"mae", "smape", "mase", "rmsse", "owa", "crps", "wql", "coverage_80", "msis_80"} <= set(
+        record.metrics["test"]
+    )
+    assert record.fit["metric"] == "mse" and record.fit["test"] == record.metrics["test"]["mse"]
+    assert len(record.tables["steps"]["model"]["mae"]) == 12
+    assert {row["channel"] for row in record.tables["series"]} == {"a", "b"}
+    assert record.data["notes"]["channels"] == ["a", "b"] and record.data["notes"]["season"] == 24
+
+
+def test_the_best_checkpoint_is_the_one_with_the_lowest_error(run):
+    history = RunRecord.read(run).history
+    best = min(entry["eval_mse"] for entry in history if "eval_mse" in entry)
+    assert RunRecord.read(run).metrics["validation"]["mse"] == pytest.approx(best, rel=1e-4)
+
+
+def test_evaluation_measures_what_the_record_says(run, tmp_path, capsys):
+    assert evaluate([str(run), "--split", "all", "--output_dir", str(tmp_path / "out")]) == 0
+    measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]
+    recorded = json.loads((run / "results.json").read_text())["metrics"]
+    assert measured.keys() == recorded.keys()
+    for split in measured:
+        assert measured[split] == pytest.approx(recorded[split])
+    assert "test: mse" in capsys.readouterr().out
+
+
+def test_other_channels_are_one_line(run, capsys):
+    assert evaluate([str(run), "--target_columns", "a"]) == 1
+    assert "the model forecasts 2 channels (a, b), the data has 1 (a)" in capsys.readouterr().err
+
+
+def test_the_pipeline_forecasts_in_the_units_of_the_data(run):
+    forecast = pipeline("time-series-forecasting", model=str(run), device="cpu")
+    whole = frame(424)
+    found = forecast(whole[:400])
+    assert list(found.columns) == ["item_id", "timestamp", "target", "predictions", *QUANTILES]
+    assert list(found["target"]) == ["a"] * 12 + ["b"] * 12
+    assert list(found["timestamp"][:12]) == list(whole["date"][400:412])
+    for channel, size in (("a", 1), ("b", 100)):
+        rows = found[found["target"] == channel]
+        truth = size * np.sin(np.arange(400, 412) * 2 * np.pi / 24) + (1000 if channel == "b" else 0)
+        assert np.abs(rows["predictions"].to_numpy() - truth).mean() < 0.4 * size
+        assert (rows["0.1"] <= rows["0.5"]).all() and (rows["0.5"] <= rows["0.9"]).all()
+    assert len(forecast(whole[:400], prediction_length=30)) == 60
+
+
+def plain_pipeline(**fields):
+    torch.manual_seed(0)
+    model = LSTMForecasterForPrediction(LSTMForecasterConfig(**SIZES, **fields)).eval()
+    return pipeline("time-series-forecasting", model=model, device="cpu")
+
+
+def test_the_pipeline_takes_lists_arrays_and_long_frames():
+    forecast = plain_pipeline()
+    numbers = [float(number % 7) for number in range(60)]
+    expected = forecast(numbers)
+    assert list(expected["item_id"]) == ["0"] * 12 and np.isfinite(expected["predictions"]).all()
+    pd.testing.assert_frame_equal(forecast(np.array(numbers)), expected)
+    both = forecast([numbers, numbers[:20]])
+    assert list(both["item_id"].unique()) == ["0", "1"]
+    np.testing.assert_allclose(both["predictions"][:12], expected["predictions"], atol=1e-5)
+    stamps = pd.date_range("2024-01-01", periods=60, freq="D")
+    long = pd.DataFrame({"item_id": "x", "timestamp": stamps, "target": numbers})
+    found = forecast(long)
+    np.testing.assert_allclose(found["predictions"], expected["predictions"], atol=1e-5)
+    assert found["timestamp"][0] == pd.Timestamp("2024-03-01")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "message"),
+    [
+        (np.zeros((30, 3)), {}, r"a series has shape \(30, 3\), but the model takes \(rows, 1\)"),
+        ([1.0, 2.0], {"prediction_length": 0}, "prediction_length=0 must be at least 1"),
+    ],
+)
+def test_the_pipeline_says_what_is_wrong(inputs, options, message):
+    with pytest.raises(ValueError, match=message):
+        plain_pipeline()(inputs, **options)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        ([], 1, "name the data: --train_file mine.csv, or --dataset_name"),
+        (["--train_file", "/nowhere.csv"], 1, "/nowhere.csv is not a file"),
+        (["--test_file", "/nowhere.csv"], 1, "need --train_file"),
+        (["--train_file", "MINE", "--target_columns", "c"], 1, "'c'"),
+        (["--train_file", "MINE", "--model_overrides", "context_length=900"], 1, "too few for"),
+        (["--train_file", "MINE", "--validation_size", "-1"], 2, "validation_size=-1.0 must not be negative"),
+        (["--dataset_name", "m4-hourly"], 1, "48 steps ahead: set prediction_length"),
+    ],
+)
+def test_bad_input_is_one_line(run, tmp_path, capsys, flags, code, message):
+    flags = [str(run.parent / "mine.csv") if flag == "MINE" else flag for flag in flags]
+    assert train([str(run.parent / "tiny.yaml"), *flags, "--output_dir", str(tmp_path / "run")]) == code
+    error = capsys.readouterr().err.strip().splitlines()
+    assert message in error[-1] and error[-1].startswith("error: ") and "Traceback" not in "\n".join(error)
+
+
+def load(path, table: pd.DataFrame, saved=None, **fields):
+    table.to_csv(path, index=False)
+    arguments = ForecastingArguments(train_file=str(path), timestamp_column="date", **fields)
+    return load_data(arguments, LSTMForecasterConfig(**SIZES, input_size=2), saved)
+
+
+def test_no_test_row_reaches_training(tmp_path):
+    table = frame()
+    before = load(tmp_path / "one.csv", table, standardize=True)
+    table.loc[320:, ["a", "b"]] = 1e6
+    after = load(tmp_path / "two.csv", table, standardize=True)
+    assert after.processor.to_dict() == before.processor.to_dict()
+    assert after.fingerprint["train"] == before.fingerprint["train"]
+    assert after.fingerprint["test"] != before.fingerprint["test"]
+    for name, tensor in before.train[len(before.train) - 1].items():
+        torch.testing.assert_close(after.train[len(after.train) - 1][name], tensor)
+
+
+def test_a_saved_processor_keeps_its_units(tmp_path):
+    saved = load(tmp_path / "one.csv", frame(), standardize=True).processor
+    saved.save_pretrained(tmp_path)
+    again = SeriesProcessor.from_pretrained(tmp_path)
+    assert again.mean == saved.mean and again.channels == ["a", "b"]
+    table = frame()
+    table["a"] += 5
+    moved = load(tmp_path / "two.csv", table, again, standardize=True)
+    assert moved.processor is again
+    assert moved.train[0]["past_values"][:, 0].mean() > 5
+
+
+def test_units_change_squared_errors_and_no_relative_ones(tmp_path):
+    found = {}
+    for standardize in (False, True):
+        data = load(tmp_path / "mine.csv", frame(), standardize=standardize)
+        found[standardize] = TASK.baselines(data.train, data.test)["seasonal_naive"]
+    for name in ("mase", "smape", "owa", "rmsse"):
+        assert found[True][name] == pytest.approx(found[False][name], rel=1e-3)
+    assert found[False]["mse"] > 10 * found[True]["mse"]
+
+
+def test_missing_future_values_are_nan_for_model_and_metrics(tmp_path):
+    table = frame()
+    table.loc[48, "a"] = np.nan
+    data = load(tmp_path / "mine.csv", table)
+    batch = collate(data.train.__getitems__([0, 20]))
+    assert "item" not in batch and "future_observed_mask" not in batch
+    missing = batch["future_values"].isnan()
+    assert missing[0, 0, 0] and missing.sum() == 1
+    assert not batch["past_observed_mask"][1, 28, 0]
+
+
+def test_split_files_stand_for_themselves(tmp_path):
+    table = frame()
+    table[300:].to_csv(tmp_path / "test.csv", index=False)
+    data = load(tmp_path / "train.csv", table[:300], test_file=str(tmp_path / "test.csv"), validation_size=60)
+    assert len(data.test) == 100 - 48 - 12 + 1 and len(data.validation) == 60 - 12 + 1
+    assert len(data.train) == 240 - 48 - 12 + 1
+
+
+def test_limits_take_windows_from_everywhere(tmp_path):
+    data = load(tmp_path / "mine.csv", frame(), max_train_samples=10, max_predict_samples=3)
+    assert len(data.train) == 10 and len(data.test) == 3
+    assert data.train.numbers[-1] == len(data.train.windows) - 1
+
+
+def test_the_card_says_what_the_record_says(run):
+    card = render_card(RunRecord.read(run))
+    record = RunRecord.read(run)
+    assert "pipeline_tag: time-series-forecasting" in card
+    assert f"{record.metrics['test']['mse']:.4f}" in card and "baseline: naive2" in card
+    assert f"{100 * record.metrics['test']['coverage_80']:.1f}%" in card

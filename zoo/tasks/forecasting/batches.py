@@ -1,0 +1,336 @@
+"""Series to batches: the data section of a recipe, the data set and the collator."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from zoo.task import TaskData
+
+from .processor import SeriesProcessor
+
+if TYPE_CHECKING:
+    from zoo.data.series import SeriesSet
+    from zoo.data.series_windows import WindowDataset
+
+# The share of own series that is set aside where the recipe says nothing.
+VALIDATION_SIZE, TEST_SIZE = 0.1, 0.2
+# Training windows that are measured for the fit diagnosis: neighbours overlap, so more would say little more.
+TRAINING_WINDOWS = 1000
+# Rows that Naive2 looks back: all of M4 Hourly's longest series, and not ten years for each of 1e5 windows.
+BASELINE_HISTORY = 1024
+FILES = ("train_file", "validation_file", "test_file")
+
+
+@dataclass
+class ForecastingArguments:
+    """The `data` section of a forecasting recipe. Lengths of context and horizon are the model's."""
+
+    dataset_name: str | None = field(
+        default=None, metadata={"help": "etth1, m4-hourly, or a data set of the Hugging Face Hub."}
+    )
+    dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of the Hub data set."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder with the files of etth1 or m4-hourly."})
+    train_file: str | None = field(default=None, metadata={"help": "Own series: CSV or Parquet, long or wide."})
+    validation_file: str | None = field(default=None, metadata={"help": "Own validation series; default: cut off."})
+    test_file: str | None = field(default=None, metadata={"help": "Own test series; default: cut off train_file."})
+    timestamp_column: str | None = field(default=None, metadata={"help": "Column of the time stamps."})
+    timestamp_format: str | None = field(default=None, metadata={"help": "strptime format, if not ISO 8601."})
+    item_id_column: str | None = field(default=None, metadata={"help": "Column that says which series a row is of."})
+    target_columns: list[str] | None = field(default=None, metadata={"help": "Columns to forecast."})
+    known_columns: list[str] = field(
+        default_factory=list, metadata={"help": "Columns of numbers that are known for the future too."}
+    )
+    static_columns: list[str] = field(
+        default_factory=list, metadata={"help": "Columns that are the same in all rows of a series."}
+    )
+    frequency: str | None = field(default=None, metadata={"help": "pandas alias, e.g. h, D, MS; default: inferred."})
+    season: int | None = field(
+        default=None, metadata={"help": "Steps of a season, for MASE and the baselines; default: by frequency."}
+    )
+    validation_size: float | None = field(
+        default=None, metadata={"help": "Rows of each series, or their share; default: 0.1, or the benchmark's."}
+    )
+    test_size: float | None = field(
+        default=None, metadata={"help": "Last rows of each series, or their share; default: 0.2, or the benchmark's."}
+    )
+    standardize: bool = field(
+        default=False, metadata={"help": "z-scores of each channel by training rows, as long-term benchmarks do."}
+    )
+    time_features: bool = field(default=False, metadata={"help": "Let the model read hour, weekday, month..."})
+    stride: int = field(default=1, metadata={"help": "Rows between neighbouring training windows."})
+    min_context: int | None = field(
+        default=None,
+        metadata={"help": "Rows that must lie before a forecast; the rest is padded. Default: context_length."},
+    )
+    skip_short: bool = field(default=False, metadata={"help": "Leave out series that are too short to train on."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Use only so many training windows."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Use only so many validation windows."})
+    max_predict_samples: int | None = field(default=None, metadata={"help": "Use only so many test windows."})
+
+    def __post_init__(self):
+        for name in ("target_columns", "known_columns", "static_columns"):
+            if isinstance(getattr(self, name), str):
+                setattr(self, name, [getattr(self, name)])
+        for name in ("season", "stride", "max_train_samples", "max_eval_samples", "max_predict_samples"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("validation_size", "test_size"):
+            if getattr(self, name) is not None and getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+
+
+class ForecastDataset(Dataset):
+    """Windows of one split, with what scoring them needs.
+
+    Args:
+        windows: All windows of the split, in the units that the model reads.
+        processor: Knows their units and their season.
+        numbers: The windows to use; default: all.
+        training: Whether these are the training windows, of which only a sample is measured.
+    """
+
+    def __init__(
+        self,
+        windows: "WindowDataset",
+        processor: SeriesProcessor,
+        numbers: np.ndarray | None = None,
+        training: bool = False,
+    ):
+        self.windows, self.processor, self.training = windows, processor, training
+        self.numbers = np.arange(len(windows)) if numbers is None else numbers
+        self._baselines: dict[str, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        return self.windows[int(self.numbers[row])]
+
+    def __getitems__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        """A whole batch at once: torch's data loader prefers this to one call a window."""
+        return self.windows.__getitems__(self.numbers[np.asarray(rows)])
+
+    def take(self, limit: int | None) -> "ForecastDataset":
+        """At most so many windows, spread evenly."""
+        if limit is None or limit >= len(self):
+            return self
+        rows = np.linspace(0, len(self) - 1, limit).astype(np.int64)
+        return ForecastDataset(self.windows, self.processor, self.numbers[rows], self.training)
+
+    @cached_property
+    def measured(self) -> "ForecastDataset":
+        """The windows that are measured: all, but of training windows a sample."""
+        return self.take(TRAINING_WINDOWS) if self.training else self
+
+    def truth(self) -> np.ndarray:
+        """(windows, horizon, channels) in the model's units, NaN where missing."""
+        from .baselines import window_truth
+
+        return window_truth(self.windows, self.numbers)
+
+    def scales(self) -> tuple[np.ndarray, np.ndarray]:
+        """(windows, 1, channels) scales of MASE and RMSSE in the model's units."""
+        from .baselines import window_scales
+
+        return window_scales(self.windows, self.processor.season, self.numbers)
+
+    def in_data_units(self, values: np.ndarray) -> np.ndarray:
+        """(..., channels) from the model's units."""
+        scaler = self.processor.scaler
+        return values * scaler.std[0] + scaler.mean[0]
+
+    def baseline(self, method: str) -> np.ndarray:
+        """(windows, horizon, channels) forecasts of a baseline in the model's units, made in those of the data."""
+        if method not in self._baselines:
+            from .baselines import forecast_windows
+
+            scaler = self.processor.scaler
+            raw = copy.copy(self.windows)
+            raw.series = replace(raw.series, values=self.in_data_units(raw.series.values))
+            season, history = self.processor.season, max(BASELINE_HISTORY, 4 * self.processor.season)
+            forecasts = forecast_windows(raw, method, season, history, self.numbers)
+            self._baselines[method] = (forecasts - scaler.mean[0]) / scaler.std[0]
+        return self._baselines[method]
+
+
+def _size(given: float | None, default: float) -> float:
+    """A share stays a share; 1 and above are rows."""
+    size = default if given is None else given
+    return int(size) if size >= 1 or size == 0 else size
+
+
+def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple["SeriesSet", Any]], dict[str, Any]]:
+    """({split: (series, its (first, last) rows or None for all)}, notes for the record)."""
+    from zoo.data.named_series import NAMED_SERIES, load_named_series
+    from zoo.data.series import chronological_split
+    from zoo.data.series_files import read_series
+    from zoo.data.series_time import season_length
+
+    columns = {
+        "timestamp_column": arguments.timestamp_column,
+        "target_columns": arguments.target_columns,
+        "item_column": arguments.item_id_column,
+        "known_columns": arguments.known_columns,
+        "static_columns": arguments.static_columns,
+        "frequency": arguments.frequency,
+        "timestamp_format": arguments.timestamp_format,
+    }
+    named = NAMED_SERIES.get(arguments.dataset_name or "")
+    sizes = (_size(arguments.validation_size, VALIDATION_SIZE), _size(arguments.test_size, TEST_SIZE))
+    files: dict[str, Any] = {name: getattr(arguments, name) for name in FILES}
+    if arguments.train_file is None and any(files.values()):
+        raise ValueError("--validation_file and --test_file need --train_file")
+    if arguments.train_file is not None:
+        parts = {name.removesuffix("_file"): read_series(file, **columns) for name, file in files.items() if file}
+        series = parts.pop("train")
+        if parts:  # what has a file of its own is not cut off the training file, nor is a test without one
+            sizes = (0 if "validation" in parts else sizes[0], 0)
+        bounds = chronological_split(series, None, *sizes)
+        found = {"train": (series, bounds.rows("train"))}
+        for split, size in zip(("validation", "test"), sizes):
+            if split in parts:
+                found[split] = (parts[split], None)
+            elif size:
+                found[split] = (series, bounds.rows(split))
+        notes: dict[str, Any] = {}
+    elif named is not None:
+        if named.prediction_length and named.prediction_length != config.prediction_length:
+            raise ValueError(
+                f"{arguments.dataset_name} is forecast {named.prediction_length} steps ahead: set prediction_length to it"
+            )
+        series = load_named_series(arguments.dataset_name or "", arguments.data_dir)
+        bounds = named.bounds(series)
+        found = {split: (series, bounds.rows(split)) for split in ("train", "validation", "test")}
+        notes = {"known_release": series.is_release, "licence": named.licence, "homepage": named.homepage}
+    elif arguments.dataset_name is not None:
+        import datasets
+
+        table = datasets.load_dataset(arguments.dataset_name, arguments.dataset_config_name, split="train")
+        series = replace(read_series(table, **columns), source=arguments.dataset_name)
+        bounds = chronological_split(series, None, *sizes)
+        found = {
+            split: (series, bounds.rows(split))
+            for split, size in zip(("train", "validation", "test"), (1, *sizes))
+            if size
+        }
+        notes = {}
+    else:
+        raise ValueError("name the data: --train_file mine.csv, or --dataset_name etth1, m4-hourly or one of the Hub")
+    season = arguments.season or (named.season if named else season_length(series.frequency))
+    return found, {**notes, "season": season, "frequency": series.frequency, "series": len(series)}
+
+
+def fit_processor(arguments: ForecastingArguments, series: "SeriesSet", rows: Any, season: int) -> SeriesProcessor:
+    """What the training rows say about the data."""
+    from zoo.data.series import SeriesScaler
+
+    scaler = SeriesScaler.fit(series, rows[1], "channel" if arguments.standardize else "none")
+    return SeriesProcessor(
+        channels=series.channels,
+        **scaler.to_dict(),
+        known_columns=series.known_names,
+        static_columns=arguments.static_columns,
+        static_levels=series.static_levels,
+        time_features=arguments.time_features,
+        frequency=series.frequency,
+        season=season,
+    )
+
+
+def load_data(arguments: ForecastingArguments, config: Any, processor: SeriesProcessor | None = None) -> TaskData:
+    """The windows of a run. Every statistic is of training rows, or the saved processor's.
+
+    A split that has a file of its own takes its contexts from that file; otherwise they look back over the split's
+    beginning, as the benchmarks' do.
+
+    Raises:
+        FileNotFoundError: The data is nowhere.
+        ValueError: The data is damaged, too short, or does not fit the saved processor.
+    """
+    from zoo.data.series_time import calendar_names
+    from zoo.data.series_windows import WindowDataset
+
+    parts, notes = read(arguments, config)
+    series, rows = parts["train"]
+    if processor is None:
+        processor = fit_processor(arguments, series, rows, notes["season"])
+    prepared = {id(part): processor.prepare(part) for part, _ in parts.values()}
+    limits = {
+        "train": arguments.max_train_samples,
+        "validation": arguments.max_eval_samples,
+        "test": arguments.max_predict_samples,
+    }
+    found: dict[str, ForecastDataset] = {}
+    for split, (part, bounds) in parts.items():
+        training = split == "train"
+        windows = WindowDataset(
+            prepared[id(part)],
+            config.context_length,
+            config.prediction_length,
+            bounds,
+            stride=arguments.stride if training else 1,
+            min_context=arguments.min_context,
+            skip_short=training and arguments.skip_short,
+        )
+        found[split] = ForecastDataset(windows, processor, training=training).take(limits[split])
+        if windows.skipped:
+            notes["skipped_series"] = len(windows.skipped)
+    has_dates = series.starts is not None and series.starts.dtype.kind == "M"
+    calendar = calendar_names(series.frequency) if has_dates and processor.time_features else ()
+    return TaskData(
+        train=found["train"],
+        validation=found.get("validation"),
+        test=found.get("test"),
+        model_fields={
+            "input_size": len(series.channels),
+            "num_time_features": len(calendar),
+            "num_dynamic_real_features": len(series.known_names),
+            "num_static_real_features": 0 if series.static_real is None else series.static_real.shape[1],
+            "cardinality": [len(levels) for levels in processor.static_levels],
+        },
+        fingerprint={split: part.fingerprint(bounds) for split, (part, bounds) in parts.items()},
+        source=series.source,
+        notes={**notes, "channels": list(series.channels), "standardized": arguments.standardize},
+        processor=processor,
+    )
+
+
+def build_processor(family: Any, config: Any, data: TaskData) -> SeriesProcessor:
+    """What `load_data` fitted."""
+    return data.processor
+
+
+def collate(batch: Any) -> dict[str, torch.Tensor]:
+    """The model's arguments; a missing value of the future is NaN, as models and metrics read it."""
+    if isinstance(batch, list):
+        batch = {key: torch.stack([row[key] for row in batch]) for key in batch[0]}
+    dropped = ("item", "future_values", "future_observed_mask")
+    future = batch["future_values"].masked_fill(~batch["future_observed_mask"], float("nan"))
+    return {name: tensor for name, tensor in batch.items() if name not in dropped} | {"future_values": future}
+
+
+def build_collator(processor: Any, arguments: ForecastingArguments, config: Any, seed: int) -> Any:
+    """`collate`: the windows are scaled already, and nothing is random."""
+    return collate
+
+
+def evaluation_views(dataset: ForecastDataset, arguments: ForecastingArguments) -> list[Dataset]:
+    """The windows that are measured."""
+    return [dataset.measured]
+
+
+__all__ = [
+    "ForecastDataset",
+    "ForecastingArguments",
+    "build_collator",
+    "build_processor",
+    "collate",
+    "evaluation_views",
+    "load_data",
+]

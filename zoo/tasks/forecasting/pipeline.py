@@ -1,0 +1,202 @@
+"""`pipeline("time-series-forecasting", model=...)`: series in, a table of their future out."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers.pipelines.base import Pipeline
+
+from .processor import SeriesProcessor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from zoo.data.series import SeriesSet
+
+# Windows that go through the model at once.
+BATCH = 256
+
+
+def saved_processor(model: Any) -> SeriesProcessor:
+    """What was saved beside the model; for a model without it, one that changes nothing."""
+    if model.name_or_path:
+        try:
+            return SeriesProcessor.from_pretrained(model.name_or_path)
+        except (OSError, ValueError):
+            pass  # a model that was saved alone, or made from a config
+    channels = model.config.input_size
+    return SeriesProcessor(["target"] if channels == 1 else [f"target_{number}" for number in range(channels)])
+
+
+def from_arrays(inputs: Any, channels: list[str]) -> "SeriesSet":
+    """One series, (rows,) or (rows, channels), or several: a list of such or (series, rows, channels).
+
+    Raises:
+        ValueError: It is none of these, or the channels are not the model's.
+    """
+    from zoo.data.series import SeriesSet
+
+    several = isinstance(inputs, (list, tuple)) and len(inputs) > 0 and np.ndim(inputs[0]) > 0
+    several = several or (isinstance(inputs, (np.ndarray, torch.Tensor)) and inputs.ndim == 3)
+    items = [np.asarray(item, dtype=np.float64) for item in (inputs if several else [inputs])]
+    items = [item[:, None] if item.ndim == 1 else item for item in items]
+    for item in items:
+        if item.ndim != 2 or item.shape[1] != len(channels) or not len(item):
+            raise ValueError(f"a series has shape {item.shape}, but the model takes (rows, {len(channels)})")
+    offsets = np.r_[0, np.cumsum([len(item) for item in items])]
+    return SeriesSet(
+        np.concatenate(items), offsets, tuple(str(number) for number in range(len(items))), tuple(channels)
+    )
+
+
+def extend(series: "SeriesSet", steps: int) -> "SeriesSet":
+    """The series with `steps` missing values after the end of each."""
+    gap = np.full((steps, series.values.shape[1]), np.nan)
+    values = np.concatenate([part for number in range(len(series)) for part in (series.item(number), gap)])
+    return replace(series, values=values, offsets=series.offsets + steps * np.arange(len(series) + 1))
+
+
+class TimeSeriesForecastingPipeline(Pipeline):
+    """Forecast series of any number and length.
+
+    ```python
+    >>> forecast = pipeline("time-series-forecasting", model=zoo.pretrained("lstm-forecaster-m4-hourly"))
+    >>> forecast([112.0, 118.0, 132.0, ...], prediction_length=24)
+    ```
+
+    Call it with a pandas frame (long or wide), the path of a CSV or Parquet file, a list of numbers, an array (rows,) or
+    (rows, channels), or a list of arrays. Missing values are NaN.
+
+    Args of a call:
+        prediction_length: Steps to forecast; default: the model's.
+        future: Frame with the known covariates of exactly the steps to forecast, for a model that reads them.
+        timestamp_column, target_columns, item_id_column, frequency: As in a recipe's data; default: the training's
+            columns where they exist, else found by name.
+
+    Returns a frame with a row for each series, channel and step: `item_id`, `timestamp`, `target` (the channel's name),
+    `predictions`, and a column for each quantile ("0.1", "0.5", ...) where the model forecasts them.
+
+    Args:
+        series_processor: Default: what was saved with the model.
+    """
+
+    _load_tokenizer = False
+    _load_image_processor = False
+    _load_feature_extractor = False
+    _load_processor = False
+
+    def __init__(self, *args: Any, series_processor: SeriesProcessor | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.series_processor = series_processor or saved_processor(self.model)
+
+    def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
+        known = {
+            "prediction_length", "future", "timestamp_column", "target_columns", "item_id_column", "frequency"
+        }  # fmt: skip
+        unknown = sorted(set(parameters) - known)
+        if unknown:
+            raise TypeError(f"unknown argument {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        return parameters, {}, {}
+
+    def __call__(self, inputs: Any, **kwargs: Any) -> "pd.DataFrame":  # type: ignore[override]
+        """The forecast. A list is one request here, not one for each element: see the class."""
+        parameters, _, _ = self._sanitize_parameters(**kwargs)
+        return self.run_single(inputs, {**self._preprocess_params, **parameters}, {}, {})
+
+    def read(self, inputs: Any, columns: dict[str, Any]) -> "SeriesSet":
+        """Series from anything that a call takes."""
+        from zoo.data.series_files import read_series
+
+        processor = self.series_processor
+        if isinstance(inputs, (list, tuple, np.ndarray, torch.Tensor)):
+            return from_arrays(inputs, processor.channels)
+        targets = columns.pop("target_columns", None)
+        if targets is None and set(processor.channels) <= set(getattr(inputs, "columns", ())):
+            targets = processor.channels
+        return read_series(
+            inputs,
+            target_columns=[targets] if isinstance(targets, str) else targets,
+            item_column=columns.pop("item_id_column", None),
+            known_columns=processor.known_columns,
+            static_columns=processor.static_columns,
+            **columns,
+        )
+
+    def preprocess(
+        self, inputs: Any, prediction_length: int | None = None, future: "pd.DataFrame | None" = None, **columns: Any
+    ) -> dict[str, Any]:
+        """Windows that end where the series end."""
+        import pandas as pd
+
+        from zoo.data.series_windows import WindowDataset
+
+        steps = self.model.config.prediction_length if prediction_length is None else prediction_length
+        if steps < 1:
+            raise ValueError(f"prediction_length={steps} must be at least 1")
+        series = self.read(inputs, dict(columns))
+        if future is not None:
+            extended = self.read(pd.concat([inputs, future], ignore_index=True), dict(columns))
+            if extended.item_ids != series.item_ids or (extended.lengths - series.lengths != steps).any():
+                raise ValueError(f"`future` must hold the {steps} steps after the end of each series, and no others")
+        elif self.series_processor.known_columns:
+            raise ValueError(f"the model reads {self.series_processor.known_columns}: give those of the `future`")
+        else:
+            extended = extend(series, steps)
+        windows = WindowDataset(
+            self.series_processor.prepare(extended),
+            self.model.config.context_length,
+            steps,
+            (extended.lengths - steps, extended.lengths),
+            min_context=0,
+        )
+        dropped = ("item", "future_values", "future_observed_mask")
+        batches = []
+        for first in range(0, len(windows), BATCH):
+            batch = windows.__getitems__(range(first, min(first + BATCH, len(windows))))
+            batches.append({name: tensor for name, tensor in batch.items() if name not in dropped})
+        return {"batches": batches, "series": extended, "steps": steps}
+
+    def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:
+        steps, points, quantiles = model_inputs["steps"], [], []
+        for batch in model_inputs["batches"]:
+            output = self.model(**batch, prediction_length=steps)
+            points.append(output["prediction_outputs"])
+            if output.get("quantile_outputs") is not None:
+                quantiles.append(output["quantile_outputs"])
+            elif output.get("params") is not None:  # a distribution whose quantiles have no closed form
+                paths = self.model.generate(**batch, prediction_length=steps).sequences
+                levels = torch.tensor(self.model.config.quantiles, device=paths.device)
+                quantiles.append(torch.quantile(paths.float(), levels, dim=1).movedim(0, -1))
+        return {
+            "series": model_inputs["series"],
+            "points": torch.cat(points),
+            "quantiles": torch.cat(quantiles) if quantiles else None,
+        }
+
+    def postprocess(self, model_outputs: dict[str, Any]) -> "pd.DataFrame":
+        """The frame, in the units of the data."""
+        import pandas as pd
+
+        scaler, series = self.series_processor.scaler, model_outputs["series"]
+        points = scaler.inverse(model_outputs["points"].double().numpy())  # (series, steps, channels)
+        columns = {"predictions": points}
+        if model_outputs["quantiles"] is not None:
+            for number, level in enumerate(self.model.config.quantiles):
+                columns[f"{level:g}"] = scaler.inverse(model_outputs["quantiles"][..., number].double().numpy())
+        frames = [
+            pd.DataFrame(
+                {
+                    "item_id": series.item_ids[item],
+                    "timestamp": series.timestamps(item)[-points.shape[1] :],
+                    "target": channel,
+                    **{name: values[item, :, place] for name, values in columns.items()},
+                }
+            )
+            for item in range(len(series))
+            for place, channel in enumerate(series.channels)
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+
+__all__ = ["TimeSeriesForecastingPipeline", "from_arrays"]

@@ -61,7 +61,7 @@ class Recipe:
         return {key: value for key, value in self.to_dict().items() if key in keys}
 
     def deciding_metric(self, task: Task) -> tuple[str, bool]:
-        """The metric that tells a good run from a bad one, and whether higher is better: the recipe's, or the task's."""
+        """The metric that decides, and whether higher is better: the recipe's, or the task's."""
         name = self.training.get("metric_for_best_model") or "loss"
         if name in ("loss", "eval_loss"):
             return task.best_metric, task.greater_is_better

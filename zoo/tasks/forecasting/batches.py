@@ -202,7 +202,8 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
     elif named is not None:
         if named.prediction_length and named.prediction_length != config.prediction_length:
             raise ValueError(
-                f"{arguments.dataset_name} is forecast {named.prediction_length} steps ahead: set prediction_length to it"
+                f"{arguments.dataset_name} is forecast {named.prediction_length} steps ahead: "
+                f"set prediction_length={named.prediction_length}"
             )
         series = load_named_series(arguments.dataset_name or "", arguments.data_dir)
         bounds = named.bounds(series)

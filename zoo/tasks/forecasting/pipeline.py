@@ -65,8 +65,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
     >>> forecast([112.0, 118.0, 132.0, ...], prediction_length=24)
     ```
 
-    Call it with a pandas frame (long or wide), the path of a CSV or Parquet file, a list of numbers, an array (rows,) or
-    (rows, channels), or a list of arrays. Missing values are NaN.
+    Call it with a pandas frame (long or wide), the path of a CSV or Parquet file, a list of numbers, an array (rows,)
+    or (rows, channels), or a list of arrays. Missing values are NaN.
 
     Args of a call:
         prediction_length: Steps to forecast; default: the model's.
@@ -74,8 +74,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
         timestamp_column, target_columns, item_id_column, frequency: As in a recipe's data; default: the training's
             columns where they exist, else found by name.
 
-    Returns a frame with a row for each series, channel and step: `item_id`, `timestamp`, `target` (the channel's name),
-    `predictions`, and a column for each quantile ("0.1", "0.5", ...) where the model forecasts them.
+    Returns a frame with a row for each series, channel and step: `item_id`, `timestamp`, `target` (the name of the
+    channel), `predictions`, and a column for each quantile ("0.1", "0.5", ...) where the model forecasts them.
 
     Args:
         series_processor: Default: what was saved with the model.

@@ -15,11 +15,11 @@ from transformers.utils import cached_file
 from zoo.pretrained import pretrained, shipped_models
 from zoo.record import RECORD_NAME, RunRecord, write_whole
 from zoo.registry import FAMILIES, load_family, load_task
-from zoo.task import Report, Task
+from zoo.task import Task
 
 from .command_line import make_parser, parse_flags
 from .recipe import Recipe, UsageError, load_recipe
-from .run import PICTURES, RECIPE_NAME, evaluate_splits
+from .run import PICTURES, RECIPE_NAME, Measured, measure
 
 SPLITS = ("train", "validation", "test")
 
@@ -35,15 +35,6 @@ class EvaluationArguments:
     def __post_init__(self):
         if self.split not in (*SPLITS, "all"):
             raise ValueError(f"split={self.split!r} is not one of {', '.join(SPLITS)}, all")
-
-
-@dataclass
-class Evaluation:
-    """Metrics of each split, the report on the last one, and what the model's own record says."""
-
-    metrics: dict[str, dict[str, Any]]
-    report: Report
-    recorded: dict[str, dict[str, Any]]
 
 
 def find_model(name: str) -> str:
@@ -74,7 +65,7 @@ def check_labels(config: PreTrainedConfig, data_fields: dict[str, Any], model: s
         )
 
 
-def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
+def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
     """`MODEL [--split test] [--flag value ...]`: measure, print and compare with the record.
 
     Args:
@@ -113,21 +104,20 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
         splits = {arguments.split: splits[arguments.split]}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.output_dir or temporary)
-        metrics, report = _measure(task, model_name, data_arguments, arguments, splits, folder)
+        measured = _measure(task, model_name, data_arguments, arguments, splits, folder)
         if arguments.output_dir is None:
-            report.pictures = {}
+            measured.report.pictures = {}
     recorded = RunRecord.read(model_name).metrics if (Path(model_name) / RECORD_NAME).is_file() else {}
     if arguments.output_dir is not None:
-        content = {"model": argv[0], "data": dataclasses.asdict(data_arguments), "metrics": metrics}
+        content = {"model": argv[0], "data": dataclasses.asdict(data_arguments), "metrics": measured.metrics}
         write_whole(Path(arguments.output_dir) / "evaluation.json", json.dumps(content, indent=1) + "\n")
-    result = Evaluation(metrics, report, recorded)
-    show(argv[0], result, task)
-    return result
+    show(argv[0], measured, recorded, task)
+    return measured
 
 
 def _measure(
     task: Task, model_name: str, data_arguments: Any, arguments: EvaluationArguments, splits: dict, folder: Path
-) -> tuple[dict[str, dict[str, Any]], Report]:
+) -> Measured:
     """Load the model, run it over the splits and draw the last one's pictures."""
     model = task.auto_class.from_pretrained(model_name)  # type: ignore[attr-defined]
     processor = task.auto_processor.from_pretrained(model_name)  # type: ignore[attr-defined]
@@ -144,20 +134,19 @@ def _measure(
             data_collator=task.build_collator(processor, data_arguments, model.config, training.seed),
             processing_class=processor,
         )
-        return evaluate_splits(trainer, task, splits, data_arguments, list(splits)[-1], folder / PICTURES)
+        return measure(trainer, task, splits, data_arguments, list(splits)[-1], folder / PICTURES)
 
 
-def show(name: str, result: Evaluation, task: Task) -> None:
+def show(name: str, measured: Measured, record: dict[str, dict[str, Any]], task: Task) -> None:
     """Print the report and, split by split, what was measured beside what the model's record says."""
-    print(f"\n{result.report.text}\n")
-    for split, metrics in result.metrics.items():
+    print(f"\n{measured.report.text}\n")
+    for split, metrics in measured.metrics.items():
         line = f"{name}, {split}: {task.best_metric} {metrics[task.best_metric]:.4f} (n = {metrics['n']:,})"
-        if split in result.recorded:
-            recorded = result.recorded[split]
-            line += f"; its record says {recorded[task.best_metric]:.4f} (n = {recorded['n']:,})"
+        if split in record:
+            line += f"; its record says {record[split][task.best_metric]:.4f} (n = {record[split]['n']:,})"
         print(line)
-    if result.report.pictures:
-        print("pictures:\n" + "\n".join(f"  {path}" for path in result.report.pictures.values()))
+    if measured.report.pictures:
+        print("pictures:\n" + "\n".join(f"  {path}" for path in measured.report.pictures.values()))
 
 
-__all__ = ["Evaluation", "EvaluationArguments", "evaluate"]
+__all__ = ["EvaluationArguments", "evaluate"]

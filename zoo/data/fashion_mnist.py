@@ -53,9 +53,9 @@ def read_idx(path: Path | str, dimensions: int) -> tuple[np.ndarray, str]:
     shape = tuple(int(size) for size in np.frombuffer(content, ">u4", dimensions, offset=4))
     if len(content) - header != math.prod(shape):
         raise ValueError(f"{path}: the header says {shape}, but {len(content) - header} bytes follow; fetch it again")
-    return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(shape), hashlib.sha256(
-        content
-    ).hexdigest()
+    # From a bytearray, because torch wants arrays that it may write to.
+    pixels = np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(shape)
+    return pixels, hashlib.sha256(content).hexdigest()
 
 
 def read_split(folder: Path | str, split: str) -> ImageSplit:

@@ -15,12 +15,12 @@ from transformers.utils import cached_file
 from zoo.pretrained import pretrained, shipped_models
 from zoo.record import RECORD_NAME, RunRecord, write_whole
 from zoo.registry import FAMILIES, load_family, load_task
-from zoo.task import Report, Task
+from zoo.task import Task
 
 from .build import load_processor
 from .command_line import make_parser, parse_flags
 from .recipe import Recipe, UsageError, load_recipe
-from .run import PICTURES, RECIPE_NAME, evaluate_splits
+from .run import PICTURES, RECIPE_NAME, Measured, measure
 
 SPLITS = ("train", "validation", "test")
 
@@ -36,15 +36,6 @@ class EvaluationArguments:
     def __post_init__(self):
         if self.split not in (*SPLITS, "all"):
             raise ValueError(f"split={self.split!r} is not one of {', '.join(SPLITS)}, all")
-
-
-@dataclass
-class Evaluation:
-    """Metrics of each split, the report on the last one, and what the model's own record says."""
-
-    metrics: dict[str, dict[str, Any]]
-    report: Report
-    recorded: dict[str, dict[str, Any]]
 
 
 def find_model(name: str) -> str:
@@ -75,7 +66,7 @@ def check_fields(config: PreTrainedConfig, data_fields: Mapping[str, Any], model
             )
 
 
-def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
+def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
     """`MODEL [--split test] [--flag value ...]`: measure, print and compare with the record.
 
     Args:
@@ -115,16 +106,15 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
         splits = {arguments.split: splits[arguments.split]}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.output_dir or temporary)
-        metrics, report = _measure(task, model_name, processor, data_arguments, arguments, splits, folder)
+        measured = _measure(task, model_name, processor, data_arguments, arguments, splits, folder)
         if arguments.output_dir is None:
-            report.pictures = {}
+            measured.report.pictures = {}
     recorded = RunRecord.read(model_name).metrics if (Path(model_name) / RECORD_NAME).is_file() else {}
     if arguments.output_dir is not None:
-        content = {"model": argv[0], "data": dataclasses.asdict(data_arguments), "metrics": metrics}
+        content = {"model": argv[0], "data": dataclasses.asdict(data_arguments), "metrics": measured.metrics}
         write_whole(Path(arguments.output_dir) / "evaluation.json", json.dumps(content, indent=1) + "\n")
-    result = Evaluation(metrics, report, recorded)
-    show(argv[0], result, recipe.deciding_metric(task)[0])
-    return result
+    show(argv[0], measured, recorded, recipe.deciding_metric(task)[0])
+    return measured
 
 
 def _measure(
@@ -135,7 +125,7 @@ def _measure(
     arguments: EvaluationArguments,
     splits: dict,
     folder: Path,
-) -> tuple[dict[str, dict[str, Any]], Report]:
+) -> Measured:
     """Load the model, run it over the splits and draw the last one's pictures."""
     model = task.auto_class.from_pretrained(model_name)  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as scratch:
@@ -152,20 +142,19 @@ def _measure(
             data_collator=task.build_collator(processor, data_arguments, model.config, training.seed),
             processing_class=processor,
         )
-        return evaluate_splits(trainer, task, splits, data_arguments, list(splits)[-1], folder / PICTURES)
+        return measure(trainer, task, splits, data_arguments, list(splits)[-1], folder / PICTURES)
 
 
-def show(name: str, result: Evaluation, metric: str) -> None:
+def show(name: str, measured: Measured, record: dict[str, dict[str, Any]], metric: str) -> None:
     """Print the report and, split by split, what was measured beside what the model's record says."""
-    print(f"\n{result.report.text}\n")
-    for split, metrics in result.metrics.items():
+    print(f"\n{measured.report.text}\n")
+    for split, metrics in measured.metrics.items():
         line = f"{name}, {split}: {metric} {metrics[metric]:.4f} (n = {metrics['n']:,})"
-        if split in result.recorded:
-            recorded = result.recorded[split]
-            line += f"; its record says {recorded[metric]:.4f} (n = {recorded['n']:,})"
+        if split in record:
+            line += f"; its record says {record[split][metric]:.4f} (n = {record[split]['n']:,})"
         print(line)
-    if result.report.pictures:
-        print("pictures:\n" + "\n".join(f"  {path}" for path in result.report.pictures.values()))
+    if measured.report.pictures:
+        print("pictures:\n" + "\n".join(f"  {path}" for path in measured.report.pictures.values()))
 
 
-__all__ = ["Evaluation", "EvaluationArguments", "evaluate"]
+__all__ = ["EvaluationArguments", "evaluate"]

@@ -4,6 +4,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ import numpy as np
 import torch
 from transformers import Trainer
 
-from zoo.record import RECORD_NAME, RunRecord, describe_machine, installed_versions, library_commit, sha256
+from zoo.record import (
+    RECORD_NAME,
+    RunRecord,
+    describe_machine,
+    installed_versions,
+    library_commit,
+    sha256,
+    write_whole,
+)
 from zoo.task import Report, Task
 
 from .build import Parts, build
@@ -60,7 +69,7 @@ def find_checkpoint(settings: RunSettings) -> Path | None:
     return match[0]
 
 
-def claim_folder(settings: RunSettings, checkpoint: Path | None) -> Path:
+def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
     """Make the output folder, and refuse one that holds another run.
 
     Raises:
@@ -88,7 +97,6 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> Path:
             "start anew in another --output_dir"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def predict(trainer: Trainer, views: Sequence[Any]) -> tuple[Any, Any, Any]:
@@ -102,10 +110,19 @@ def predict(trainer: Trainer, views: Sequence[Any]) -> tuple[Any, Any, Any]:
     )
 
 
-def evaluate_splits(
-    trainer: Trainer, task: Task, splits: Mapping[str, Any], arguments: Any, report_on: str, folder: Path
-) -> tuple[dict[str, dict[str, Any]], Report]:
-    """Metrics of each split, and the task's report on one of them with its pictures in the folder."""
+@dataclass
+class Measured:
+    """Metrics of each split, and the task's report on one of them."""
+
+    metrics: dict[str, dict[str, Any]]
+    reported: str
+    report: Report
+
+
+def measure(
+    trainer: Trainer, task: Task, splits: Mapping[str, Any], arguments: Any, reported: str, folder: Path
+) -> Measured:
+    """Predict every split; the report's pictures go to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, dict[str, Any]] = {}
     report = Report("")
@@ -115,9 +132,9 @@ def evaluate_splits(
         metrics[name] = task.score(predictions, label_ids, trainer.model.config, views[0])
         if plain is not predictions:
             metrics[f"{name}_plain"] = task.score(plain, label_ids, trainer.model.config, views[0])
-        if name == report_on:
+        if name == reported and trainer.is_world_process_zero():
             report = task.report(predictions, label_ids, trainer.model.config, views[0], folder)
-    return metrics, report
+    return Measured(metrics, reported, report)
 
 
 def save_whole(trainer: Trainer, folder: Path) -> None:
@@ -152,9 +169,11 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[str, float]:
-    """Train; seconds and samples a second."""
-    trainer = parts.trainer
+def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[str, Any]:
+    """Train; seconds, samples a second and peak memory."""
+    trainer, folder = parts.trainer, Path(settings.training.output_dir)
+    # A finished run that is measured again has trained in an earlier process.
+    earlier = RunRecord.read(folder).compute if checkpoint and (folder / RECORD_NAME).is_file() else {}
     if checkpoint is not None:
         for callback in trainer.callback_handler.callbacks:
             if isinstance(callback, EMACallback):
@@ -162,55 +181,30 @@ def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = max((entry.get("seconds", 0.0) for entry in trainer.state.log_history), default=0.0)
     samples = trainer.state.global_step * trainer.get_total_train_batch_size(trainer.args)
-    return {"train_seconds": seconds, "train_samples_per_second": round(samples / max(seconds, 1e-9), 1)}
+    return {
+        "train_seconds": seconds,
+        "train_samples_per_second": round(samples / max(seconds, 1e-9), 1),
+        "peak_memory_bytes": max(peak_memory(), earlier.get("peak_memory_bytes", 0)),
+    }
 
 
-def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord:
-    """Train by the recipe, evaluate every split with the final weights, save and record.
-
-    Everything lands in `settings.training.output_dir`: model, processor, recipe.yaml, results.json, trainer_state.json
-    and pictures/. The test split is looked at here and nowhere else, unless `--skip_test`.
-
-    Raises:
-        UsageError: Recipe, flags or output folder do not fit together.
-        FileNotFoundError, ValueError: The data is missing or damaged.
-        OSError: A file cannot be written.
-    """
-    checkpoint = find_checkpoint(settings)
-    folder = claim_folder(settings, checkpoint)
-    parts = build(settings)
-    trainer, task, data = parts.trainer, parts.task, parts.data
-    if data.train is None:
-        raise UsageError("the data has no training split")
-    is_first = trainer.is_world_process_zero()
-    if is_first:
-        (folder / RECIPE_NAME).write_text(settings.recipe.to_yaml(), encoding="utf-8")
-    compute = train(parts, settings, checkpoint)
-
-    splits = data.splits()
-    if settings.run.skip_test:
-        splits.pop("test", None)
-    report_on = "test" if "test" in splits else "validation"
-    metrics, report = evaluate_splits(trainer, task, splits, settings.data, report_on, folder / PICTURES)
+def make_record(
+    parts: Parts, settings: RunSettings, argv: Sequence[str], measured: Measured, compute: dict[str, Any]
+) -> RunRecord:
+    """Everything that results.json says of a run."""
+    trainer, task, data, metrics = parts.trainer, parts.task, parts.data, measured.metrics
+    history = [entry for entry in trainer.state.log_history if "epoch" in entry]
     baselines = {
         name: task.baselines(data.train, task.evaluation_views(split, settings.data)[0])
-        for name, split in splits.items()
+        for name, split in data.splits().items()
+        if name in metrics
     }
-    save_whole(trainer, folder)
-    if not is_first:
-        return RunRecord(settings.recipe.id, "", {}, {}, settings.training.seed, metrics)
-
-    history = [entry for entry in trainer.state.log_history if "epoch" in entry]
     metric, greater_is_better = settings.recipe.deciding_metric(task)
     trivial = {name: next(iter(found.values()))[metric] for name, found in baselines.items()}
-    plain = {name: metrics.get(f"{name}_plain", metrics[name]) for name in splits}
-    fit = diagnose(plain, trivial, history, metric, greater_is_better, task.skill, task.gap)
-    curves = folder / PICTURES / "learning_curves.png"
-    draw_learning_curves(history, metric, curves)
-    report.pictures["learning_curves"] = curves
-    trainer.save_state()
-
-    record = RunRecord(
+    # The verdict compares splits as training saw them: without test-time augmentation.
+    plain = {name: metrics.get(f"{name}_plain", metrics[name]) for name in baselines}
+    weights = Path(settings.training.output_dir) / "model.safetensors"
+    return RunRecord(
         model_id=settings.recipe.id,
         command=reproduce_command(argv, settings.recipe),
         recipe=settings.recipe.to_dict(),
@@ -223,24 +217,62 @@ def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord:
         },
         seed=settings.training.seed,
         metrics=metrics,
-        baselines=baselines[report_on],
-        fit=fit,
-        tables=report.tables,
+        baselines=baselines[measured.reported],
+        fit=diagnose(plain, trivial, history, metric, greater_is_better, task.skill, task.gap),
+        tables=measured.report.tables,
         history=history,
         compute={
             **compute,
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
-            "peak_memory_bytes": peak_memory(),
             "processes": trainer.args.world_size,
             "machine": describe_machine(),
         },
         versions=installed_versions(),
         commit=library_commit(),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        weights_sha256=sha256(folder / "model.safetensors") if (folder / "model.safetensors").is_file() else "",
+        weights_sha256=sha256(weights) if weights.is_file() else "",
     )
+
+
+def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord | None:
+    """Train by the recipe, evaluate every split with the final weights, save and record.
+
+    Everything lands in `settings.training.output_dir`: model, processor, recipe.yaml, results.json, trainer_state.json
+    and pictures/. The test split is looked at here and nowhere else, unless `--skip_test`.
+
+    Returns:
+        The record; None in every process but the first.
+
+    Raises:
+        UsageError: Recipe, flags or output folder do not fit together.
+        FileNotFoundError, ValueError: The data is missing or damaged.
+        OSError: A file cannot be written.
+    """
+    folder = Path(settings.training.output_dir)
+    checkpoint = find_checkpoint(settings)
+    is_first = settings.training.process_index == 0
+    with settings.training.main_process_first(local=False):
+        if is_first:
+            claim_folder(settings, checkpoint)
+    parts = build(settings)
+    if is_first:
+        write_whole(folder / RECIPE_NAME, settings.recipe.to_yaml())
+    compute = train(parts, settings, checkpoint)
+
+    splits = parts.data.splits()
+    if settings.run.skip_test:
+        splits.pop("test", None)
+    reported = "test" if "test" in splits else "validation"
+    measured = measure(parts.trainer, parts.task, splits, settings.data, reported, folder / PICTURES)
+    save_whole(parts.trainer, folder)
+    if not is_first:
+        return None
+    parts.trainer.save_state()
+    record = make_record(parts, settings, argv, measured, compute)
+    measured.report.pictures["learning_curves"] = folder / PICTURES / "learning_curves.png"
+    draw_learning_curves(record.history, record.fit["metric"], measured.report.pictures["learning_curves"])
     record.write(folder)
-    show(record, report, report_on, folder)
+    show(record, measured.report, reported, folder)
     return record
 
 
@@ -253,4 +285,13 @@ def show(record: RunRecord, report: Report, split: str, folder: Path) -> None:
     print(f"model, processor, {RECIPE_NAME} and {RECORD_NAME} in {folder}")
 
 
-__all__ = ["claim_folder", "evaluate_splits", "find_checkpoint", "predict", "run", "save_whole", "whole_checkpoints"]
+__all__ = [
+    "Measured",
+    "claim_folder",
+    "find_checkpoint",
+    "measure",
+    "predict",
+    "run",
+    "save_whole",
+    "whole_checkpoints",
+]

@@ -79,7 +79,7 @@ class FashionCNNConfig(PreTrainedConfig):
                 f"num_labels={num_labels} but id2label names {len(self.id2label)} classes: give one of them"
             )
         super().__post_init__(**kwargs)
-        if self.label2id is None:
+        if getattr(self, "label2id", None) is None:
             self.label2id = {label: number for number, label in self.id2label.items()}
 
     @classmethod

@@ -126,7 +126,7 @@ def forecast_windows(
     method: str,
     season: int,
     max_history: int | None = None,
-    windows: Sequence[int] | None = None,
+    windows: Sequence[int] | np.ndarray | None = None,
 ) -> np.ndarray:
     """(windows, horizon, channels) forecasts of a baseline, in the units of the data set.
 
@@ -152,7 +152,7 @@ def forecast_windows(
     return forecasts
 
 
-def window_truth(dataset: WindowDataset, windows: Sequence[int] | None = None) -> np.ndarray:
+def window_truth(dataset: WindowDataset, windows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """(windows, horizon, channels) what the windows' horizons hold, NaN where missing."""
     items, origins = dataset.locate(range(len(dataset)) if windows is None else windows)
     rows = (dataset.series.offsets[items] + origins)[:, None] + np.arange(dataset.prediction_length)
@@ -160,7 +160,7 @@ def window_truth(dataset: WindowDataset, windows: Sequence[int] | None = None) -
 
 
 def window_scales(
-    dataset: WindowDataset, season: int, windows: Sequence[int] | None = None
+    dataset: WindowDataset, season: int, windows: Sequence[int] | np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(windows, 1, channels) scales of MASE and RMSSE: of each series' rows before the part that is evaluated.
 

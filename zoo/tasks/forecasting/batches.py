@@ -172,7 +172,7 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
     from zoo.data.series_files import read_series
     from zoo.data.series_time import season_length
 
-    columns = {
+    columns: dict[str, Any] = {
         "timestamp_column": arguments.timestamp_column,
         "target_columns": arguments.target_columns,
         "item_column": arguments.item_id_column,
@@ -192,7 +192,7 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
         if parts:  # what has a file of its own is not cut off the training file, nor is a test without one
             sizes = (0 if "validation" in parts else sizes[0], 0)
         bounds = chronological_split(series, None, *sizes)
-        found = {"train": (series, bounds.rows("train"))}
+        found: dict[str, tuple[SeriesSet, Any]] = {"train": (series, bounds.rows("train"))}
         for split, size in zip(("validation", "test"), sizes):
             if split in parts:
                 found[split] = (parts[split], None)

@@ -3,7 +3,8 @@
 import pytest
 import scipy.stats
 import torch
-from test_lstm_forecaster import (
+
+from tests.models.test_lstm_forecaster import (
     BATCH,
     CHANNELS,
     CONTEXT,
@@ -15,7 +16,6 @@ from test_lstm_forecaster import (
     everything,
     input_weight,
 )
-
 from zoo.models.lstm_forecaster.configuration_lstm_forecaster import DECODINGS, SCALINGS
 from zoo.models.lstm_forecaster.layers_heads import OUTPUTS, student_t_quantile
 

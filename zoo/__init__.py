@@ -1,6 +1,6 @@
 """zoo: the classic architectures of a first deep-learning course, at home in the Hugging Face ecosystem.
 
-Importing it registers every family with transformers' Auto classes.
+Importing it registers every family with transformers' Auto classes, and every pipeline with transformers.
 """
 
 from .pretrained import pretrained  # the function, which stands before the module of its name
@@ -15,6 +15,9 @@ _PUBLIC = {
     "FashionCNNForImageClassification": "zoo.models.fashion_cnn",
     "FashionCNNImageProcessor": "zoo.models.fashion_cnn",
     "FashionCNNModel": "zoo.models.fashion_cnn",
+    "LSTMForecasterConfig": "zoo.models.lstm_forecaster",
+    "LSTMForecasterForPrediction": "zoo.models.lstm_forecaster",
+    "LSTMForecasterModel": "zoo.models.lstm_forecaster",
     "RunRecord": "zoo.record",
 }
 

@@ -71,6 +71,7 @@ def test_a_model_of_other_classes_is_refused(run, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["id2label"]["0"], config["id2label"]["1"] = config["id2label"]["1"], config["id2label"]["0"]
+    config["label2id"] = {label: int(number) for number, label in config["id2label"].items()}
     (tmp_path / "run/config.json").write_text(json.dumps(config))
     assert evaluate([str(tmp_path / "run")]) == 2
     assert "same classes in the same order" in capsys.readouterr().err

@@ -514,27 +514,3 @@ def test_config_defaults_and_derived_numbers():
     assert config.num_hidden_layers == config.num_layers
     assert config.num_static_features == 52
     assert config.embedding_dimension == LSTMForecasterConfig.from_dict(config.to_dict()).embedding_dimension
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"past_values": torch.zeros(3, 12)}, r"past_values has shape \(3, 12\)"),
-        ({"past_values": torch.zeros(3, 12, 5)}, r"past_values has shape \(3, 12, 5\)"),
-        ({"past_observed_mask": torch.ones(3, 11, 2)}, r"past_observed_mask has shape \(3, 11, 2\)"),
-        ({"past_time_features": None}, "past_time_features is missing"),
-        ({"past_time_features": torch.zeros(3, 12, 9)}, "past_time_features has shape"),
-        ({"past_time_features": torch.zeros(3, 13, 3)}, "past_time_features has shape"),
-        ({"future_time_features": None}, "future_time_features is missing"),
-        ({"future_time_features": torch.zeros(3, 5, 3)}, r"future_time_features has shape \(3, 5, 3\)"),
-        ({"static_real_features": None}, "static_real_features is missing"),
-        ({"static_categorical_features": torch.zeros(3, 1).long()}, "static_categorical_features has shape"),
-        ({"future_values": torch.zeros(2, 6, 2)}, "3 windows"),
-        ({"future_values": torch.zeros(3, 6, 2), "prediction_length": 5}, "prediction_length=5"),
-        ({"future_observed_mask": torch.ones(3, 2, 2), "future_values": torch.zeros(3, 6, 2)}, "future_observed_mask"),
-        ({"prediction_length": 0}, "prediction_length=0 must be at least 1"),
-    ],
-)
-def test_forward_names_argument_and_reason(changes, message):
-    with pytest.raises(ValueError, match=message):
-        build(**COVARIATE_FIELDS)(**{**everything(), **changes})

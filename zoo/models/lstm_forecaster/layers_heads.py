@@ -204,6 +204,11 @@ class NegativeBinomialOutput(DistributionOutput):
         return NegativeBinomial(total_count=total_count, logits=logits, validate_args=False)
 
 
+def join(params: list[Params], length: int) -> Params:
+    """Parameters of consecutive steps, cropped to the first `length`."""
+    return tuple(torch.cat(parts, dim=1)[:, :length] for parts in zip(*params))
+
+
 def student_t_quantile(level: torch.Tensor, freedom: torch.Tensor) -> torch.Tensor:
     """
     Quantile function of Student's t distribution with more than 2 degrees of freedom, which torch lacks: G. W. Hill,
@@ -242,4 +247,12 @@ OUTPUTS: dict[str, type[PointOutput]] = {
     "negative_binomial": NegativeBinomialOutput,
 }
 
-__all__ = ["LSTMForecasterHead", "OUTPUTS", "DistributionOutput", "Params", "PointOutput", "student_t_quantile"]
+__all__ = [
+    "LSTMForecasterHead",
+    "OUTPUTS",
+    "DistributionOutput",
+    "Params",
+    "PointOutput",
+    "join",
+    "student_t_quantile",
+]

@@ -51,6 +51,14 @@ def read_step_features(
     return features[:, :length] if width else None
 
 
+def check_static_features(name: str, features: torch.Tensor | None, batch: int, width: int) -> None:
+    """Raise a ValueError unless the features of a window's item are (batch, width), or `None` for a width of 0."""
+    if features is None and width:
+        raise ValueError(f"{name} is missing: this model takes {width} for each window")
+    if features is not None and tuple(features.shape) != (batch, width):
+        raise ValueError(f"{name} has shape {tuple(features.shape)}, but ({batch}, {width}) is needed")
+
+
 def tile(tensor: torch.Tensor, copies: int, dim: int = 0) -> torch.Tensor:
     """The whole tensor `copies` times in a row along `dim`."""
     return tensor if copies == 1 else torch.cat([tensor] * copies, dim=dim)
@@ -88,4 +96,4 @@ class Window(NamedTuple):
         )
 
 
-__all__ = ["Window", "read_series", "read_step_features", "tile", "tile_or_none"]
+__all__ = ["Window", "check_static_features", "read_series", "read_step_features", "tile", "tile_or_none"]

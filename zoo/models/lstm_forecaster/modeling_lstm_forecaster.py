@@ -13,11 +13,11 @@ from transformers.modeling_outputs import SampleTSPredictionOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_lstm_forecaster import LSTMForecasterConfig
-from .layers_heads import OUTPUTS, DistributionOutput, LSTMForecasterHead, Params
+from .layers_heads import OUTPUTS, DistributionOutput, LSTMForecasterHead, Params, join
 from .layers_outputs import LSTMForecasterForPredictionOutput, LSTMForecasterModelOutput
 from .layers_recurrent import LSTMForecasterLayer, LSTMForecasterSegmentQueries, init_recurrent_weights
 from .layers_scaling import LSTMForecasterScaler
-from .layers_window import Window, read_series, read_step_features, tile, tile_or_none
+from .layers_window import Window, check_static_features, read_series, read_step_features, tile, tile_or_none
 
 # Parameters of a forecast -> the values that it goes on from.
 Choose = Callable[[Params], torch.Tensor]
@@ -114,15 +114,8 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         self, categorical: torch.Tensor | None, real: torch.Tensor | None, batch: int
     ) -> torch.Tensor | None:
         """(batch, num_static_features), categories embedded, or `None` where the model takes none."""
-        expected = {
-            "static_categorical_features": (categorical, len(self.config.cardinality)),
-            "static_real_features": (real, self.config.num_static_real_features),
-        }
-        for name, (features, width) in expected.items():
-            if features is None and width:
-                raise ValueError(f"{name} is missing: this model takes {width} for each window")
-            if features is not None and tuple(features.shape) != (batch, width):
-                raise ValueError(f"{name} has shape {tuple(features.shape)}, but ({batch}, {width}) is needed")
+        check_static_features("static_categorical_features", categorical, batch, len(self.config.cardinality))
+        check_static_features("static_real_features", real, batch, self.config.num_static_real_features)
         parts = []
         if categorical is not None:
             parts += [embed(categorical[:, index]) for index, embed in enumerate(self.static_embeddings)]
@@ -522,11 +515,6 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         _, paths, _ = self.forecast(window, step_features, length, choose=self.output.sample, copies=copies)
         sequences = paths.unflatten(0, (copies, -1)).transpose(0, 1)
         return SampleTSPredictionOutput(sequences=sequences.squeeze(-1) if past_values.ndim == 2 else sequences)
-
-
-def join(params: list[Params], length: int) -> Params:
-    """Parameters of consecutive steps, cropped to the first `length`."""
-    return tuple(torch.cat(parts, dim=1)[:, :length] for parts in zip(*params))
 
 
 __all__ = ["LSTMForecasterForPrediction", "LSTMForecasterModel", "LSTMForecasterPreTrainedModel"]

@@ -103,6 +103,8 @@ def predict(trainer: Trainer, task: Task, dataset: Any, arguments: Any) -> tuple
     """(predictions averaged over the evaluation views, predictions of the first view, label ids)."""
     results = [trainer.predict(view) for view in task.evaluation_views(dataset, arguments)]
     first = results[0].predictions
+    if len(first) != len(dataset):
+        raise RuntimeError(f"{len(dataset):,} rows were to be measured, but predictions came for {len(first):,}")
     return (
         np.mean([result.predictions for result in results], axis=0) if len(results) > 1 else first,
         first,

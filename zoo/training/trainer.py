@@ -18,7 +18,7 @@ def every_row(arguments: Any) -> Iterator[None]:
 
 
 class EveryRowMixin:
-    """Evaluate every row: `dataloader_drop_last` is for training, but the Trainer would drop rows of evaluations too."""
+    """Evaluate every row: `dataloader_drop_last` is for training, but the Trainer drops rows of evaluations too."""
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         """The data loader of an evaluation."""

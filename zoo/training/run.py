@@ -99,12 +99,12 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def predict(trainer: Trainer, task: Task, dataset: Any, arguments: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(predictions averaged over the evaluation views, predictions of the first view, label ids)."""
-    results = [trainer.predict(view) for view in task.evaluation_views(dataset, arguments)]
+def predict(trainer: Trainer, views: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(predictions averaged over the views, predictions of the first view, label ids)."""
+    results = [trainer.predict(view) for view in views]
     first = results[0].predictions
-    if len(first) != len(dataset):
-        raise RuntimeError(f"{len(dataset):,} rows were to be measured, but predictions came for {len(first):,}")
+    if len(first) != len(views[0]):
+        raise RuntimeError(f"{len(views[0]):,} rows were to be measured, but predictions came for {len(first):,}")
     return (
         np.mean([result.predictions for result in results], axis=0) if len(results) > 1 else first,
         first,
@@ -129,7 +129,9 @@ def measure(
     metrics: dict[str, dict[str, Any]] = {}
     report = Report("")
     for name, dataset in splits.items():
-        predictions, plain, label_ids = predict(trainer, task, dataset, arguments)
+        views = task.evaluation_views(dataset, arguments)
+        # Training rows are measured for the verdict on the fit alone, which compares single views.
+        predictions, plain, label_ids = predict(trainer, views[:1] if name == "train" else views)
         metrics[name] = task.score(predictions, label_ids)
         if plain is not predictions:
             metrics[f"{name}_plain"] = task.score(plain, label_ids)

@@ -73,6 +73,8 @@ def tiny_recipe(tmp_path, tiny_data) -> Path:
             "muon_learning_rate": 0.02,
             "label_smoothing_factor": 0.1,
             "ema_decay": 0.9,
+            "dataloader_drop_last": True,
+            "per_device_eval_batch_size": 32,
             "use_cpu": True,
             "disable_tqdm": True,
         },

@@ -63,6 +63,7 @@ class Task:
         build_collator: (processor, data arguments, seed) -> the Trainer's data_collator.
         evaluation_views: (dataset, data arguments) -> data sets whose predictions are averaged, for test-time
             augmentation; the first is the one that is scored.
+        evaluation_fields: Data fields that only evaluation reads: they do not change what a run learns.
         compute_metrics: transformers' hook, for the numbers that training looks at.
         best_metric: The metric of `compute_metrics` that chooses between checkpoints.
         greater_is_better: Which way `best_metric` is better.
@@ -93,6 +94,7 @@ class Task:
     baselines: Callable[..., dict[str, dict[str, Any]]]
     report: Callable[..., Report]
     evaluation_views: Callable[..., list[Dataset]] = lambda dataset, arguments: [dataset]
+    evaluation_fields: tuple[str, ...] = ()
     greater_is_better: bool = True
     label_smoother: Callable[[float], Callable] | None = None
     trainer_class: type[Trainer] = Trainer

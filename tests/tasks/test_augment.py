@@ -214,7 +214,7 @@ def test_cutmix_in_a_share_of_the_batches():
     untouched = [torch.equal(mixed, pixel_values) for mixed, _ in batches]
     assert 110 < sum(untouched) < 170
     kept = [float(targets[0, 0]) for (_, targets), same in zip(batches, untouched) if not same]
-    assert min(kept) < 0.4 and max(kept) > 0.8  # the draw that chooses the batch does not choose the size as well
+    assert max(kept) > 0.9  # small squares too: the draw that chooses the batch does not choose the size as well
     for (_, targets), same in zip(batches, untouched):
         if same:
             assert torch.equal(targets, torch.eye(8))

@@ -216,7 +216,7 @@ def test_only_training_batches_are_augmented():
     collator = build_collator(processor, arguments, config, seed=0)
     training = ImageDataset(make_split(), training=True)
     rows = list(range(40))
-    changed, plain = collator(training.__getitems__(rows)), collator(training.unaugmented().__getitems__(rows))
+    changed, plain = collator(training.__getitems__(rows)), collator(training.view().__getitems__(rows))
     assert changed["labels"].shape == (40, 10) and plain["labels"].shape == (40,)
     assert not torch.allclose(changed["pixel_values"], plain["pixel_values"])
     expected = (torch.from_numpy(make_split().images) / 255 - 0.2860) / 0.3530
@@ -234,6 +234,19 @@ def test_evaluation_views():
         batch = view.__getitems__(list(range(40)))
         assert torch.equal(batch["pixel_values"], expected)
         assert set(batch) == {"pixel_values", "labels"}
+
+
+def test_shifted_views_move_by_one_pixel_each_way():
+    images = np.arange(2 * 9, dtype=np.uint8).reshape(2, 1, 3, 3) + 1
+    dataset = ImageDataset(ImageSplit(images, np.zeros(2, np.int64)))
+    views = TASK.evaluation_views(dataset, ImageClassificationArguments(test_time_augmentation="flip_shift"))
+    shown = [view.__getitems__([0])["pixel_values"][0, 0].tolist() for view in views]
+    assert shown[0] == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    assert shown[2] == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]  # down
+    assert shown[4] == [[4, 5, 6], [7, 8, 9], [0, 0, 0]]  # up
+    assert shown[6] == [[0, 1, 2], [0, 4, 5], [0, 7, 8]]  # right
+    assert shown[8] == [[2, 3, 0], [5, 6, 0], [8, 9, 0]]  # left
+    assert [row[::-1] for row in shown[8]] == shown[9] and len(shown) == 10
 
 
 @pytest.fixture
@@ -293,7 +306,7 @@ def test_folders_without_a_training_folder(field):
     ("fields", "message"),
     [
         ({"random_flip": "sometimes"}, "random_flip='sometimes' is not one of none, random, alternate"),
-        ({"test_time_augmentation": "crop"}, "test_time_augmentation='crop' is not one of none, flip"),
+        ({"test_time_augmentation": "crop"}, "test_time_augmentation='crop' is not one of none, flip, flip_shift"),
         ({"random_shift": -1}, "random_shift=-1 must not be negative"),
         ({"random_erasing": -1}, "random_erasing=-1"),
         ({"mixup": -0.1}, "mixup=-0.1"),

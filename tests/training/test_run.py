@@ -106,6 +106,12 @@ def test_weights_can_be_trained_on(finished, tmp_path, capsys):
     assert not same_weights(finished / "run", tmp_path / "more")
 
 
+def test_evaluation_counts_every_row_though_training_drops_the_last_batch(tiny_recipe, tmp_path):
+    assert main([str(tiny_recipe), "--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1"]) == 0
+    counts = {split: metrics["n"] for split, metrics in RunRecord.read(tmp_path / "run").metrics.items()}
+    assert counts == {"train": 200, "validation": 40, "test": 60}
+
+
 def test_the_test_split_can_be_left_alone(tiny_recipe, tmp_path):
     assert main([str(tiny_recipe), "--output_dir", str(tmp_path / "run"), "--skip_test"]) == 0
     record = RunRecord.read(tmp_path / "run")

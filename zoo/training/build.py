@@ -14,6 +14,7 @@ from .callbacks import ClockCallback, EMACallback, EpochCallback
 from .command_line import RunSettings
 from .optimizers import MuonWithAdamW, muon_groups
 from .recipe import UsageError
+from .trainer import with_every_row
 
 
 @dataclass
@@ -85,7 +86,7 @@ def build_trainer(
     """The Trainer of a run, with smoothing, moving average and optimizer as the recipe says."""
     collator = task.build_collator(processor, settings.data, model.config, settings.training.seed)
     settings.training.label_names = list(task.label_names)
-    trainer = task.trainer_class(
+    trainer = with_every_row(task.trainer_class)(
         model=model,
         args=settings.training,
         train_dataset=data.train,

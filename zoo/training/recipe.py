@@ -15,7 +15,7 @@ from .arguments import ZooTrainingArguments
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SECTIONS = ("data", "model", "training", "search", "publish")
-PUBLISH_KEYS = ("title", "license", "summary", "limits", "tags", "language", "datasets", "citation")
+PUBLISH_KEYS = ("title", "license", "summary", "limits", "tags", "language", "datasets", "citation", "test_looks")
 
 
 class UsageError(ValueError):
@@ -37,7 +37,7 @@ class Recipe:
         training: Fields of the task's training arguments and of `ZooTrainingArguments`.
         search: Ranges for Ray Tune.
         publish: What only a person can say on the card: title, licence, summary, limits, tags, languages, data sets of
-            the Hub, citation.
+            the Hub, citation, and how often the test split was looked at if not once.
     """
 
     id: str
@@ -58,7 +58,9 @@ class Recipe:
     def what_is_learnt(self) -> dict[str, Any]:
         """The part that decides the weights, and so whether two runs are the same."""
         keys = ("family", "task", "model_name_or_path", "data", "model", "training")
-        return {key: value for key, value in self.to_dict().items() if key in keys}
+        evaluation = load_task(self.task).evaluation_fields
+        data = {key: value for key, value in self.data.items() if key not in evaluation}
+        return {**{key: value for key, value in self.to_dict().items() if key in keys}, "data": data}
 
     def deciding_metric(self, task: Task) -> tuple[str, bool]:
         """The metric that decides, and whether higher is better: the recipe's, or the task's."""

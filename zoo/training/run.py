@@ -100,9 +100,12 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
 
 
 def predict(trainer: Trainer, views: Sequence[Any]) -> tuple[Any, Any, Any]:
-    """(predictions averaged over the evaluation views, predictions of the first view, label ids)."""
+    """(predictions averaged over the views, predictions of the first view, label ids)."""
     results = [trainer.predict(view) for view in views]
     first = results[0].predictions
+    measured = len(results[0].label_ids)
+    if measured != len(views[0]):
+        raise RuntimeError(f"{len(views[0]):,} rows were to be measured, but predictions came for {measured:,}")
     return (
         np.mean([result.predictions for result in results], axis=0) if len(results) > 1 else first,
         first,
@@ -128,7 +131,8 @@ def measure(
     report = Report("")
     for name, dataset in splits.items():
         views = task.evaluation_views(dataset, arguments)
-        predictions, plain, label_ids = predict(trainer, views)
+        # Training rows are measured for the verdict on the fit alone, which compares single views.
+        predictions, plain, label_ids = predict(trainer, views[:1] if name == "train" else views)
         metrics[name] = task.score(predictions, label_ids, trainer.model.config, views[0])
         if plain is not predictions:
             metrics[f"{name}_plain"] = task.score(plain, label_ids, trainer.model.config, views[0])

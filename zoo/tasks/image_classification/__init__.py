@@ -46,6 +46,7 @@ TASK = Task(
     auto_processor=AutoImageProcessor,
     build_collator=batches.build_collator,
     evaluation_views=batches.evaluation_views,
+    evaluation_fields=("test_time_augmentation",),
     compute_metrics=compute_metrics,
     best_metric="accuracy",
     score=score,

@@ -47,13 +47,17 @@ class ImageClassificationArguments:
     mixup: float = field(default=0.0, metadata={"help": "alpha of mixup."})
     cutmix: float = field(default=0.0, metadata={"help": "Share of batches with cutmix."})
     test_time_augmentation: str = field(
-        default="none", metadata={"help": "none, or flip: average the logits of an image and its mirror image."}
+        default="none",
+        metadata={
+            "help": "Average logits over views: flip (the image and its mirror image), flip_shift (both also moved by "
+            "one pixel up, down, left and right), or none."
+        },
     )
 
     def __post_init__(self):
         for name, allowed in (
             ("random_flip", ("none", "random", "alternate")),
-            ("test_time_augmentation", ("none", "flip")),
+            ("test_time_augmentation", ("none", "flip", "flip_shift")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(allowed)}")
@@ -74,14 +78,18 @@ class ImageDataset(Dataset):
         split: The images.
         training: Whether batches carry what augmentation needs (the epoch and the images' numbers).
         flipped: Show every image mirrored, for test-time augmentation.
+        offset: Show every image moved by so many pixels (down, right), negative for up and left; 0 comes in.
     """
 
-    def __init__(self, split: ImageSplit, training: bool = False, flipped: bool = False):
+    def __init__(
+        self, split: ImageSplit, training: bool = False, flipped: bool = False, offset: tuple[int, int] = (0, 0)
+    ):
         self.split = split
         self.images = torch.from_numpy(split.images)
         self.labels = torch.from_numpy(split.labels)
         self.training = training
         self.flipped = flipped
+        self.offset = offset
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -98,6 +106,11 @@ class ImageDataset(Dataset):
         """A whole batch at once: torch's data loader prefers this to one call an image."""
         index = torch.as_tensor(rows)
         images = self.images[index]
+        if any(self.offset):
+            height, width = images.shape[-2:]
+            margin = max(map(abs, self.offset))
+            top, left = (margin - shift for shift in self.offset)
+            images = nn.functional.pad(images, (margin,) * 4)[:, :, top : top + height, left : left + width]
         batch: dict[str, Any] = {
             "pixel_values": images.flip(-1) if self.flipped else images,
             "labels": self.labels[index],
@@ -106,13 +119,9 @@ class ImageDataset(Dataset):
             batch |= {"index": index, "epoch": self.epoch}
         return batch
 
-    def unaugmented(self) -> "ImageDataset":
-        """The same images as an evaluation sees them."""
-        return ImageDataset(self.split, flipped=self.flipped)
-
-    def mirrored(self) -> "ImageDataset":
-        """The same images, mirrored."""
-        return ImageDataset(self.split, flipped=not self.flipped)
+    def view(self, flipped: bool = False, offset: tuple[int, int] = (0, 0)) -> "ImageDataset":
+        """The same images as an evaluation sees them, without augmentation."""
+        return ImageDataset(self.split, flipped=flipped, offset=offset)
 
 
 class ImageCollator:
@@ -237,9 +246,11 @@ def build_collator(processor: Any, arguments: ImageClassificationArguments, conf
 
 
 def evaluation_views(dataset: ImageDataset, arguments: ImageClassificationArguments) -> list[Dataset]:
-    """The images, and with `test_time_augmentation="flip"` their mirror images."""
-    plain = dataset.unaugmented()
-    return [plain, plain.mirrored()] if arguments.test_time_augmentation == "flip" else [plain]
+    """The images as they are, and further views by `test_time_augmentation` (after Jordan, 2024, arXiv:2404.00498)."""
+    neighbours = [(1, 0), (-1, 0), (0, 1), (0, -1)] if arguments.test_time_augmentation == "flip_shift" else []
+    offsets = [(0, 0), *neighbours]
+    sides = (False,) if arguments.test_time_augmentation == "none" else (False, True)
+    return [dataset.view(flipped, offset) for offset in offsets for flipped in sides]
 
 
 __all__ = [

@@ -104,11 +104,13 @@ def test_truncated_gzip(tmp_path):
         read_idx(path, dimensions=3)
 
 
-@pytest.mark.parametrize("position", [0, 1500])
-def test_damaged_gzip(position, tmp_path):
+@pytest.mark.parametrize(
+    ("position", "value"), [(0, 0), (10, 7), (-8, None)], ids=["no gzip", "impossible block", "checksum"]
+)
+def test_damaged_gzip(position, value, tmp_path):
     path = write(tmp_path / "file.gz", idx(np.random.default_rng(0).integers(0, 256, (9, 28, 28))))
     content = bytearray(path.read_bytes())
-    content[position] ^= 0xFF
+    content[position] = content[position] ^ 0xFF if value is None else value
     path.write_bytes(content)
     with pytest.raises(ValueError, match="truncated or corrupt gzip file"):
         read_idx(path, dimensions=3)
@@ -131,6 +133,7 @@ def test_good_split(tmp_path):
         (0, np.zeros((5, 28, 28)), "holds 5 images, t10k-labels-idx1-ubyte.gz 6 labels"),
         (1, np.zeros(7), "holds 6 images, t10k-labels-idx1-ubyte.gz 7 labels"),
         (1, np.array([0, 1, 2, 10, 200, 0]), "label 10 of image 3 is not in 0..9"),
+        (1, np.array([9, 9, 9, 9, 9, 10]), "label 10 of image 5 is not in 0..9"),
         (0, np.zeros((6, 32, 32)), "images of 32x32, not 28x28"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,7 +75,7 @@ def test_modeling_files_travel_to_the_hub(path):
         if level:
             assert level == 1 and "." not in module, f"{name_of(path)} imports {'.' * level}{module}"
             continue
-        assert top in allowed or top in __import__("sys").stdlib_module_names, f"{name_of(path)} imports {module}"
+        assert top in allowed or top in sys.stdlib_module_names, f"{name_of(path)} imports {module}"
         assert not re.match(r"transformers\.models\.(?!auto)", module), f"{name_of(path)} imports {module}"
 
 
@@ -105,6 +107,13 @@ def test_special_libraries_stay_in_their_rooms(path):
         assert here in ONLY_IN.get(top, {here}), f"{name_of(path)} imports {module}"
         assert not (top == "matplotlib" and at_top), f"{name_of(path)} imports matplotlib before it draws"
         assert top not in ("scripts", "tests"), f"{name_of(path)} imports {module}"
+
+
+def test_importing_zoo_brings_no_data_or_plotting_library():
+    """`import zoo` costs no more than a modeling module of transformers (scripts/benchmark/import_time.py)."""
+    code = "import sys, zoo; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert not {"datasets", "evaluate", "matplotlib", "pandas", "ray", "sklearn"} & set(run.stdout.split())
 
 
 def test_families_and_tasks_are_their_folders():

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import transformers
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
 
 
 @dataclass
@@ -72,8 +72,7 @@ class Task:
             the fit diagnosis compares with.
         report: (predictions, label ids, config, dataset, folder) -> Report; pictures go to the folder.
         label_smoother: Takes epsilon; replaces the Trainer's own where that one does not fit the labels.
-        trainer_class: transformers' Trainer for it.
-        training_arguments: transformers' arguments for it.
+        trainer: Name of transformers' Trainer for it.
         pipelines: Name of each transformers pipeline to register -> its class.
         label_names: Arguments of a model's forward that hold the truth.
         skill: A model that removes less than this share of the baseline's error from the training data underfits.
@@ -97,8 +96,7 @@ class Task:
     evaluation_fields: tuple[str, ...] = ()
     greater_is_better: bool = True
     label_smoother: Callable[[float], Callable] | None = None
-    trainer_class: type[Trainer] = Trainer
-    training_arguments: type[TrainingArguments] = TrainingArguments
+    trainer: str = "Trainer"
     pipelines: Mapping[str, type] = field(default_factory=dict)
     label_names: tuple[str, ...] = ("labels",)
     skill: float = 0.8
@@ -108,6 +106,17 @@ class Task:
     def __post_init__(self):
         if not self.hub_tag:
             object.__setattr__(self, "hub_tag", self.name.replace("_", "-"))
+
+    # By name, because transformers' Trainer brings datasets and pandas, which `import zoo` can do without.
+    @property
+    def trainer_class(self) -> Any:
+        """The Trainer's class."""
+        return getattr(transformers, self.trainer)
+
+    @property
+    def training_arguments(self) -> Any:
+        """The class of the Trainer's arguments: TrainingArguments, or Seq2SeqTrainingArguments for Seq2SeqTrainer."""
+        return getattr(transformers, self.trainer.replace("Trainer", "TrainingArguments"))
 
 
 __all__ = ["Report", "Task", "TaskData"]

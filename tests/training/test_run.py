@@ -217,9 +217,10 @@ def test_two_processes_match_one_with_twice_the_batch(tiny_recipe, tmp_path):
     """gloo on the CPU: the same validation figure within noise (batch statistics differ by process)."""
     root = Path(__file__).parents[2]
     figures = {}
-    for processes, batch in ((1, 40), (2, 20)):
+    for processes, batch, machine in ((1, 40, "cpu"), (2, 20, "multi_cpu")):
         folder = tmp_path / str(processes)
-        launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+        launch = [sys.executable, "-m", "accelerate.commands.launch"]
+        launch += ["--config_file", f"scripts/accelerate/{machine}.yaml"]
         flags = ["--per_device_train_batch_size", str(batch), "--num_train_epochs", "12", "--output_dir", str(folder)]
         run = subprocess.run(
             [*launch, "scripts/train.py", str(tiny_recipe), *flags], cwd=root, capture_output=True, text=True

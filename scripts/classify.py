@@ -13,6 +13,7 @@ from PIL import Image  # noqa: E402
 from transformers import AutoImageProcessor, AutoModelForImageClassification  # noqa: E402
 
 import zoo  # noqa: E402
+from zoo.commands import guarded  # noqa: E402
 from zoo.data.fashion_mnist import load_fashion_mnist  # noqa: E402
 from zoo.pretrained import shipped_models  # noqa: E402
 
@@ -42,4 +43,4 @@ def main(name: str, files: list[str]) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(f"usage: {__doc__.splitlines()[0]}")
-    main(sys.argv[1], sys.argv[2:])
+    sys.exit(guarded(lambda arguments: main(arguments[0], arguments[1:]), sys.argv[1:]))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor
+from transformers import AutoImageProcessor, pipeline
 
-from zoo import FashionCNNConfig, FashionCNNImageProcessor
+from zoo import FashionCNNConfig, FashionCNNForImageClassification, FashionCNNImageProcessor
 from zoo.registry import load_family
 from zoo.tasks.image_classification.augment import Augmentation
 from zoo.tasks.image_classification.batches import ImageCollator, build_processor
@@ -253,3 +253,18 @@ def test_save_and_load(tmp_path):
         assert loaded.to_dict() == processor.to_dict()
         again = loaded(PIXELS, return_tensors="pt")["pixel_values"]
         assert torch.equal(again, processor(PIXELS, return_tensors="pt")["pixel_values"])
+
+
+def test_pixels_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        FashionCNNImageProcessor()(np.full((28, 28), np.nan))
+
+
+def test_a_loaded_processor_can_invert_in_a_pipeline(tmp_path):
+    FashionCNNImageProcessor().save_pretrained(tmp_path)
+    FashionCNNForImageClassification(FashionCNNConfig(stage_channels=[4])).save_pretrained(tmp_path)
+    inverting = AutoImageProcessor.from_pretrained(tmp_path, do_invert=True)
+    classify = pipeline("image-classification", model=str(tmp_path), image_processor=inverting)
+    plain = pipeline("image-classification", model=str(tmp_path))
+    picture = Image.fromarray((np.arange(784, dtype=np.uint32) % 251).astype(np.uint8).reshape(28, 28))
+    assert classify(picture) == plain(Image.eval(picture, lambda value: 255 - value))

@@ -84,6 +84,7 @@ def test_where_a_run_lies_is_not_part_of_its_recipe(recipe_file, tmp_path):
         ("family: fashion_cnn\ntask: images_class", r"unknown task 'images_class'; did you mean 'image_class"),
         ("- 1", r"a recipe is a mapping"),
         ("a: [", r"not a YAML file"),
+        (BASE + "training: {seed: 1, seed: 2}", r"the key 'seed' stands twice"),
     ],
 )
 def test_wrong_recipes_name_key_and_nearest(recipe_file, text, message):

@@ -190,6 +190,7 @@ def test_a_full_disk_loses_nothing_and_says_so(tiny_recipe, tmp_path, capsys, mo
         (["--model_overrides", "image_size=32"], 1, "Fashion-MNIST is 28x28 grayscale"),
         (["--train_dir", "/nowhere"], 1, "--train_dir /nowhere is not a folder"),
         (["--validation_size", "5"], 1, "validation_size=5"),
+        (["--random_erasing", "28"], 1, "random_erasing=28 must be below image_size=28"),
         (["--model_name_or_path", "/nowhere"], 2, "--model_name_or_path /nowhere"),
         (["--resume_from_checkpoint", "/nowhere/checkpoint-3"], 2, "no whole checkpoint there"),
     ],
@@ -199,6 +200,13 @@ def test_bad_input_is_one_line(tiny_recipe, tmp_path, capsys, flags, code, messa
     error = capsys.readouterr().err.strip().splitlines()
     assert message in error[-1] and error[-1].startswith("error: ")
     assert "Traceback" not in "\n".join(error)
+
+
+def test_a_run_that_failed_at_once_does_not_block_its_folder(tiny_recipe, tmp_path, capsys):
+    flags = [str(tiny_recipe), "--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1"]
+    assert main([*flags, "--per_device_train_batch_size", "0"]) == 1
+    assert "batch_size" in capsys.readouterr().err
+    assert main(flags) == 0
 
 
 def test_debug_shows_the_traceback(capsys):

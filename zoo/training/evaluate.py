@@ -14,7 +14,7 @@ from transformers.utils import cached_file
 
 from zoo.pretrained import pretrained, shipped_models
 from zoo.record import RECORD_NAME, RunRecord, write_whole
-from zoo.registry import FAMILIES, load_family, load_task
+from zoo.registry import FAMILIES, load_family, load_task, nearest
 from zoo.task import Task
 
 from .build import load_processor
@@ -39,8 +39,16 @@ class EvaluationArguments:
 
 
 def find_model(name: str) -> str:
-    """A shipped model's folder for its id; a folder or Hub id as it is."""
-    return pretrained(name) if name in shipped_models() else name
+    """A shipped model's folder for its id; a folder or Hub id as it is.
+
+    Raises:
+        UsageError: It is neither a folder nor shipped, and a Hub id has an organisation.
+    """
+    if name in shipped_models():
+        return pretrained(name)
+    if "/" not in name and not Path(name).is_dir():
+        raise UsageError(f"{name!r} is no folder and no shipped model; {nearest(name, list(shipped_models()))}")
+    return name
 
 
 def read_recipe(model: str, config: PreTrainedConfig) -> Recipe:

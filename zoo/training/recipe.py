@@ -74,6 +74,22 @@ class Recipe:
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
 
+class UniqueKeyLoader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, where PyYAML silently takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """A mapping's keys and values."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
 def available_recipes() -> list[str]:
     """Ids of the recipes that the library ships."""
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
@@ -122,7 +138,7 @@ def load_recipe(name: str | os.PathLike) -> Recipe:
             raise UsageError(f"no recipe {str(name)!r}; {nearest(str(name), available_recipes())}")
         path = RECIPES / f"{name}.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such recipe file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -81,7 +81,8 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     recorded = load_recipe(folder / RECIPE_NAME).what_is_learnt() if RECIPE_NAME in held else {}
     asked = settings.recipe.what_is_learnt()
-    if held and checkpoint is None:
+    # A run that failed before its first checkpoint left its recipe and nothing to lose.
+    if held not in ([], [RECIPE_NAME]) and checkpoint is None:
         advice = "choose another --output_dir"
         if recorded == asked and RECORD_NAME in held:
             raise UsageError(
@@ -90,8 +91,8 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
         if recorded == asked:
             advice += ", go on with --resume_from_checkpoint last"
         raise UsageError(f"--output_dir {folder} is not empty (it holds {held[0]}): {advice}, or delete it")
-    changed = [key for key in {**recorded, **asked} if recorded.get(key) != asked.get(key)] if recorded else []
-    if changed:
+    changed = [key for key in {**recorded, **asked} if recorded.get(key) != asked.get(key)]
+    if recorded and changed and checkpoint is not None:
         raise UsageError(
             f"{folder / RECIPE_NAME} differs from this command in {', '.join(changed)}: go on with the same flags, or "
             "start anew in another --output_dir"

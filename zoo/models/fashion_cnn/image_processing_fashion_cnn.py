@@ -25,13 +25,20 @@ class FashionCNNImageProcessor(PilBackend):
 
     Takes PIL images of any mode, NumPy arrays and torch tensors: (height, width), (height, width, 1, 3 or 4),
     (1, 3 or 4, height, width), batches of these, and lists of these. Integers are read as 0..255; floats that lie
-    between 0 and 1 as fractions of 255. Transparent pixels become black, the background of Fashion-MNIST.
+    between 0 and 1 as fractions of 255. Transparent pixels become black, the background of Fashion-MNIST. An array of
+    three axes whose first or last has 1, 3 or 4 entries is one picture with channels, any other a batch of grayscale
+    pictures: give small batches as (batch, 1, height, width).
 
     Fashion-MNIST shows light garments on black. For dark garments on a white background, as most photographs are, pass
-    `do_invert=True`. Larger images are resized to `size` (bilinear); crop them around the garment first.
+    `do_invert=True`. Larger images are resized to `size` (bilinear); crop them around the garment first. With
+    `do_convert_grayscale=False` pictures stay RGB; `image_mean` and `image_std` then need three values.
 
     Returns:
         `pixel_values` (batch, 1, 28, 28) with mean 0 and standard deviation 1 over the Fashion-MNIST training images.
+
+    Raises:
+        ValueError: No picture, no pixels, NaN or infinite pixels, or a number of axes or channels that no picture has.
+        TypeError: Something that is no picture.
     """
 
     valid_kwargs = FashionCNNImageProcessorKwargs
@@ -92,6 +99,8 @@ class FashionCNNImageProcessor(PilBackend):
         image = np.moveaxis(image, -1, 0) if layout == "last" else image
         if len(image) not in (1, 3, 4):
             raise ValueError(f"an image has 1, 3 or 4 channels, got {len(image)} in one of shape {image.shape}")
+        if not np.isfinite(image).all():
+            raise ValueError(f"an image of shape {image.shape} has pixels that are NaN or infinite")
         if image.dtype == bool or (np.issubdtype(image.dtype, np.floating) and image.max() <= 1):
             image = image * np.float32(255)
         image = image.astype(np.float32)

@@ -195,6 +195,9 @@ def load_data(arguments: ImageClassificationArguments, config: Any, processor: A
         FileNotFoundError: The data is nowhere.
         ValueError: The data is damaged or does not fit the model.
     """
+    for name in ("random_shift", "random_erasing"):
+        if getattr(arguments, name) >= config.image_size:
+            raise ValueError(f"{name}={getattr(arguments, name)} must be below image_size={config.image_size}")
     splits = read(arguments, config)
     if splits.validation is None:
         splits.train, splits.validation = stratified_split(

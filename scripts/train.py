@@ -5,7 +5,9 @@ RECIPE is the id of a shipped recipe (`zoo list`) or the path of a YAML file. Fl
 
 import sys
 
-from zoo.commands.train import main
+sys.path.pop(0)  # this folder: its evaluate.py would hide the package `evaluate`
+
+from zoo.commands.train import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

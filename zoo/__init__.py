@@ -3,6 +3,7 @@
 Importing it registers every family with transformers' Auto classes.
 """
 
+from .pretrained import pretrained  # the function, which stands before the module of its name
 from .registry import available, load_family, load_task, register_all
 
 __version__ = "0.1.0"
@@ -15,10 +16,9 @@ _PUBLIC = {
     "FashionCNNImageProcessor": "zoo.models.fashion_cnn",
     "FashionCNNModel": "zoo.models.fashion_cnn",
     "RunRecord": "zoo.record",
-    "pretrained": "zoo.pretrained",
 }
 
-__all__ = ["available", "load_family", "load_task", *sorted(_PUBLIC)]
+__all__ = ["available", "load_family", "load_task", "pretrained", *sorted(_PUBLIC)]
 
 
 def __getattr__(name: str):

@@ -33,7 +33,7 @@ class Family:
         """Names of the tasks this family can do."""
         return tuple(self.model_classes)
 
-    def register(self, auto_classes: Mapping[str, type]) -> None:
+    def register(self, auto_classes: Mapping[str, Any]) -> None:
         """Make transformers' Auto classes know this family. `auto_classes`: the Auto class of each task."""
         AutoConfig.register(self.config_class.model_type, self.config_class, exist_ok=True)
         AutoModel.register(self.config_class, self.base_model_class, exist_ok=True)

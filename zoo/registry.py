@@ -15,7 +15,7 @@ TASKS = {
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """", did you mean X?" for a misspelt name, or the known names when nothing is near."""
+    """ ", did you mean X?" for a misspelt name, or the known names when nothing is near."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
 

@@ -32,7 +32,7 @@ class TaskData:
     source: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
 
-    def splits(self) -> dict[str, Dataset]:
+    def splits(self) -> dict[str, Any]:
         """The splits that exist, by name."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in found.items() if split is not None}
@@ -40,7 +40,7 @@ class TaskData:
 
 @dataclass
 class Report:
-    """What a person reads after an evaluation: a text for the terminal, tables for the record, pictures for the eye."""
+    """What a person reads after an evaluation: text for the terminal, tables for the record, pictures."""
 
     text: str
     tables: dict[str, Any] = field(default_factory=dict)
@@ -57,8 +57,10 @@ class Task:
         data_arguments: Dataclass of the recipe's `data` section; each field is a command-line flag too.
         load_data: (data arguments, config) -> TaskData.
         build_processor: (family, config) -> what is saved beside the model (image processor, tokenizer).
+        auto_processor: The transformers Auto class that loads it again.
         build_collator: (processor, data arguments, seed) -> the Trainer's data_collator.
-        evaluation_views: (dataset, data arguments) -> data sets whose predictions are averaged (test-time augmentation).
+        evaluation_views: (dataset, data arguments) -> data sets whose predictions are averaged, for test-time
+            augmentation.
         compute_metrics: transformers' hook, for the numbers that training looks at.
         best_metric: The metric of `compute_metrics` that chooses between checkpoints.
         greater_is_better: Which way `best_metric` is better.
@@ -76,11 +78,12 @@ class Task:
     data_arguments: type
     load_data: Callable[..., TaskData]
     build_processor: Callable[..., Any]
+    auto_processor: type
     build_collator: Callable[..., Callable]
     compute_metrics: Callable[..., dict[str, float]]
     best_metric: str
     score: Callable[[np.ndarray, np.ndarray], dict[str, Any]]
-    baselines: Callable[[Dataset, Dataset], dict[str, dict[str, Any]]]
+    baselines: Callable[..., dict[str, dict[str, Any]]]
     report: Callable[..., Report]
     evaluation_views: Callable[..., list[Dataset]] = lambda dataset, arguments: [dataset]
     greater_is_better: bool = True

@@ -5,10 +5,12 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+# Name -> (module, what it does). A module called `list` would hide the builtin in this package.
 COMMANDS = {
-    "train": "train a model by a recipe",
-    "evaluate": "measure a saved model again",
-    "list": "list recipes and shipped models",
+    "train": ("train", "train a model by a recipe"),
+    "evaluate": ("evaluate", "measure a saved model again"),
+    "card": ("card", "write the model card of a finished run"),
+    "list": ("catalogue", "list recipes and shipped models"),
 }
 
 
@@ -49,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="zoo", description="Classic deep-learning architectures for the Hugging Face ecosystem."
     )
-    parser.add_argument("command", choices=COMMANDS, help="; ".join(f"{name}: {what}" for name, what in COMMANDS.items()))
+    described = "; ".join(f"{name}: {what}" for name, (_, what) in COMMANDS.items())
+    parser.add_argument("command", choices=COMMANDS, help=described)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the command")
     parsed = parser.parse_args(argv)
-    return import_module(f"zoo.commands.{parsed.command}").main(parsed.arguments)
+    module, _ = COMMANDS[parsed.command]
+    return import_module(f"zoo.commands.{module}").main(parsed.arguments)

@@ -53,7 +53,9 @@ def read_idx(path: Path | str, dimensions: int) -> tuple[np.ndarray, str]:
     shape = tuple(int(size) for size in np.frombuffer(content, ">u4", dimensions, offset=4))
     if len(content) - header != math.prod(shape):
         raise ValueError(f"{path}: the header says {shape}, but {len(content) - header} bytes follow; fetch it again")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape), hashlib.sha256(content).hexdigest()
+    # From a bytearray, because torch wants arrays that it may write to.
+    pixels = np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(shape)
+    return pixels, hashlib.sha256(content).hexdigest()
 
 
 def read_split(folder: Path | str, split: str) -> ImageSplit:
@@ -69,9 +71,15 @@ def read_split(folder: Path | str, split: str) -> ImageSplit:
         raise ValueError(f"{folder}: {images_file} holds {len(images)} images, {labels_file} {len(labels)} labels")
     if not len(images):
         raise ValueError(f"{Path(folder) / images_file}: holds no image")
+    if images.shape[1:] != (28, 28):
+        raise ValueError(
+            f"{Path(folder) / images_file}: holds images of {images.shape[1]}x{images.shape[2]}, not 28x28"
+        )
     if labels.max() >= len(LABELS):
         row = int((labels >= len(LABELS)).argmax())
-        raise ValueError(f"{Path(folder) / labels_file}: label {labels[row]} of image {row} is not in 0..{len(LABELS) - 1}")
+        raise ValueError(
+            f"{Path(folder) / labels_file}: label {labels[row]} of image {row} is not in 0..{len(LABELS) - 1}"
+        )
     is_release = images_hash == RELEASE[images_file] and labels_hash == RELEASE[labels_file]
     return ImageSplit(images[:, None], labels.astype(np.int64), is_release=is_release)
 

@@ -32,8 +32,8 @@ class ImageSplit:
     def fingerprint(self) -> str:
         """sha256 of images and labels."""
         digest = hashlib.sha256(str(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images))
-        digest.update(np.ascontiguousarray(self.labels))
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
 
@@ -65,18 +65,31 @@ def stratified_split(split: ImageSplit, size: int, seed: int) -> tuple[ImageSpli
     return split.take(np.sort(rest)), split.take(np.sort(held_out))
 
 
-def _to_split(rows: Any, image_column: str, label_column: str, image_size: int, grayscale: bool) -> ImageSplit:
-    """Decoded rows of a `datasets` split as uint8 arrays of one size."""
+def _to_pixels(image: Any, image_size: int, grayscale: bool) -> np.ndarray:
+    """A PIL image of any mode -> (1 or 3, image_size, image_size) uint8, as the models' image processors read it."""
     from PIL import Image
 
+    if image.mode.startswith("I;16"):  # convert() would cut 16 bits off at 255
+        image = image.point(lambda value: value * (1 / 256))
+    if "A" in image.mode or "transparency" in image.info:  # transparent pixels become black
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    image = image.convert("L" if grayscale else "RGB")
+    if image.size != (image_size, image_size):
+        image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    return pixels[None] if grayscale else np.moveaxis(pixels, -1, 0)
+
+
+def _to_split(rows: Any, image_column: str, label_column: str, image_size: int, grayscale: bool) -> ImageSplit:
+    """Decoded rows of a `datasets` split as uint8 arrays of one size."""
+    labels = np.asarray(rows[label_column], np.int64)
+    if len(labels) and labels.min() < 0:
+        raise ValueError(f"image {int(labels.argmin())} has the label {labels.min()}, which marks images without one")
     images = np.empty((len(rows), 1 if grayscale else 3, image_size, image_size), np.uint8)
     for row, image in enumerate(rows[image_column]):
-        image = image.convert("L" if grayscale else "RGB")
-        if image.size != (image_size, image_size):
-            image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
-        pixels = np.asarray(image)
-        images[row] = pixels[None] if grayscale else np.moveaxis(pixels, -1, 0)
-    return ImageSplit(images, np.asarray(rows[label_column], np.int64))
+        images[row] = _to_pixels(image, image_size, grayscale)
+    return ImageSplit(images, labels)
 
 
 def _to_splits(
@@ -119,6 +132,30 @@ def read_hub_images(
     return _to_splits(loaded, name, image_column, label_column, image_size, grayscale)
 
 
+def _read_folder(folder: str, image_size: int, grayscale: bool) -> tuple[ImageSplit, tuple[str, ...]]:
+    """The images below the sub-folders of a folder, and the names of these: the classes."""
+    from PIL import Image
+
+    extensions = {extension for extension, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    classes = sorted(entry for entry in Path(folder).iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not classes:
+        raise ValueError(f"{folder}: expected one sub-folder of images a class, found none")
+    images, labels = [], []
+    for label, class_folder in enumerate(classes):
+        found = (path for path in class_folder.rglob("*") if not path.name.startswith("."))
+        files = sorted(path for path in found if path.suffix.lower() in extensions)
+        if not files:
+            raise ValueError(f"{class_folder} is a class without an image: add images or delete the folder")
+        for path in files:
+            try:
+                with Image.open(path) as image:
+                    images.append(_to_pixels(image, image_size, grayscale))
+            except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
+                raise ValueError(f"{path} is no readable image ({error}): replace or delete it") from error
+            labels.append(label)
+    return ImageSplit(np.stack(images), np.asarray(labels, np.int64)), tuple(entry.name for entry in classes)
+
+
 def read_image_folders(
     train_dir: str,
     validation_dir: str | None = None,
@@ -126,30 +163,24 @@ def read_image_folders(
     image_size: int = 28,
     grayscale: bool = True,
 ) -> ImageSplits:
-    """Folders with one sub-folder of images a class.
+    """Folders with one sub-folder of images a class. Names of files mean nothing here, unlike in `datasets`.
 
     Raises:
         FileNotFoundError: A folder does not exist.
-        ValueError: A folder holds no images, or the splits disagree about the classes.
+        ValueError: A folder or a class holds no images, a file is damaged, or the splits disagree about the classes.
     """
-    from datasets import load_dataset
-
-    folders = {"train": train_dir, "validation": validation_dir, "test": test_dir}
-    loaded = {}
-    for split, folder in folders.items():
+    found: dict[str, ImageSplit] = {}
+    names: tuple[str, ...] = ()
+    for split, folder in {"train": train_dir, "validation": validation_dir, "test": test_dir}.items():
         if folder is None:
             continue
         if not Path(folder).is_dir():
             raise FileNotFoundError(f"--{split}_dir {folder} is not a folder")
-        classes = sorted(entry.name for entry in Path(folder).iterdir() if entry.is_dir())
-        if not classes:
-            raise ValueError(f"{folder}: expected one sub-folder of images a class, found none")
-        loaded[split] = load_dataset("imagefolder", data_dir=str(Path(folder).absolute()), split="train", drop_labels=False)
-    names = {split: rows.features["label"].names for split, rows in loaded.items()}
-    for split, classes in names.items():
-        if classes != names["train"]:
-            raise ValueError(f"{folders[split]} has the classes {classes}, but {train_dir} has {names['train']}")
-    return _to_splits(loaded, str(train_dir), "image", "label", image_size, grayscale)
+        found[split], classes = _read_folder(folder, image_size, grayscale)
+        names = names or classes
+        if classes != names:
+            raise ValueError(f"{folder} has the classes {', '.join(classes)}, but {train_dir} has {', '.join(names)}")
+    return ImageSplits(**found, labels=names, source=str(train_dir))
 
 
 __all__ = ["ImageSplit", "ImageSplits", "read_hub_images", "read_image_folders", "stratified_split"]

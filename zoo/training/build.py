@@ -3,17 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Trainer, set_seed
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Trainer, TrainerCallback, set_seed
 
 from zoo.family import Family
 from zoo.registry import load_family, load_task
 from zoo.task import Task, TaskData
 
-from .callbacks import ClockCallback, EMACallback
+from .callbacks import ClockCallback, EMACallback, EpochCallback
 from .command_line import RunSettings
 from .optimizers import MuonWithAdamW, muon_groups
 from .recipe import UsageError
+from .trainer import with_every_row
 
 
 @dataclass
@@ -38,12 +39,15 @@ def build_config(family: Family, fields: dict[str, Any], start_from: str | None)
         if start_from is None:
             return family.config_class(**fields)
         config = AutoConfig.from_pretrained(start_from, **fields)
-    except (ValueError, TypeError) as error:
+        config.validate()  # fields on top of a saved config are set after its own validation
+    except (StrictDataclassError, ValueError, TypeError) as error:
         raise UsageError(f"model: {_reason(error)}") from None
     except OSError as error:
         raise UsageError(f"--model_name_or_path {start_from}: {' '.join(str(error).split())}") from None
     if not isinstance(config, family.config_class):
-        raise UsageError(f"--model_name_or_path {start_from} is a {config.model_type}, the recipe is for {family.name}")
+        raise UsageError(
+            f"--model_name_or_path {start_from} is a {config.model_type}, the recipe is for {family.name}"
+        )
     return config
 
 
@@ -61,21 +65,21 @@ def build_model(family: Family, task: Task, config: PreTrainedConfig, start_from
     return model_class.from_pretrained(start_from, config=config, ignore_mismatched_sizes=True)
 
 
-def _trainer_class(task: Task) -> type[Trainer]:
-    """The task's Trainer with the library's choice of optimizer."""
+def build_processor(family: Family, task: Task, config: PreTrainedConfig, start_from: str | None) -> Any:
+    """A new processor, or the one that the saved weights were trained with."""
+    if start_from is None:
+        return task.build_processor(family, config)
+    return task.auto_processor.from_pretrained(start_from)  # type: ignore[attr-defined]
 
-    class ZooTrainer(task.trainer_class):  # type: ignore[name-defined, misc]
-        zoo_arguments: Any = None
 
-        def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-            if self.optimizer is None and self.zoo_arguments.muon_learning_rate:
-                model = self.model if model is None else model
-                decay = set(self.get_decay_parameter_names(model))
-                settings = (self.zoo_arguments.muon_learning_rate, self.zoo_arguments.muon_momentum)
-                self.optimizer = MuonWithAdamW(muon_groups(model, *settings, self.args, decay))
-            return super().create_optimizer() if model is None else super().create_optimizer(model)
-
-    return ZooTrainer
+def build_callbacks(settings: RunSettings, dataset: Any) -> list[TrainerCallback]:
+    """The clock, the epoch for data that augments by it, the moving average if the recipe has one."""
+    callbacks: list[TrainerCallback] = [ClockCallback()]
+    if hasattr(dataset, "set_epoch"):
+        callbacks.append(EpochCallback(dataset))
+    if settings.zoo.ema_decay:
+        callbacks.append(EMACallback(settings.zoo.ema_decay))
+    return callbacks
 
 
 def build_trainer(
@@ -83,7 +87,7 @@ def build_trainer(
 ) -> Trainer:
     """The Trainer of a run, with smoothing, moving average and optimizer as the recipe says."""
     collator = task.build_collator(processor, settings.data, model.config, settings.training.seed)
-    trainer = _trainer_class(task)(
+    trainer = with_every_row(task.trainer_class)(
         model=model,
         args=settings.training,
         train_dataset=data.train,
@@ -91,9 +95,12 @@ def build_trainer(
         data_collator=collator,
         compute_metrics=task.compute_metrics,
         processing_class=processor,
-        callbacks=[ClockCallback(), *([EMACallback(settings.zoo.ema_decay)] if settings.zoo.ema_decay else [])],
+        callbacks=build_callbacks(settings, data.train),
     )
-    trainer.zoo_arguments = settings.zoo
+    if settings.zoo.muon_learning_rate:
+        decay = set(trainer.get_decay_parameter_names(model))
+        rates = (settings.zoo.muon_learning_rate, settings.zoo.muon_momentum)
+        trainer.optimizer = MuonWithAdamW(muon_groups(model, *rates, settings.training, decay))
     if settings.training.label_smoothing_factor and task.label_smoother is not None:
         trainer.label_smoother = task.label_smoother(settings.training.label_smoothing_factor)
     return trainer
@@ -107,14 +114,14 @@ def build(settings: RunSettings) -> Parts:
         FileNotFoundError: The data is nowhere.
         ValueError: The data is damaged.
     """
-    recipe, start_from = settings.recipe, settings.run.model_name_or_path
+    recipe, start_from = settings.recipe, settings.recipe.model_name_or_path or None
     family, task = load_family(recipe.family), load_task(recipe.task)
     set_seed(settings.training.seed)
     config = build_config(family, recipe.model, start_from)
     data = task.load_data(settings.data, config)
     config = build_config(family, {**recipe.model, **data.model_fields}, start_from)
     model = build_model(family, task, config, start_from)
-    processor = task.build_processor(family, config)
+    processor = build_processor(family, task, config, start_from)
     return Parts(family, task, data, model, processor, build_trainer(settings, task, data, model, processor))
 
 

@@ -25,12 +25,27 @@ class ClockCallback(TrainerCallback):
             state.log_history[-1]["seconds"] = round(time.perf_counter() - self.start, 1)
 
 
+class EpochCallback(TrainerCallback):
+    """Tell the training data which epoch it is.
+
+    accelerate's data loader does so too, but not in the epoch in which a run is resumed, nor with several processes
+    (accelerate 1.15, DataLoaderShard.set_epoch).
+    """
+
+    def __init__(self, dataset: Any):
+        self.dataset = dataset
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A resumed run is told its epoch, a fraction, before it goes on in the middle."""
+        self.dataset.set_epoch(int(state.epoch or 0))
+
+
 class EMACallback(TrainerCallback):
     """Keep an exponential moving average of weights and float buffers; evaluate and finish with it.
 
-    The average is updated after every optimizer step with min(decay, (1 + step) / (10 + step)), which forgets the random
-    start. Evaluations during training see the average; checkpoints hold both the raw weights, to train on from, and the
-    average.
+    The average is updated after every optimizer step with min(decay, (1 + step) / (10 + step)), which forgets the
+    random start. Evaluations during training see the average; checkpoints hold both the raw weights, to train on from,
+    and the average.
 
     Args:
         decay: Share of the old average that one step keeps, 0..1.
@@ -102,4 +117,4 @@ class EMACallback(TrainerCallback):
         self.average = load_file(checkpoint / EMA_NAME)
 
 
-__all__ = ["EMA_NAME", "ClockCallback", "EMACallback"]
+__all__ = ["EMA_NAME", "ClockCallback", "EMACallback", "EpochCallback"]

@@ -14,7 +14,7 @@ from transformers import HfArgumentParser
 from zoo.registry import load_family, load_task, nearest
 
 from .arguments import RunArguments, ZooTrainingArguments
-from .recipe import Recipe, UsageError, check_keys, config_fields, load_recipe
+from .recipe import Recipe, UsageError, available_recipes, check_keys, config_fields, load_recipe
 
 # Where a run lies, what it shows and how it is fed does not change what it learns.
 NOT_RECIPE = {
@@ -53,8 +53,8 @@ def parse_overrides(text: str) -> dict[str, Any]:
     Raises:
         UsageError: A part is not KEY=VALUE.
     """
-    overrides = {}
-    for part in re.split(r",(?![^\[{]*[\]}])", text):
+    overrides: dict[str, Any] = {}
+    for part in re.split(r",(?![^\[{]*[\]}])", text) if text else []:
         key, separator, value = part.partition("=")
         if not separator or not key.strip():
             raise UsageError(f'--model_overrides: {part!r} is not KEY=VALUE; write e.g. "classifier_dropout=0.2"')
@@ -79,8 +79,13 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _parse(parser: HfArgumentParser, flags: Sequence[str]) -> Any:
-    """argparse, but a wrong flag is one line that names the nearest flag."""
+def make_parser(*classes: type, prog: str, usage: str | None = None) -> HfArgumentParser:
+    """HF's parser: one flag a field; flags are never abbreviated."""
+    return HfArgumentParser(classes, prog=prog, usage=usage, allow_abbrev=False)
+
+
+def parse_values(parser: HfArgumentParser, flags: Sequence[str], *classes: type) -> list[dict[str, Any]]:
+    """The values of each class's fields. A wrong flag is one line that names the nearest flag."""
 
     def fail(message: str) -> None:
         raise UsageError(message)
@@ -90,12 +95,12 @@ def _parse(parser: HfArgumentParser, flags: Sequence[str]) -> Any:
     if unknown:
         known = [option for action in parser._actions for option in action.option_strings]
         raise UsageError(f"unknown argument {unknown[0]!r}; {nearest(unknown[0].split('=')[0], known)}")
-    return namespace
+    return [{f.name: getattr(namespace, f.name) for f in dataclasses.fields(cls) if f.init} for cls in classes]
 
 
-def make_parser(*classes: type, prog: str, usage: str | None = None) -> HfArgumentParser:
-    """HF's parser: one flag a field; flags are never abbreviated."""
-    return HfArgumentParser(classes, prog=prog, usage=usage, allow_abbrev=False)
+def parse_flags(parser: HfArgumentParser, flags: Sequence[str], *classes: type) -> list[Any]:
+    """The arguments objects of the classes."""
+    return [build(cls, values, "arguments") for cls, values in zip(classes, parse_values(parser, flags, *classes))]
 
 
 def build(cls: type, values: dict[str, Any], where: str) -> Any:
@@ -112,8 +117,6 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     Raises:
         UsageError: No such recipe, an unknown flag or key, or a value that does not fit.
     """
-    from .recipe import available_recipes
-
     usage = f"{prog} RECIPE [--flag value ...]"
     if argv and argv[0] in ("-h", "--help"):
         print(f"usage: {usage}\n\nRECIPE is one of {', '.join(available_recipes())}, or the path of a YAML file.")
@@ -126,12 +129,14 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     classes = (task.data_arguments, task.training_arguments, ZooTrainingArguments, RunArguments)
     parser = make_parser(*classes, prog=prog, usage=usage)
     training = {key: number(value) for key, value in recipe.training.items()}
-    defaults = {**TRAINING_DEFAULTS, "output_dir": f"runs/{recipe.id}", **recipe.data, **training}
-    parser.set_defaults(**{key: json.dumps(value) if isinstance(value, dict) else value for key, value in defaults.items()})
-    namespace = vars(_parse(parser, argv[1:]))
-    values = [{f.name: namespace[f.name] for f in dataclasses.fields(cls) if f.init} for cls in classes]
+    places = {"output_dir": f"runs/{recipe.id}", "model_name_or_path": recipe.model_name_or_path or None}
+    defaults = {**TRAINING_DEFAULTS, **places, **recipe.data, **training}
+    parser.set_defaults(
+        **{key: json.dumps(value) if isinstance(value, dict) else value for key, value in defaults.items()}
+    )
+    values = parse_values(parser, argv[1:], *classes)
 
-    overrides = parse_overrides(namespace["model_overrides"]) if namespace["model_overrides"] else {}
+    overrides = parse_overrides(values[-1]["model_overrides"] or "")
     check_keys(overrides, config_fields(family.config_class), "--model_overrides")
     changed = [
         {
@@ -141,8 +146,12 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
         }
         for cls, section in zip(classes, values)
     ]
+    start_from = values[-1]["model_name_or_path"] or ""
+    # Weights bring their own architecture: the recipe's would not fit them.
+    model = {**(recipe.model if start_from == recipe.model_name_or_path else {}), **overrides}
+    training = {**changed[1], **changed[2]}
     resolved = dataclasses.replace(
-        recipe, data=changed[0], model={**recipe.model, **overrides}, training={**changed[1], **changed[2]}
+        recipe, model_name_or_path=start_from, data=changed[0], model=model, training=training
     )
     names = ("data", "training", "training", "arguments")
     objects = [build(cls, section, f"{argv[0]}, {name}") for cls, section, name in zip(classes, values, names)]
@@ -155,4 +164,4 @@ def _default(f: dataclasses.Field) -> Any:
     return f.default
 
 
-__all__ = ["RunSettings", "build", "make_parser", "parse_overrides", "parse_run"]
+__all__ = ["RunSettings", "build", "make_parser", "parse_flags", "parse_overrides", "parse_run"]

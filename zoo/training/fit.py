@@ -9,10 +9,10 @@ GAP = 0.05
 SMALL_GAP = 0.02
 RISE = 0.05
 RULE = (
-    "error = 1 - metric where higher is better, else the metric. underfit: the training error is above "
-    f"{1 - SKILL:.0%} of the trivial baseline's. overfit: the gap between training and validation error is above {GAP:.0%} "
-    f"of the baseline's error, or above {SMALL_GAP:.0%} while the validation loss ended more than {RISE:.0%} above its "
-    "lowest point. Otherwise good fit."
+    "error = 1 - metric where higher is better, else the metric. "
+    f"underfit: training error above {1 - SKILL:.0%} of the trivial baseline's. "
+    f"overfit: validation minus training error above {GAP:.0%} of the baseline's error, or above {SMALL_GAP:.0%} "
+    f"while the validation loss ended more than {RISE:.0%} above its lowest point. Otherwise good fit."
 )
 
 
@@ -64,8 +64,8 @@ def describe_fit(fit: Mapping[str, Any]) -> str:
     """The verdict in two lines."""
     figures = ", ".join(f"{split} {fit[split]:.4f}" for split in ("train", "validation", "test") if split in fit)
     return (
-        f"fit: {fit['verdict']} ({fit['metric']}: {figures}; gap {fit['gap_of_baseline']:.1%} of the baseline's error, "
-        f"validation loss ended {fit['validation_loss_rise']:.1%} above its lowest)"
+        f"fit: {fit['verdict']} ({fit['metric']}: {figures}; gap {fit['gap_of_baseline']:.1%} of the baseline's "
+        f"error, validation loss ended {fit['validation_loss_rise']:.1%} above its lowest)"
     )
 
 
@@ -81,12 +81,15 @@ def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path
         points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
         left.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None) if points else None
     left.set(xlabel="epoch", ylabel="loss", title="Loss")
-    left.legend()
+    if left.lines:
+        left.legend()
     points = [(entry["epoch"], entry[f"eval_{metric}"]) for entry in history if f"eval_{metric}" in entry]
     if points:
         right.plot(*zip(*points), marker="." if len(points) < 40 else None, color="tab:orange")
         best = max if points[-1][1] >= points[0][1] else min
-        right.set_title(f"Validation {metric}: best {best(value for _, value in points):.4f}, last {points[-1][1]:.4f}")
+        right.set_title(
+            f"Validation {metric}: best {best(value for _, value in points):.4f}, last {points[-1][1]:.4f}"
+        )
     right.set(xlabel="epoch", ylabel=metric)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -28,12 +28,19 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """Groups with `muon=True` take orthogonalised momentum steps, the others take AdamW steps.
 
     Args:
-        groups: Parameter groups with `params`, `lr`, `weight_decay` and `muon`; Muon's have `momentum`, AdamW's `betas`
-            and `eps`. Weight decay is decoupled in both.
+        groups: Parameter groups with `params`, `lr`, `weight_decay` and `muon`; Muon's have `momentum`, AdamW's
+            `betas` and `eps`. Weight decay is decoupled in both.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]]):
-        defaults = {"lr": 0.0, "weight_decay": 0.0, "muon": False, "momentum": 0.95, "betas": (0.9, 0.999), "eps": 1e-8}
+        defaults = {
+            "lr": 0.0,
+            "weight_decay": 0.0,
+            "muon": False,
+            "momentum": 0.95,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+        }
         super().__init__(groups, defaults)
 
     @torch.no_grad()
@@ -47,19 +54,20 @@ class MuonWithAdamW(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    (self._muon_step if group["muon"] else self._adamw_step)(parameter, group)
+                    step = self._muon_step if group["muon"] else self._adamw_step
+                    step(parameter, parameter.grad, group)
         return loss
 
-    def _muon_step(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+    def _muon_step(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        buffer = state["momentum_buffer"].mul_(group["momentum"]).add_(parameter.grad)
-        update = orthogonalize(parameter.grad.add(buffer, alpha=group["momentum"]))
+        buffer = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+        update = orthogonalize(gradient.add(buffer, alpha=group["momentum"]))
         scale = max(1.0, len(parameter) / parameter[0].numel()) ** 0.5
         parameter.add_(update, alpha=-group["lr"] * scale)
 
-    def _adamw_step(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+    def _adamw_step(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
             state["step"] = torch.tensor(0.0)
@@ -67,8 +75,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
         state["step"] += 1
         beta1, beta2 = group["betas"]
         step = state["step"].item()
-        state["exp_avg"].lerp_(parameter.grad, 1 - beta1)
-        state["exp_avg_sq"].mul_(beta2).addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
+        state["exp_avg"].lerp_(gradient, 1 - beta1)
+        state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         denominator = (state["exp_avg_sq"] / (1 - beta2**step)).sqrt_().add_(group["eps"])
         parameter.addcdiv_(state["exp_avg"], denominator, value=-group["lr"] / (1 - beta1**step))
 
@@ -83,7 +91,9 @@ def muon_groups(
         decay: Names of the parameters that are decayed.
     """
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    inner = [p for p in model.base_model.parameters() if p.ndim >= 2 and id(p) not in embeddings and p.requires_grad][1:]
+    inner = [p for p in model.base_model.parameters() if p.ndim >= 2 and id(p) not in embeddings and p.requires_grad][
+        1:
+    ]
     muon = {id(p) for p in inner}
     rest = [(name, p) for name, p in model.named_parameters() if p.requires_grad and id(p) not in muon]
     adamw = {

@@ -14,7 +14,7 @@ from .arguments import ZooTrainingArguments
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SECTIONS = ("data", "model", "training", "search", "publish")
-PUBLISH_KEYS = ("title", "license", "tags", "language")
+PUBLISH_KEYS = ("title", "license", "summary", "limits", "tags", "language", "datasets", "citation")
 
 
 class UsageError(ValueError):
@@ -30,17 +30,20 @@ class Recipe:
         family: A name of `zoo.registry.FAMILIES`.
         task: A name of `zoo.registry.TASKS`.
         description: One sentence for the lists.
+        model_name_or_path: Weights to start from; `model` then holds only what differs from their config.
         data: Fields of the task's data arguments.
         model: Fields of the family's config.
         training: Fields of the task's training arguments and of `ZooTrainingArguments`.
         search: Ranges for Ray Tune.
-        publish: Title, licence, tags and languages of the card.
+        publish: What only a person can say on the card: title, licence, summary, limits, tags, languages, data sets of
+            the Hub, citation.
     """
 
     id: str
     family: str
     task: str
     description: str = ""
+    model_name_or_path: str = ""
     data: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -50,6 +53,11 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Everything but empty sections, in the order of a recipe file."""
         return {key: value for key, value in dataclasses.asdict(self).items() if value not in ("", {})}
+
+    def what_is_learnt(self) -> dict[str, Any]:
+        """The part that decides the weights, and so whether two runs are the same."""
+        keys = ("family", "task", "model_name_or_path", "data", "model", "training")
+        return {key: value for key, value in self.to_dict().items() if key in keys}
 
     def to_yaml(self) -> str:
         """The recipe as a file that `load_recipe` reads back."""

@@ -4,6 +4,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ import numpy as np
 import torch
 from transformers import Trainer
 
-from zoo.record import RECORD_NAME, RunRecord, describe_machine, installed_versions, library_commit, sha256
+from zoo.record import (
+    RECORD_NAME,
+    RunRecord,
+    describe_machine,
+    installed_versions,
+    library_commit,
+    sha256,
+    write_whole,
+)
 from zoo.task import Report, Task
 
 from .build import Parts, build
@@ -22,7 +31,7 @@ from .recipe import Recipe, UsageError, load_recipe
 
 RECIPE_NAME = "recipe.yaml"
 PICTURES = "pictures"
-NOT_IN_COMMAND = ("--output_dir", "--resume_from_checkpoint", "--disable_tqdm", "--debug")
+NOT_IN_COMMAND = ("--output_dir", "--resume_from_checkpoint", "--disable_tqdm", "--skip_test", "--debug")
 
 
 def whole_checkpoints(folder: Path, needs_average: bool) -> list[Path]:
@@ -42,19 +51,25 @@ def find_checkpoint(settings: RunSettings) -> Path | None:
     asked, folder = settings.training.resume_from_checkpoint, Path(settings.training.output_dir)
     if asked is None or asked.lower() == "false":
         return None
-    whole = whole_checkpoints(folder if asked.lower() in ("last", "true") else Path(asked).parent, bool(settings.zoo.ema_decay))
+    whole = whole_checkpoints(
+        folder if asked.lower() in ("last", "true") else Path(asked).parent, bool(settings.zoo.ema_decay)
+    )
     if asked.lower() in ("last", "true"):
         if not whole:
-            raise UsageError(f"--resume_from_checkpoint {asked}: {folder} holds no whole checkpoint; start without the flag")
+            raise UsageError(
+                f"--resume_from_checkpoint {asked}: {folder} holds no whole checkpoint; start without the flag"
+            )
         return whole[-1]
     match = [path for path in whole if path == Path(asked)]
     if not match:
         names = ", ".join(path.name for path in whole) or "none"
-        raise UsageError(f"--resume_from_checkpoint {asked}: no whole checkpoint there (whole ones beside it: {names})")
+        raise UsageError(
+            f"--resume_from_checkpoint {asked}: no whole checkpoint there (whole ones beside it: {names})"
+        )
     return match[0]
 
 
-def claim_folder(settings: RunSettings, checkpoint: Path | None) -> Path:
+def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
     """Make the output folder, and refuse one that holds another run.
 
     Raises:
@@ -64,38 +79,52 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> Path:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output_dir {folder} is a file; name a folder")
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    recorded = load_recipe(folder / RECIPE_NAME).what_is_learnt() if RECIPE_NAME in held else {}
+    asked = settings.recipe.what_is_learnt()
     if held and checkpoint is None:
         advice = "choose another --output_dir"
-        if (folder / RECIPE_NAME).is_file() and load_recipe(folder / RECIPE_NAME).to_dict() == settings.recipe.to_dict():
-            finished = (folder / RECORD_NAME).is_file()
-            what = "the finished run" if finished else "an unfinished run"
-            if not finished:
-                advice += ", or go on with --resume_from_checkpoint last"
-            raise UsageError(f"--output_dir {folder} holds {what} of this very recipe: {advice}, or delete it")
-        raise UsageError(f"--output_dir {folder} is not empty (it holds {held[0]}): {advice}, or delete it")
-    if checkpoint is not None and (folder / RECIPE_NAME).is_file():
-        recorded = load_recipe(folder / RECIPE_NAME).to_dict()
-        if recorded != settings.recipe.to_dict():
-            changed = [key for key in {**recorded, **settings.recipe.to_dict()} if recorded.get(key) != settings.recipe.to_dict().get(key)]
+        if recorded == asked and RECORD_NAME in held:
             raise UsageError(
-                f"{folder / RECIPE_NAME} differs from this command in {', '.join(changed)}: go on with the same flags, "
-                "or start anew in another --output_dir"
+                f"--output_dir {folder} holds the finished run of this very recipe: {advice}, or delete it"
             )
+        if recorded == asked:
+            advice += ", go on with --resume_from_checkpoint last"
+        raise UsageError(f"--output_dir {folder} is not empty (it holds {held[0]}): {advice}, or delete it")
+    changed = [key for key in {**recorded, **asked} if recorded.get(key) != asked.get(key)] if recorded else []
+    if changed:
+        raise UsageError(
+            f"{folder / RECIPE_NAME} differs from this command in {', '.join(changed)}: go on with the same flags, or "
+            "start anew in another --output_dir"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def predict(trainer: Trainer, task: Task, dataset: Any, arguments: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(predictions averaged over the evaluation views, predictions of the first view, label ids)."""
     results = [trainer.predict(view) for view in task.evaluation_views(dataset, arguments)]
     first = results[0].predictions
-    return np.mean([result.predictions for result in results], axis=0) if len(results) > 1 else first, first, results[0].label_ids
+    if len(first) != len(dataset):
+        raise RuntimeError(f"{len(dataset):,} rows were to be measured, but predictions came for {len(first):,}")
+    return (
+        np.mean([result.predictions for result in results], axis=0) if len(results) > 1 else first,
+        first,
+        results[0].label_ids,
+    )
 
 
-def evaluate_splits(
-    trainer: Trainer, task: Task, splits: Mapping[str, Any], arguments: Any, report_on: str, folder: Path
-) -> tuple[dict[str, dict[str, Any]], Report]:
-    """Metrics of each split, and the task's report on one of them with its pictures in the folder."""
+@dataclass
+class Measured:
+    """Metrics of each split, and the task's report on one of them."""
+
+    metrics: dict[str, dict[str, Any]]
+    reported: str
+    report: Report
+
+
+def measure(
+    trainer: Trainer, task: Task, splits: Mapping[str, Any], arguments: Any, reported: str, folder: Path
+) -> Measured:
+    """Predict every split; the report's pictures go to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, dict[str, Any]] = {}
     report = Report("")
@@ -104,9 +133,9 @@ def evaluate_splits(
         metrics[name] = task.score(predictions, label_ids)
         if plain is not predictions:
             metrics[f"{name}_plain"] = task.score(plain, label_ids)
-        if name == report_on:
+        if name == reported and trainer.is_world_process_zero():
             report = task.report(predictions, label_ids, trainer.model.config, dataset, folder)
-    return metrics, report
+    return Measured(metrics, reported, report)
 
 
 def save_whole(trainer: Trainer, folder: Path) -> None:
@@ -121,13 +150,12 @@ def save_whole(trainer: Trainer, folder: Path) -> None:
 def reproduce_command(argv: Sequence[str], recipe: Recipe) -> str:
     """The command that gives this run, without the flags that only say where it lies."""
     kept: list[str] = []
-    flags = iter(argv[1:])
-    for flag in flags:
-        if flag.split("=")[0] in NOT_IN_COMMAND:
-            if "=" not in flag and flag != "--debug":
-                next(flags, None)
-        else:
-            kept.append(flag)
+    dropping = False
+    for argument in argv[1:]:
+        if argument.startswith("--"):
+            dropping = argument.split("=")[0] in NOT_IN_COMMAND
+        if not dropping:
+            kept.append(argument)
     return shlex.join(["accelerate", "launch", "scripts/train.py", argv[0] if argv else recipe.id, *kept])
 
 
@@ -142,9 +170,11 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[str, float]:
-    """Train; seconds and samples a second."""
-    trainer = parts.trainer
+def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[str, Any]:
+    """Train; seconds, samples a second and peak memory."""
+    trainer, folder = parts.trainer, Path(settings.training.output_dir)
+    # A finished run that is measured again has trained in an earlier process.
+    earlier = RunRecord.read(folder).compute if checkpoint and (folder / RECORD_NAME).is_file() else {}
     if checkpoint is not None:
         for callback in trainer.callback_handler.callbacks:
             if isinstance(callback, EMACallback):
@@ -152,79 +182,92 @@ def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = max((entry.get("seconds", 0.0) for entry in trainer.state.log_history), default=0.0)
     samples = trainer.state.global_step * trainer.get_total_train_batch_size(trainer.args)
-    return {"train_seconds": seconds, "train_samples_per_second": round(samples / max(seconds, 1e-9), 1)}
+    return {
+        "train_seconds": seconds,
+        "train_samples_per_second": round(samples / max(seconds, 1e-9), 1),
+        "peak_memory_bytes": max(peak_memory(), earlier.get("peak_memory_bytes", 0)),
+    }
 
 
-def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord:
-    """Train by the recipe, evaluate every split with the final weights, save and record.
-
-    Everything lands in `settings.training.output_dir`: model, processor, recipe.yaml, results.json, trainer_state.json
-    and pictures/. The test split is looked at here and nowhere else, unless `--skip_test`.
-
-    Raises:
-        UsageError: Recipe, flags or output folder do not fit together.
-        FileNotFoundError, ValueError: The data is missing or damaged.
-        OSError: A file cannot be written.
-    """
-    checkpoint = find_checkpoint(settings)
-    folder = claim_folder(settings, checkpoint)
-    parts = build(settings)
-    trainer, task, data = parts.trainer, parts.task, parts.data
-    if data.train is None:
-        raise UsageError("the data has no training split")
-    is_first = trainer.is_world_process_zero()
-    if is_first:
-        (folder / RECIPE_NAME).write_text(settings.recipe.to_yaml(), encoding="utf-8")
-    compute = train(parts, settings, checkpoint)
-
-    splits = data.splits()
-    if settings.run.skip_test:
-        splits.pop("test", None)
-    report_on = "test" if "test" in splits else "validation"
-    metrics, report = evaluate_splits(trainer, task, splits, settings.data, report_on, folder / PICTURES)
-    baselines = task.baselines(data.train, splits[report_on])
-    save_whole(trainer, folder)
-    if not is_first:
-        return RunRecord(settings.recipe.id, "", {}, {}, settings.training.seed, metrics)
-
+def make_record(
+    parts: Parts, settings: RunSettings, argv: Sequence[str], measured: Measured, compute: dict[str, Any]
+) -> RunRecord:
+    """Everything that results.json says of a run."""
+    trainer, task, data, metrics = parts.trainer, parts.task, parts.data, measured.metrics
     history = [entry for entry in trainer.state.log_history if "epoch" in entry]
-    validation_baseline = next(iter(task.baselines(data.train, splits["validation"]).values()))[task.best_metric]
-    plain = {name: metrics.get(f"{name}_plain", metrics[name]) for name in splits}
-    fit = diagnose(plain, validation_baseline, history, task.best_metric, task.greater_is_better)
-    curves = folder / PICTURES / "learning_curves.png"
-    draw_learning_curves(history, task.best_metric, curves)
-    report.pictures["learning_curves"] = curves
-    trainer.save_state()
-
-    record = RunRecord(
+    trivial = next(iter(task.baselines(data.train, data.validation).values()))[task.best_metric]
+    # The verdict compares splits as training saw them: without test-time augmentation.
+    plain = {name: metrics.get(f"{name}_plain", metrics[name]) for name in data.splits() if name in metrics}
+    weights = Path(settings.training.output_dir) / "model.safetensors"
+    return RunRecord(
         model_id=settings.recipe.id,
         command=reproduce_command(argv, settings.recipe),
         recipe=settings.recipe.to_dict(),
         data={
             "source": data.source,
-            "splits": {name: {"n": len(split), "sha256": data.fingerprint.get(name)} for name, split in data.splits().items()},
+            "splits": {
+                name: {"n": len(split), "sha256": data.fingerprint.get(name)} for name, split in data.splits().items()
+            },
             "notes": dict(data.notes),
         },
         seed=settings.training.seed,
         metrics=metrics,
-        baselines=baselines,
-        fit=fit,
-        tables=report.tables,
+        baselines=task.baselines(data.train, data.splits()[measured.reported]),
+        fit=diagnose(plain, trivial, history, task.best_metric, task.greater_is_better),
+        tables=measured.report.tables,
         history=history,
         compute={
             **compute,
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
-            "peak_memory_bytes": peak_memory(),
             "processes": trainer.args.world_size,
             "machine": describe_machine(),
         },
         versions=installed_versions(),
         commit=library_commit(),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        weights_sha256=sha256(folder / "model.safetensors") if (folder / "model.safetensors").is_file() else "",
+        weights_sha256=sha256(weights) if weights.is_file() else "",
     )
+
+
+def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord | None:
+    """Train by the recipe, evaluate every split with the final weights, save and record.
+
+    Everything lands in `settings.training.output_dir`: model, processor, recipe.yaml, results.json, trainer_state.json
+    and pictures/. The test split is looked at here and nowhere else, unless `--skip_test`.
+
+    Returns:
+        The record; None in every process but the first.
+
+    Raises:
+        UsageError: Recipe, flags or output folder do not fit together.
+        FileNotFoundError, ValueError: The data is missing or damaged.
+        OSError: A file cannot be written.
+    """
+    folder = Path(settings.training.output_dir)
+    checkpoint = find_checkpoint(settings)
+    is_first = settings.training.process_index == 0
+    with settings.training.main_process_first(local=False):
+        if is_first:
+            claim_folder(settings, checkpoint)
+    parts = build(settings)
+    if is_first:
+        write_whole(folder / RECIPE_NAME, settings.recipe.to_yaml())
+    compute = train(parts, settings, checkpoint)
+
+    splits = parts.data.splits()
+    if settings.run.skip_test:
+        splits.pop("test", None)
+    reported = "test" if "test" in splits else "validation"
+    measured = measure(parts.trainer, parts.task, splits, settings.data, reported, folder / PICTURES)
+    save_whole(parts.trainer, folder)
+    if not is_first:
+        return None
+    parts.trainer.save_state()
+    record = make_record(parts, settings, argv, measured, compute)
+    measured.report.pictures["learning_curves"] = folder / PICTURES / "learning_curves.png"
+    draw_learning_curves(record.history, parts.task.best_metric, measured.report.pictures["learning_curves"])
     record.write(folder)
-    show(record, report, report_on, folder)
+    show(record, measured.report, reported, folder)
     return record
 
 
@@ -237,4 +280,13 @@ def show(record: RunRecord, report: Report, split: str, folder: Path) -> None:
     print(f"model, processor, {RECIPE_NAME} and {RECORD_NAME} in {folder}")
 
 
-__all__ = ["claim_folder", "evaluate_splits", "find_checkpoint", "predict", "run", "save_whole", "whole_checkpoints"]
+__all__ = [
+    "Measured",
+    "claim_folder",
+    "find_checkpoint",
+    "measure",
+    "predict",
+    "run",
+    "save_whole",
+    "whole_checkpoints",
+]

@@ -15,14 +15,14 @@ class FashionCNNConfig(PreTrainedConfig):
     Args:
         image_size (`int`, defaults to 28): Height and width of the input in pixels.
         num_channels (`int`, defaults to 1): Channels of the input, 1 for grayscale.
-        stem_channels (`int`, defaults to 0): Filters of an unpadded first convolution before the stages; 0 for none.
+        stem_channels (`int`, defaults to 0): Filters of an unpadded first convolution; 0 for none.
         stem_kernel_size (`int`, defaults to 2): Kernel of that first convolution, in pixels.
-        stage_channels (`list[int]`, defaults to `[32, 64]`): Filters of each stage; its length is the number of stages.
+        stage_channels (`list[int]`, defaults to `[32, 64]`): Filters of each stage; one entry a stage.
         convs_per_stage (`int` or `list[int]`, defaults to 1): Convolutions in a stage.
         kernel_size (`int` or `list[int]`, defaults to 3): Kernel of a stage's convolutions, in pixels.
         pooling (`bool` or `list[bool]`, defaults to `True`): Whether a stage ends with a 2x2 max pooling.
-        pool_position (`"last"` or `"first"`, defaults to `"last"`): Pool after a stage's last convolution, as textbooks
-            do, or right after its first one, which makes the others four times cheaper (Jordan, 2024, arXiv:2404.00498).
+        pool_position (`"last"` or `"first"`, defaults to `"last"`): Pool after a stage's last convolution, as in
+            textbooks, or right after its first one, which makes the others four times cheaper (arXiv:2404.00498).
         padding (`"same"` or `"valid"`, defaults to `"same"`): Zero padding that keeps the size, or none. "same" needs
             odd kernels.
         use_batch_norm (`bool`, defaults to `True`): Batch normalisation after every convolution of the stages.
@@ -71,9 +71,29 @@ class FashionCNNConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         self.stage_channels = list(self.stage_channels)
         self.dense_sizes = list(self.dense_sizes)
+        num_labels = kwargs.get("num_labels")
         if self.id2label is None:
-            kwargs.setdefault("num_labels", 10)
+            kwargs["num_labels"] = 10 if num_labels is None else num_labels
+        elif num_labels not in (None, len(self.id2label)):
+            raise ValueError(
+                f"num_labels={num_labels} but id2label names {len(self.id2label)} classes: give one of them"
+            )
         super().__post_init__(**kwargs)
+        if getattr(self, "label2id", None) is None:
+            self.label2id = {label: number for number, label in self.id2label.items()}
+
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        # `from_pretrained(..., num_labels=3)` and `id2label=...` ask for a new head: the saved names make room.
+        if kwargs.get("num_labels") not in (None, len(config_dict.get("id2label") or ())):
+            config_dict = {key: value for key, value in config_dict.items() if key not in ("id2label", "label2id")}
+        if "id2label" in kwargs:
+            kwargs.setdefault("label2id", {label: int(number) for number, label in kwargs["id2label"].items()})
+        return super().from_dict(config_dict, **kwargs)
+
+    def to_diff_dict(self):
+        # transformers leaves out two unnamed labels, its own default, which would be read back as this class's ten.
+        return super().to_diff_dict() | {"id2label": self.id2label, "label2id": self.label2id}
 
     def per_stage(self, field: str) -> list:
         """The values of `field`, one a stage, whether the field holds one value or a list."""
@@ -107,6 +127,19 @@ class FashionCNNConfig(PreTrainedConfig):
             if value not in allowed:
                 raise ValueError(f"{field}={value!r} is not one of {', '.join(allowed)}")
 
+    def validate_labels(self):
+        """Classes are numbered from 0 without a gap and have different names."""
+        if not self.id2label:
+            raise ValueError("num_labels must be at least 1")
+        if sorted(map(int, self.id2label)) != list(range(len(self.id2label))):
+            raise ValueError(
+                f"id2label numbers its classes {sorted(self.id2label)}, not 0 to {len(self.id2label) - 1}"
+            )
+        if self.label2id != {label: int(number) for number, label in self.id2label.items()}:
+            raise ValueError("label2id is not the inverse of id2label")
+        if len(self.label2id) != len(self.id2label):
+            raise ValueError("id2label gives two classes one name")
+
     def validate_numbers(self):
         """Counts are positive, dropouts are probabilities."""
         for field in ("image_size", "num_channels", "stem_kernel_size"):
@@ -139,7 +172,7 @@ class FashionCNNConfig(PreTrainedConfig):
         if self.residual and self.padding != "same":
             raise ValueError('residual=True needs padding="same": without it the two maps differ in size')
         if self.residual and min(self.per_stage("convs_per_stage")) < 2:
-            raise ValueError("residual=True needs convs_per_stage of at least 2: a single convolution has no block to skip")
+            raise ValueError("residual=True needs convs_per_stage of at least 2: one convolution has no block to skip")
         sizes = self.spatial_sizes
         if sizes[0] < 1:
             raise ValueError(f"stem_kernel_size={self.stem_kernel_size} is larger than image_size={self.image_size}")
@@ -147,8 +180,8 @@ class FashionCNNConfig(PreTrainedConfig):
             if size < 1:
                 field = "pooling" if self.per_stage("pooling")[stage - 1] else "kernel_size"
                 raise ValueError(
-                    f"{field}: stage {stage} of {stages} would shrink its {sizes[stage - 1]}x{sizes[stage - 1]} map below "
-                    f"1 pixel; use fewer stages, pool less or start from more than image_size={self.image_size}"
+                    f"{field}: stage {stage} of {stages} would shrink its {sizes[stage - 1]}x{sizes[stage - 1]} map "
+                    f"below 1 pixel; use fewer stages, pool less or start from more than image_size={self.image_size}"
                 )
 
 

@@ -9,7 +9,7 @@ from transformers.image_utils import PILImageResampling
 from transformers.processing_utils import ImagesKwargs
 
 
-class FashionCNNImageProcessorKwargs(ImagesKwargs, total=False):
+class FashionCNNImageProcessorKwargs(ImagesKwargs, total=False):  # type: ignore[call-arg]
     r"""
     do_convert_grayscale (`bool`, defaults to `True`): Turn colours into luma (ITU-R 601); `False` keeps RGB.
     do_invert (`bool`, defaults to `False`): Swap black and white first.
@@ -24,8 +24,8 @@ class FashionCNNImageProcessor(PilBackend):
     Grayscale, resize, rescale and normalise, with PIL and NumPy alone (no torchvision).
 
     Takes PIL images of any mode, NumPy arrays and torch tensors: (height, width), (height, width, 1, 3 or 4),
-    (1, 3 or 4, height, width), batches of these, and lists of these. Integers are read as 0..255; floats between 0 and 1
-    as a fraction of 255. Transparent pixels become black, the background of Fashion-MNIST.
+    (1, 3 or 4, height, width), batches of these, and lists of these. Integers are read as 0..255; floats that lie
+    between 0 and 1 as fractions of 255. Transparent pixels become black, the background of Fashion-MNIST.
 
     Fashion-MNIST shows light garments on black. For dark garments on a white background, as most photographs are, pass
     `do_invert=True`. Larger images are resized to `size` (bilinear); crop them around the garment first.
@@ -50,11 +50,15 @@ class FashionCNNImageProcessor(PilBackend):
         """Flatten to a list of images; 2-D arrays, which transformers refuses, are given their channel axis."""
         images = self.fetch_images(images)
         if isinstance(images, list | tuple):
+            if not images:
+                raise ValueError("no image given: the list is empty")
             return [single for image in images for single in self._prepare_images_structure(image)]
         if isinstance(images, Image.Image):
             return [images]
         if not hasattr(images, "ndim"):
             raise TypeError(f"expected a PIL image, a NumPy array or a torch tensor, got {type(images).__name__}")
+        if 0 in images.shape:
+            raise ValueError(f"an array of shape {tuple(images.shape)} has no pixels")
         if images.ndim == 2:
             return [images[None]]
         channels = (1, 3, 4)
@@ -66,18 +70,28 @@ class FashionCNNImageProcessor(PilBackend):
             return list(images)
         raise ValueError(f"an image has 2 or 3 axes and a batch up to 4, got an array of shape {tuple(images.shape)}")
 
-    def process_image(self, image: Any, do_convert_grayscale: bool = True, do_invert: bool = False, **kwargs) -> np.ndarray:
+    def process_image(
+        self, image: Any, do_convert_grayscale: bool = True, do_invert: bool = False, **kwargs
+    ) -> np.ndarray:
         """One image of any kind -> (channels, height, width), 0..255."""
         if isinstance(image, Image.Image):
+            if image.mode.startswith("I;16"):  # convert() would cut 16 bits off at 255
+                image = image.point(lambda value: value * (1 / 256))
             image = image.convert("RGBA" if "A" in image.mode or "transparency" in image.info else "RGB")
             image, layout = np.asarray(image), "last"
         else:
-            image = image.detach().cpu().numpy() if hasattr(image, "detach") else np.asarray(image)
+            if hasattr(image, "detach"):
+                image = image.detach().cpu()
+                image = (image.float() if image.is_floating_point() else image).numpy()  # NumPy has no bfloat16
             layout = "first" if image.shape[0] in (1, 3, 4) else "last"
-            layout = {"channels_first": "first", "channels_last": "last"}.get(kwargs.get("input_data_format"), layout)
+            layout = {"channels_first": "first", "channels_last": "last"}.get(
+                kwargs.get("input_data_format") or layout, layout
+            )
         if 0 in image.shape:
-            raise ValueError(f"an image of shape {tuple(image.shape)} has no pixels")
+            raise ValueError(f"an image of shape {image.shape} has no pixels")
         image = np.moveaxis(image, -1, 0) if layout == "last" else image
+        if len(image) not in (1, 3, 4):
+            raise ValueError(f"an image has 1, 3 or 4 channels, got {len(image)} in one of shape {image.shape}")
         if image.dtype == bool or (np.issubdtype(image.dtype, np.floating) and image.max() <= 1):
             image = image * np.float32(255)
         image = image.astype(np.float32)

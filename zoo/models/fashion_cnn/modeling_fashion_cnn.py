@@ -147,14 +147,14 @@ class FashionCNNModel(FashionCNNPreTrainedModel):
         return_dict = self.config.return_dict if return_dict is None else return_dict
 
         hidden_state = self.stem(pixel_values)
-        hidden_states = (hidden_state,)
+        hidden_states = [hidden_state]
         for stage in self.stages:
             hidden_state = stage(hidden_state)
-            hidden_states += (hidden_state,)
+            hidden_states.append(hidden_state)
         output = BaseModelOutputWithPoolingAndNoAttention(
             last_hidden_state=hidden_state,
             pooler_output=self.pool(hidden_state),
-            hidden_states=hidden_states if output_hidden_states else None,
+            hidden_states=tuple(hidden_states) if output_hidden_states else None,
         )
         return output if return_dict else output.to_tuple()
 

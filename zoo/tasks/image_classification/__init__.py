@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from transformers import AutoModelForImageClassification
+from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from zoo.task import Report, Task
 
@@ -43,6 +43,7 @@ TASK = Task(
     data_arguments=batches.ImageClassificationArguments,
     load_data=batches.load_data,
     build_processor=batches.build_processor,
+    auto_processor=AutoImageProcessor,
     build_collator=batches.build_collator,
     evaluation_views=batches.evaluation_views,
     compute_metrics=compute_metrics,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-_DRAWS = {name: number for number, name in enumerate(("flip", "shift_y", "shift_x", "erase_y", "erase_x", "mix", "box_y", "box_x"))}
+_NAMES = ("flip", "shift_y", "shift_x", "erase_y", "erase_x", "mix", "box_y", "box_x", "box_size")
+_DRAWS = {name: number for number, name in enumerate(_NAMES)}
 
 
 def _hash(values: torch.Tensor) -> torch.Tensor:
@@ -105,7 +106,7 @@ class Augmentation:
             if draw >= self.cutmix:
                 return pixel_values, targets
             size = pixel_values.shape[-1]
-            half = size * (1 - uniform(leader, self.seed, epoch, "erase_y")).sqrt() / 2
+            half = size * (1 - uniform(leader, self.seed, epoch, "box_size")).sqrt() / 2
             centre_y = integers(leader, self.seed, epoch, "box_y", size)
             centre_x = integers(leader, self.seed, epoch, "box_x", size)
             box = _boxes(centre_y, centre_x, half, size)

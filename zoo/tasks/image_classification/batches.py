@@ -33,7 +33,9 @@ class ImageClassificationArguments:
     label_column_name: str = field(default="label", metadata={"help": "Column of the labels in a Hub data set."})
     validation_size: int = field(
         default=5000,
-        metadata={"help": "Training images set aside, stratified by class, where the data set has no validation split."},
+        metadata={
+            "help": "Training images set aside, stratified by class, where the data set has no validation split."
+        },
     )
     validation_seed: int = field(default=42, metadata={"help": "Seed of that choice; the same in every run."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Use only so many training images."})
@@ -55,6 +57,9 @@ class ImageClassificationArguments:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(allowed)}")
+        for name in ("max_train_samples", "max_eval_samples", "max_predict_samples"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         for name in ("random_shift", "random_erasing", "mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
@@ -80,7 +85,7 @@ class ImageDataset(Dataset):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader when an epoch starts."""
+        """Called when an epoch starts."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -93,7 +98,10 @@ class ImageDataset(Dataset):
         """A whole batch at once: torch's data loader prefers this to one call an image."""
         index = torch.as_tensor(rows)
         images = self.images[index]
-        batch: dict[str, Any] = {"pixel_values": images.flip(-1) if self.flipped else images, "labels": self.labels[index]}
+        batch: dict[str, Any] = {
+            "pixel_values": images.flip(-1) if self.flipped else images,
+            "labels": self.labels[index],
+        }
         if self.training:
             batch |= {"index": index, "epoch": self.epoch}
         return batch

@@ -59,7 +59,9 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, 
 
     logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
     if not len(labels) or logits.ndim != 2 or len(logits) != len(labels):
-        raise ValueError(f"expected (count, classes) logits and (count,) labels, got {logits.shape} and {labels.shape}")
+        raise ValueError(
+            f"expected (count, classes) logits and (count,) labels, got {logits.shape} and {labels.shape}"
+        )
     log_probabilities = log_softmax(logits, axis=1)
     predicted = logits.argmax(1)
     right = int((predicted == labels).sum())

@@ -17,7 +17,12 @@ def most_confused(matrix: np.ndarray, names: list[str], count: int = 5) -> list[
     cells = np.argsort(errors, axis=None)[::-1][:count]
     pairs = [np.unravel_index(cell, errors.shape) for cell in cells if errors.flat[cell]]
     return [
-        {"true": names[t], "predicted": names[p], "count": int(errors[t, p]), "share": float(errors[t, p] / matrix[t].sum())}
+        {
+            "true": names[t],
+            "predicted": names[p],
+            "count": int(errors[t, p]),
+            "share": float(errors[t, p] / matrix[t].sum()),
+        }
         for t, p in pairs
     ]
 
@@ -53,7 +58,9 @@ def draw_reliability(logits: np.ndarray, labels: np.ndarray, path: Path) -> None
     confidence = [b["confidence"] for b in bins]
     upper.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
     upper.plot(confidence, [b["accuracy"] for b in bins], marker="o", label="this model")
-    upper.set(ylabel="accuracy", ylim=(0, 1.02), title=f"Reliability (expected calibration error {metrics['ece']:.3f})")
+    upper.set(
+        ylabel="accuracy", ylim=(0, 1.02), title=f"Reliability (expected calibration error {metrics['ece']:.3f})"
+    )
     upper.legend(loc="upper left")
     lower.bar([b["low"] + 1 / 30 for b in bins], [b["share"] for b in bins], width=1 / 16)
     lower.set(xlabel="confidence", ylabel="share of images", xlim=(0, 1))
@@ -118,7 +125,10 @@ def report(logits: np.ndarray, labels: np.ndarray, config: Any, dataset: Any, fo
         f"{metrics['accuracy_high']:.4f}, n = {metrics['n']:,}), NLL {metrics['nll']:.4f}, "
         f"Brier {metrics['brier']:.4f}, expected calibration error {metrics['ece']:.4f}",
         "most confused: "
-        + ("; ".join(f"{c['true']} taken for {c['predicted']} {c['count']}x ({c['share']:.1%})" for c in confused) or "none"),
+        + (
+            "; ".join(f"{c['true']} taken for {c['predicted']} {c['count']}x ({c['share']:.1%})" for c in confused)
+            or "none"
+        ),
     ]
     tables = {
         "classes": {name: {key: float(value) for key, value in by_class[name].items()} for name in names},

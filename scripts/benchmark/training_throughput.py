@@ -1,0 +1,94 @@
+"""python scripts/benchmark/training_throughput.py [RECIPE] [--steps 40] [--rounds 3]
+
+Images a second through the library's Trainer against a bare PyTorch loop over the same model class, batches and
+optimizer, in one process with the same threads, in turn.
+"""
+
+import argparse
+import contextlib
+import io
+import statistics
+import tempfile
+import time
+
+import torch
+from torch.utils.data import DataLoader
+
+from zoo.training.build import build
+from zoo.training.command_line import parse_run
+
+
+def make_parts(recipe: str, steps: int, folder: str):
+    """The parts of a run of that many steps, without evaluation and checkpoints."""
+    flags = ["--max_steps", str(steps), "--eval_strategy", "no", "--save_strategy", "no", "--logging_strategy", "no"]
+    settings = parse_run([recipe, *flags, "--output_dir", folder, "--disable_tqdm", "true"])
+    return settings, build(settings)
+
+
+def trainer_seconds(recipe: str, steps: int, folder: str) -> float:
+    """Training through the Trainer that `zoo train` makes."""
+    _, parts = make_parts(recipe, steps, folder)
+    start = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        parts.trainer.train()
+    return time.perf_counter() - start
+
+
+def bare_seconds(recipe: str, steps: int, folder: str) -> float:
+    """The loop that one would write by hand: next batch, loss, backward, step, schedule."""
+    settings, parts = make_parts(recipe, steps, folder)
+    trainer, model = parts.trainer, parts.model
+    trainer.create_optimizer()
+    optimizer = trainer.optimizer
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    loader = DataLoader(
+        parts.data.train,
+        batch_size=settings.training.per_device_train_batch_size,
+        shuffle=True,
+        drop_last=True,
+        collate_fn=trainer.data_collator,
+    )
+    smoothing = settings.training.label_smoothing_factor
+    model.train()
+    start = time.perf_counter()
+    done = 0
+    while done < steps:
+        for batch in loader:
+            batch = {name: value.to(model.device) for name, value in batch.items()}
+            logits = model(pixel_values=batch["pixel_values"]).logits
+            loss = torch.nn.functional.cross_entropy(logits, batch["labels"], label_smoothing=smoothing)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            done += 1
+            if done == steps:
+                break
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print both throughputs and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", nargs="?", default="fashion-cnn")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    times: dict[str, list[float]] = {"trainer": [], "bare": []}
+    with tempfile.TemporaryDirectory() as folder:
+        settings, _ = make_parts(arguments.recipe, arguments.steps, folder)
+        images = arguments.steps * settings.training.per_device_train_batch_size
+        bare_seconds(arguments.recipe, 5, folder)  # warms allocators and kernels
+        for _ in range(arguments.rounds):
+            times["trainer"].append(trainer_seconds(arguments.recipe, arguments.steps, folder))
+            times["bare"].append(bare_seconds(arguments.recipe, arguments.steps, folder))
+    for name, values in times.items():
+        print(f"{images / statistics.median(values):8.0f} images/s  {name}")
+    ratios = [bare / trainer for bare, trainer in zip(times["bare"], times["trainer"])]
+    print(f"ratio {statistics.median(ratios):.3f} (Trainer / bare loop, median of {arguments.rounds} rounds)")
+
+
+if __name__ == "__main__":
+    main()

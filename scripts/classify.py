@@ -1,0 +1,45 @@
+"""python scripts/classify.py MODEL [IMAGE ...]
+
+Names the garments in pictures, or in one test image of each class without any. MODEL is a run's folder, the id of a
+shipped model (`zoo list`) or a Hub id.
+"""
+
+import sys
+
+sys.path.pop(0)  # this folder: its evaluate.py would hide the package `evaluate`
+
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+from transformers import AutoImageProcessor, AutoModelForImageClassification  # noqa: E402
+
+import zoo  # noqa: E402
+from zoo.data.fashion_mnist import load_fashion_mnist  # noqa: E402
+from zoo.pretrained import shipped_models  # noqa: E402
+
+
+def main(name: str, files: list[str]) -> None:
+    """Print the two most likely classes of each picture."""
+    path = zoo.pretrained(name) if name in shipped_models() else name
+    processor = AutoImageProcessor.from_pretrained(path)
+    model = AutoModelForImageClassification.from_pretrained(path).eval()
+    if files:
+        pictures = {file: Image.open(file) for file in files}
+    else:
+        splits = load_fashion_mnist()
+        first = {splits.labels[label]: row for row, label in reversed(list(enumerate(splits.test.labels)))}
+        pictures = {
+            f"a test image of {label}": Image.fromarray(splits.test.images[first[label]][0]) for label in splits.labels
+        }
+    with torch.no_grad():
+        shares = model(**processor(list(pictures.values()), return_tensors="pt")).logits.softmax(-1)
+    for picture, row in zip(pictures, shares):
+        best = [
+            f"{model.config.id2label[int(number)]} {row[number]:.1%}" for number in row.argsort(descending=True)[:2]
+        ]
+        print(f"  {picture:32} -> {', '.join(best)}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(f"usage: {__doc__.splitlines()[0]}")
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,113 @@
+"""The zoo command, evaluation and the scripts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from zoo.commands import main
+from zoo.commands.evaluate import main as evaluate
+from zoo.commands.train import main as train
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_data):
+    folder = tmp_path_factory.mktemp("evaluate")
+    recipe = {
+        "family": "fashion_cnn",
+        "task": "image_classification",
+        "data": {"data_dir": str(tiny_data), "validation_size": 40},
+        "model": {"stage_channels": [8, 8], "pool_position": "first"},
+        "training": {"num_train_epochs": 4, "per_device_train_batch_size": 20, "learning_rate": 0.02, "use_cpu": True},
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    assert train([str(folder / "tiny.yaml"), "--output_dir", str(folder / "run"), "--disable_tqdm", "true"]) == 0
+    return folder / "run"
+
+
+def test_evaluation_measures_what_the_record_says(run, capsys, tmp_path):
+    assert evaluate([str(run), "--split", "all", "--output_dir", str(tmp_path / "out")]) == 0
+    measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]
+    recorded = json.loads((run / "results.json").read_text())["metrics"]
+    assert measured.keys() == recorded.keys()
+    for split in measured:
+        assert measured[split] == pytest.approx(recorded[split])
+    out = capsys.readouterr().out
+    assert "its record says" in out and "precision" in out
+    assert (tmp_path / "out/pictures/confusion_matrix.png").is_file()
+
+
+def test_evaluation_with_another_option(run, capsys):
+    assert evaluate([str(run), "--test_time_augmentation", "flip"]) == 0
+    out = capsys.readouterr().out
+    assert "test_plain" in out and "validation" not in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        ([], 2, "name a model first"),
+        (["/nowhere"], 2, "cannot load /nowhere"),
+        (["RUN", "--split", "tset"], 2, "split='tset' is not one of"),
+        (["RUN", "--spilt", "test"], 2, "did you mean '--split'"),
+        (["RUN", "--data_dir", "/nowhere"], 1, "/nowhere does not hold"),
+    ],
+)
+def test_wrong_evaluations_are_one_line(run, capsys, flags, code, message):
+    assert evaluate([str(run) if flag == "RUN" else flag for flag in flags]) == code
+    error = capsys.readouterr().err.strip().splitlines()
+    assert message in error[-1] and "Traceback" not in "\n".join(error)
+
+
+def test_a_model_of_other_classes_is_refused(run, tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["id2label"]["0"], config["id2label"]["1"] = config["id2label"]["1"], config["id2label"]["0"]
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    assert evaluate([str(tmp_path / "run")]) == 2
+    assert "same classes in the same order" in capsys.readouterr().err
+
+
+def test_zoo_list(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert "fashion-cnn" in out and "recipes" in out
+
+
+@pytest.mark.parametrize("flags", [["train", "--help"], ["evaluate", "--help"], ["--help"]])
+def test_help_exits_well(flags, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(flags)
+    assert exit.value.code == 0
+    assert "usage" in capsys.readouterr().out
+
+
+def test_unknown_commands_exit_with_two(capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["trian"])
+    assert exit.value.code == 2
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_scripts_run_from_anywhere(script, tmp_path):
+    """A script's own folder holds an evaluate.py that must not hide the package of that name."""
+    command = [sys.executable, str(ROOT / "scripts" / script), "nothing-of-that-name"]
+    run = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
+    assert run.returncode == 2
+    assert run.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.name)
+def test_a_script_begins_with_its_command(script):
+    first = script.read_text().splitlines()[0]
+    assert first.startswith('"""') and f"scripts/{script.name}" in first

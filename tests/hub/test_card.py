@@ -1,0 +1,103 @@
+"""Cards and staging: from results.json alone, and nothing unmeasured is published."""
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from zoo.commands.card import main
+from zoo.commands.train import main as train
+from zoo.hub.card import render_card
+from zoo.hub.stage import stage
+from zoo.record import RunRecord
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_data):
+    folder = tmp_path_factory.mktemp("card")
+    recipe = {
+        "family": "fashion_cnn",
+        "task": "image_classification",
+        "data": {"data_dir": str(tiny_data), "validation_size": 40, "test_time_augmentation": "flip"},
+        "model": {"stage_channels": [4]},
+        "training": {"num_train_epochs": 1, "per_device_train_batch_size": 40, "use_cpu": True, "disable_tqdm": True},
+        "publish": {
+            "title": "A Title",
+            "license": "apache-2.0",
+            "summary": "What it is.",
+            "limits": ["Knows ten classes only."],
+            "language": "en",
+            "datasets": ["org/data"],
+        },
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    assert train([str(folder / "tiny.yaml"), "--output_dir", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_the_card_says_what_was_measured(run):
+    record = RunRecord.read(run)
+    card = ModelCard(render_card(record))
+    result = card.data.eval_results[0]
+    assert result.metric_value == pytest.approx(record.metrics["test"]["accuracy"], abs=1e-6)
+    assert (result.dataset_type, result.dataset_split, card.data.license) == ("org/data", "test", "apache-2.0")
+    assert card.data.pipeline_tag == "image-classification"
+    for text in (
+        "# A Title",
+        "What it is.",
+        "Knows ten classes only.",
+        f"{record.metrics['test']['accuracy']:.4f}",
+        f"{record.metrics['test_plain']['accuracy']:.4f}",
+        "class frequency",
+        record.fit["verdict"],
+        record.command,
+        record.weights_sha256,
+        record.data["splits"]["test"]["sha256"],
+    ):
+        assert text in card.text, text
+    assert "None" not in card.text and "{{" not in card.text
+
+
+@pytest.mark.parametrize("key", ["title", "license", "summary", "limits"])
+def test_a_card_without_something_a_person_must_say_is_refused(run, key):
+    record = RunRecord.read(run)
+    del record.recipe["publish"][key]
+    with pytest.raises(ValueError, match=key):
+        render_card(record)
+
+
+def test_a_record_without_a_measurement_is_refused(run):
+    record = RunRecord.read(run)
+    del record.metrics["test"]["macro_f1"]
+    with pytest.raises(ValueError, match="macro_f1"):
+        render_card(record)
+
+
+def test_staging_takes_what_is_published_and_nothing_else(run, tmp_path, capsys):
+    (run / "secret.txt").write_text("token")
+    assert main([str(run), "--output_dir", str(tmp_path / "card")]) == 0
+    names = {str(p.relative_to(tmp_path / "card")) for p in (tmp_path / "card").rglob("*") if p.is_file()}
+    assert {"README.md", "config.json", "model.safetensors", "results.json", "recipe.yaml"} <= names
+    assert "pictures/confusion_matrix.png" in names
+    assert not {"secret.txt", "trainer_state.json"} & names and not any("checkpoint" in name for name in names)
+    assert "model.safetensors" in capsys.readouterr().out
+
+
+def test_staging_again_replaces_the_folder_whole(run, tmp_path):
+    stage(run, tmp_path / "card")
+    (tmp_path / "card/stray.txt").write_text("old")
+    stage(run, tmp_path / "card")
+    assert not (tmp_path / "card/stray.txt").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["card"]
+
+
+def test_weights_that_were_not_measured_are_refused(run, tmp_path):
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run")
+    weights = tmp_path / "run/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    stage(run, tmp_path / "card")
+    before = (tmp_path / "card/README.md").read_bytes()
+    with pytest.raises(ValueError, match="sha256"):
+        stage(tmp_path / "run", tmp_path / "card")
+    assert (tmp_path / "card/README.md").read_bytes() == before

@@ -1,0 +1,60 @@
+"""zoo.pretrained and the shipped models."""
+
+import sys
+
+import pytest
+import torch
+from transformers import AutoModelForImageClassification, pipeline
+
+import zoo
+from zoo.pretrained import shipped_models
+from zoo.record import RunRecord, sha256
+
+
+def test_unknown_models_name_the_nearest():
+    with pytest.raises(ValueError, match="no model 'fashion-cn'; did you mean 'fashion-cnn'"):
+        zoo.pretrained("fashion-cn")
+
+
+def test_a_recipe_without_a_shipped_folder_is_a_hub_id(monkeypatch):
+    monkeypatch.setattr(sys.modules["zoo.pretrained"], "shipped_models", dict)
+    assert zoo.pretrained("fashion-cnn") == "primer-zoo/fashion-cnn"
+
+
+@pytest.mark.parametrize("name", list(shipped_models()))
+def test_shipped_weights_are_those_that_were_measured(name):
+    folder = shipped_models()[name]
+    record = RunRecord.read(folder)
+    assert record.model_id == name
+    assert sha256(folder / "model.safetensors") == record.weights_sha256
+
+
+@pytest.mark.parametrize("name", list(shipped_models()))
+def test_cards_say_what_the_record_says(name):
+    from zoo.hub.card import render_card
+
+    folder = shipped_models()[name]
+    assert (folder / "README.md").read_text() == render_card(RunRecord.read(folder))
+
+
+def test_shipped_models_are_small():
+    assert sum(f.stat().st_size for d in shipped_models().values() for f in d.rglob("*") if f.is_file()) < 80e6
+
+
+def test_the_shipped_classifier_answers():
+    model = AutoModelForImageClassification.from_pretrained(zoo.pretrained("fashion-cnn"))
+    assert sum(p.numel() for p in model.parameters()) <= 1_500_000
+    classify = pipeline("image-classification", model=zoo.pretrained("fashion-cnn"))
+    trousers = torch.zeros(28, 28, dtype=torch.uint8)
+    trousers[2:26, 9:19] = 200
+    trousers[8:26, 13:15] = 0
+    from PIL import Image
+
+    assert classify(Image.fromarray(trousers.numpy()))[0]["label"] == "Trouser"
+
+
+def test_public_names_are_there():
+    assert all(getattr(zoo, name) is not None for name in zoo.__all__)
+    assert set(zoo.__all__) <= set(dir(zoo))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        zoo.nothing  # noqa: B018

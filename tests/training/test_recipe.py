@@ -1,0 +1,124 @@
+"""Recipes and the command line: strict, and flags win over YAML, YAML over defaults."""
+
+import pytest
+
+from zoo.training.command_line import parse_overrides, parse_run
+from zoo.training.recipe import UsageError, available_recipes, load_recipe
+
+BASE = "family: fashion_cnn\ntask: image_classification\n"
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    def write(text: str):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", available_recipes())
+def test_shipped_recipes_parse(name, tmp_path):
+    settings = parse_run([name, "--output_dir", str(tmp_path)])
+    assert settings.recipe.id == name
+    assert settings.recipe.description
+    assert settings.recipe.publish["license"]
+
+
+@pytest.mark.parametrize("name", available_recipes())
+def test_a_resolved_recipe_resolves_to_itself(name, tmp_path):
+    resolved = parse_run([name]).recipe
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(resolved.to_yaml())
+    assert parse_run([str(path)]).recipe.to_dict() == resolved.to_dict()
+
+
+def test_flags_win_over_yaml_and_yaml_over_defaults(recipe_file):
+    path = recipe_file(BASE + "training: {learning_rate: 1e-4, weight_decay: 0.5}\ndata: {random_shift: 3}\n")
+    settings = parse_run([str(path), "--learning_rate", "0.25", "--random_flip", "random"])
+    assert settings.training.learning_rate == 0.25
+    assert settings.training.weight_decay == 0.5
+    assert settings.training.eval_strategy == "epoch"
+    assert (settings.data.random_shift, settings.data.random_flip) == (3, "random")
+    assert settings.recipe.training["learning_rate"] == 0.25
+
+
+def test_yaml_numbers_without_a_point_are_numbers(recipe_file):
+    settings = parse_run([str(recipe_file(BASE + "training: {learning_rate: 1e-4, muon_learning_rate: 2e-2}"))])
+    assert settings.training.learning_rate == 1e-4
+    assert settings.zoo.muon_learning_rate == 2e-2
+
+
+def test_model_overrides_reach_the_recipe(recipe_file):
+    overrides = "stage_channels=[8,16],classifier_dropout=0.25,residual=false,hidden_act=gelu"
+    settings = parse_run([str(recipe_file(BASE + "model: {residual: true}")), "--model_overrides", overrides])
+    expected = {"stage_channels": [8, 16], "classifier_dropout": 0.25, "residual": False, "hidden_act": "gelu"}
+    assert settings.recipe.model == expected
+
+
+def test_own_weights_bring_their_own_architecture(recipe_file):
+    path = recipe_file(BASE + "model: {stage_channels: [8]}")
+    settings = parse_run([str(path), "--model_name_or_path", "some/model", "--model_overrides", "conv_dropout=0.1"])
+    assert settings.recipe.model == {"conv_dropout": 0.1}
+    assert settings.recipe.model_name_or_path == "some/model"
+
+
+def test_where_a_run_lies_is_not_part_of_its_recipe(recipe_file, tmp_path):
+    path = recipe_file(BASE)
+    flags = ["--output_dir", str(tmp_path / "x"), "--disable_tqdm", "true", "--save_total_limit", "1"]
+    assert parse_run([str(path), *flags]).recipe.to_dict() == parse_run([str(path)]).recipe.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BASE + "modle: {}", r"unknown key 'modle'; did you mean 'model'"),
+        (BASE + "model: {hidden_siz: 3}", r"model: unknown key 'hidden_siz'; did you mean"),
+        (BASE + "data: {random_shif: 3}", r"data: unknown key 'random_shif'; did you mean 'random_shift'"),
+        (BASE + "training: {learnin_rate: 3}", r"training: unknown key 'learnin_rate'; did you mean 'learning_rate'"),
+        (BASE + "publish: {licence: mit}", r"publish: unknown key 'licence'; did you mean 'license'"),
+        (BASE + "training: [1]", r"training must be a mapping, not list"),
+        ("task: image_classification", r"the key 'family' is missing"),
+        ("family: fashion_cn\ntask: image_classification", r"unknown family 'fashion_cn'; did you mean 'fashion_cnn'"),
+        ("family: fashion_cnn\ntask: images_class", r"unknown task 'images_class'; did you mean 'image_class"),
+        ("- 1", r"a recipe is a mapping"),
+        ("a: [", r"not a YAML file"),
+    ],
+)
+def test_wrong_recipes_name_key_and_nearest(recipe_file, text, message):
+    with pytest.raises(UsageError, match=message) as error:
+        load_recipe(recipe_file(text))
+    assert "mine.yaml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "name a recipe first"),
+        (["fashion-cn"], "no recipe 'fashion-cn'; did you mean 'fashion-cnn'"),
+        (["nowhere.yaml"], "no such recipe file"),
+        (["fashion-cnn", "--learnin_rate", "1"], "unknown argument '--learnin_rate'; did you mean '--learning_rate'"),
+        (["fashion-cnn", "--learning", "1"], "unknown argument '--learning'"),
+        (["fashion-cnn", "--learning_rate", "fast"], "learning_rate"),
+        (["fashion-cnn", "--random_flip", "up"], "random_flip='up' is not one of none, random, alternate"),
+        (["fashion-cnn", "--ema_decay", "2"], "ema_decay=2.0 must be at least 0 and below 1"),
+        (["fashion-cnn", "--model_overrides", "dropout"], "'dropout' is not KEY=VALUE"),
+        (["fashion-cnn", "--model_overrides", "stage_chanels=[3]"], "did you mean 'stage_channels'"),
+        (["fashion-cnn", "--eval_strategy", "sometimes"], "sometimes"),
+    ],
+)
+def test_wrong_command_lines_are_one_line(flags, message):
+    with pytest.raises(UsageError, match=message) as error:
+        parse_run(flags)
+    assert "\n" not in str(error.value)
+
+
+def test_overrides_keep_commas_inside_brackets():
+    assert parse_overrides("a=1,b=[2,3],c={x: 1, y: 2},d=1e-3") == {
+        "a": 1,
+        "b": [2, 3],
+        "c": {"x": 1, "y": 2},
+        "d": 1e-3,
+    }

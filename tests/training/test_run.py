@@ -1,0 +1,231 @@
+"""A run from its command line: complete, resumable, and careful with what is already there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+from zoo.commands.train import main
+from zoo.record import RunRecord
+from zoo.training.run import whole_checkpoints
+
+COMPLETE = {"config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml", "results.json"}
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    one, two = load_file(first / "model.safetensors"), load_file(second / "model.safetensors")
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_data):
+    """One finished run that several tests look at (the recipe is tiny_recipe's, written by hand)."""
+    folder = tmp_path_factory.mktemp("finished")
+    recipe = {
+        "family": "fashion_cnn",
+        "task": "image_classification",
+        "data": {"data_dir": str(tiny_data), "validation_size": 40, "test_time_augmentation": "flip"},
+        "model": {"stage_channels": [8, 8], "pool_position": "first", "global_pooling": "flatten"},
+        "training": {"num_train_epochs": 8, "per_device_train_batch_size": 20, "learning_rate": 0.02, "use_cpu": True},
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    assert main([str(folder / "tiny.yaml"), "--output_dir", str(folder / "run"), "--disable_tqdm", "true"]) == 0
+    return folder
+
+
+def test_a_run_leaves_its_folder_complete(finished):
+    run = finished / "run"
+    assert COMPLETE | {"trainer_state.json"} <= {path.name for path in run.iterdir()}
+    assert not [path for path in run.rglob("*") if path.name.startswith(".saving")]
+    assert {path.name for path in (run / "pictures").iterdir()} == {
+        "confusion_matrix.png",
+        "reliability_diagram.png",
+        "confident_mistakes.png",
+        "learning_curves.png",
+    }
+
+
+def test_the_record_says_what_was_run_and_measured(finished):
+    record = RunRecord.read(finished / "run")
+    assert {"train", "validation", "test", "test_plain"} <= set(record.metrics)
+    assert record.metrics["test"]["n"] == 60 and record.metrics["train"]["n"] == 200
+    assert record.metrics["test"]["accuracy"] > 0.9
+    assert record.metrics["test"]["accuracy_low"] < record.metrics["test"]["accuracy"]
+    assert record.baselines["class_frequency"]["accuracy"] == pytest.approx(0.1)
+    assert record.fit["verdict"] == "good fit" and record.fit["train"] > 0.9
+    assert record.command.startswith("accelerate launch scripts/train.py") and "output_dir" not in record.command
+    assert record.compute["parameters"] > 0 and record.compute["train_samples_per_second"] > 0
+    assert record.compute["peak_memory_bytes"] > 1e7
+    assert {"python", "torch", "transformers"} <= set(record.versions)
+    assert len(record.weights_sha256) == 64 and len(record.data["splits"]["test"]["sha256"]) == 64
+
+
+def test_the_saved_model_answers_through_the_auto_classes(finished):
+    model = AutoModelForImageClassification.from_pretrained(finished / "run")
+    processor = AutoImageProcessor.from_pretrained(finished / "run")
+    image = torch.zeros(28, 28, dtype=torch.uint8)
+    image[10:12, 4:24] = 255
+    logits = model(**processor(image, return_tensors="pt")).logits
+    assert model.config.id2label[int(logits.argmax())] == "Dress"
+
+
+def test_running_the_saved_recipe_again_gives_the_same_weights(finished, tmp_path):
+    assert main([str(finished / "run/recipe.yaml"), "--output_dir", str(tmp_path / "again"), "--use_cpu", "true"]) == 0
+    assert same_weights(finished / "run", tmp_path / "again")
+
+
+def test_a_finished_run_is_never_overwritten(finished, capsys):
+    before = files_of(finished / "run")
+    assert main([str(finished / "tiny.yaml"), "--output_dir", str(finished / "run")]) == 2
+    assert "holds the finished run of this very recipe" in capsys.readouterr().err
+    assert main([str(finished / "tiny.yaml"), "--output_dir", str(finished / "run"), "--seed", "7"]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    flags = ["--seed", "7", "--resume_from_checkpoint", "last"]
+    assert main([str(finished / "tiny.yaml"), "--output_dir", str(finished / "run"), *flags]) == 2
+    assert "differs from this command in training" in capsys.readouterr().err
+    assert files_of(finished / "run") == before
+
+
+def test_weights_can_be_trained_on(finished, tmp_path, capsys):
+    flags = ["--model_name_or_path", str(finished / "run"), "--num_train_epochs", "1", "--learning_rate", "1e-6"]
+    assert main([str(finished / "tiny.yaml"), *flags, "--output_dir", str(tmp_path / "more")]) == 0
+    assert RunRecord.read(tmp_path / "more").metrics["test"]["accuracy"] > 0.9
+    assert not same_weights(finished / "run", tmp_path / "more")
+
+
+def test_evaluation_counts_every_row_though_training_drops_the_last_batch(tiny_recipe, tmp_path):
+    assert main([str(tiny_recipe), "--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1"]) == 0
+    counts = {split: metrics["n"] for split, metrics in RunRecord.read(tmp_path / "run").metrics.items()}
+    assert counts == {"train": 200, "validation": 40, "test": 60}
+
+
+def test_the_test_split_can_be_left_alone(tiny_recipe, tmp_path):
+    assert main([str(tiny_recipe), "--output_dir", str(tmp_path / "run"), "--skip_test"]) == 0
+    record = RunRecord.read(tmp_path / "run")
+    assert "test" not in record.metrics and "test" not in record.fit
+
+
+def kill_once_saved(command: list[str], folder: Path, environment: dict) -> None:
+    """Start the command and kill it -9 as soon as its second checkpoint is whole."""
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    try:
+        while len(whole_checkpoints(folder, needs_average=True)) < 2:
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline, "no checkpoint appeared"
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tiny_recipe, tmp_path):
+    """kill -9 in mid-epoch, with dropout, augmentation, Muon, a moving average and a schedule at work."""
+    flags = ["--save_strategy", "steps", "--save_steps", "3", "--eval_strategy", "epoch", "--save_total_limit", "3"]
+    command = [sys.executable, "scripts/train.py", str(tiny_recipe), "--num_train_epochs", "8", *flags]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).parents[2]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    os.chdir(root)
+    kill_once_saved([*command, "--output_dir", str(killed)], killed, environment)
+    assert not (killed / "results.json").exists()
+    for folder, more in ((killed, ["--resume_from_checkpoint", "last"]), (whole, [])):
+        subprocess.run(
+            [*command, "--output_dir", str(folder), *more], env=environment, check=True, capture_output=True
+        )
+    assert same_weights(killed, whole)
+    first, second = RunRecord.read(killed), RunRecord.read(whole)
+    assert first.metrics == second.metrics
+    assert first.history[-2]["eval_loss"] == second.history[-2]["eval_loss"]
+
+
+def test_a_half_written_checkpoint_is_not_resumed_from(tiny_recipe, tmp_path, capsys):
+    folder = tmp_path / "run"
+    (folder / "checkpoint-5").mkdir(parents=True)
+    (folder / "checkpoint-5" / "model.safetensors").write_bytes(b"half")
+    assert main([str(tiny_recipe), "--output_dir", str(folder), "--resume_from_checkpoint", "last"]) == 2
+    assert "holds no whole checkpoint" in capsys.readouterr().err
+
+
+def test_a_full_disk_loses_nothing_and_says_so(tiny_recipe, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "run"
+    flags = [str(tiny_recipe), "--output_dir", str(folder)]
+    from transformers import Trainer
+
+    def full(self, output_dir=None, _internal_call=False):
+        if not _internal_call:  # the final save; checkpoints were written before
+            raise OSError(28, "No space left on device")
+        return original(self, output_dir, _internal_call)
+
+    original = Trainer.save_model
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "save_model", full)
+        assert main(flags) == 1
+    error = capsys.readouterr().err
+    assert error.strip().splitlines()[-1].startswith("error: ") and "No space left on device" in error
+    assert "Traceback" not in error
+    assert not (folder / "model.safetensors").exists() and not list(folder.glob(".saving*"))
+    assert main([*flags, "--resume_from_checkpoint", "last"]) == 0
+    assert COMPLETE <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (["--data_dir", "/nowhere"], 1, "/nowhere does not hold train-images-idx3-ubyte.gz"),
+        (["--model_overrides", "stage_channels=[8,8,8,8,8,8]"], 2, "model: pooling: stage"),
+        (["--model_overrides", "image_size=32"], 1, "Fashion-MNIST is 28x28 grayscale"),
+        (["--train_dir", "/nowhere"], 1, "--train_dir /nowhere is not a folder"),
+        (["--validation_size", "5"], 1, "validation_size=5"),
+        (["--model_name_or_path", "/nowhere"], 2, "--model_name_or_path /nowhere"),
+        (["--resume_from_checkpoint", "/nowhere/checkpoint-3"], 2, "no whole checkpoint there"),
+    ],
+)
+def test_bad_input_is_one_line(tiny_recipe, tmp_path, capsys, flags, code, message):
+    assert main([str(tiny_recipe), "--output_dir", str(tmp_path / "run"), *flags]) == code
+    error = capsys.readouterr().err.strip().splitlines()
+    assert message in error[-1] and error[-1].startswith("error: ")
+    assert "Traceback" not in "\n".join(error)
+
+
+def test_debug_shows_the_traceback(capsys):
+    assert main(["no-such-recipe", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_results_are_plain_json(finished):
+    content = json.loads((finished / "run/results.json").read_text())
+    assert content["model_id"] == "tiny"
+    assert str(finished) not in json.dumps({**content, "recipe": {}, "command": ""})
+
+
+@pytest.mark.slow
+def test_two_processes_match_one_with_twice_the_batch(tiny_recipe, tmp_path):
+    """gloo on the CPU: the same validation figure within noise (batch statistics differ by process)."""
+    root = Path(__file__).parents[2]
+    figures = {}
+    for processes, batch in ((1, 40), (2, 20)):
+        folder = tmp_path / str(processes)
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+        flags = ["--per_device_train_batch_size", str(batch), "--num_train_epochs", "12", "--output_dir", str(folder)]
+        run = subprocess.run(
+            [*launch, "scripts/train.py", str(tiny_recipe), *flags], cwd=root, capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stderr[-2000:]
+        record = RunRecord.read(folder)
+        assert record.compute["processes"] == processes
+        figures[processes] = record.metrics["validation"]["accuracy"]
+    assert abs(figures[1] - figures[2]) <= 0.1

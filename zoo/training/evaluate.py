@@ -1,0 +1,152 @@
+"""Measure a saved model again, on any split."""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.utils import cached_file
+
+from zoo.pretrained import pretrained, shipped_models
+from zoo.record import RECORD_NAME, RunRecord, write_whole
+from zoo.registry import FAMILIES, load_family, load_task
+from zoo.task import Task
+
+from .command_line import make_parser, parse_flags
+from .recipe import Recipe, UsageError, load_recipe
+from .run import PICTURES, RECIPE_NAME, Measured, measure
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass
+class EvaluationArguments:
+    """What `zoo evaluate` takes beside the task's data flags."""
+
+    split: str = field(default="test", metadata={"help": "train, validation, test or all."})
+    output_dir: str | None = field(default=None, metadata={"help": "Write evaluation.json and the pictures there."})
+    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Rows a batch."})
+
+    def __post_init__(self):
+        if self.split not in (*SPLITS, "all"):
+            raise ValueError(f"split={self.split!r} is not one of {', '.join(SPLITS)}, all")
+
+
+def find_model(name: str) -> str:
+    """A shipped model's folder for its id; a folder or Hub id as it is."""
+    return pretrained(name) if name in shipped_models() else name
+
+
+def read_recipe(model: str, config: PreTrainedConfig) -> Recipe:
+    """The recipe saved with the model; without one, the first task of its family with default data."""
+    try:
+        path = cached_file(model, RECIPE_NAME, _raise_exceptions_for_missing_entries=False)
+    except OSError:
+        path = None
+    if path is not None:
+        return load_recipe(path)
+    if config.model_type not in FAMILIES:
+        raise UsageError(f"{model} is a {config.model_type}, not one of the families {', '.join(FAMILIES)}")
+    return Recipe(id=Path(model).name, family=config.model_type, task=load_family(config.model_type).tasks[0])
+
+
+def check_labels(config: PreTrainedConfig, data_fields: dict[str, Any], model: str) -> None:
+    """A model that names its classes in another order than the data would be measured wrongly without a word."""
+    labels = data_fields.get("id2label")
+    if labels is not None and dict(labels) != config.id2label:
+        raise UsageError(
+            f"{model} knows the classes {', '.join(config.id2label.values())}, the data has "
+            f"{', '.join(labels.values())}: evaluate on data with the same classes in the same order"
+        )
+
+
+def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
+    """`MODEL [--split test] [--flag value ...]`: measure, print and compare with the record.
+
+    Args:
+        argv: MODEL is the folder of a run, a shipped model's id or a Hub id.
+
+    Raises:
+        UsageError: The call is wrong, or model and data do not fit.
+        OSError: The model cannot be loaded.
+        FileNotFoundError, ValueError: The data is missing or damaged.
+    """
+    usage = f"{prog} MODEL [--split test] [--flag value ...]"
+    if argv and argv[0] in ("-h", "--help"):
+        print(
+            f"usage: {usage}\n\nMODEL is a run's folder, a Hub id or one of {', '.join(shipped_models()) or '(none)'}."
+        )
+        raise SystemExit(0)
+    if not argv or argv[0].startswith("-"):
+        raise UsageError(f"name a model first: {usage}")
+    model_name = find_model(argv[0])
+    try:
+        config = AutoConfig.from_pretrained(model_name)
+    except (OSError, ValueError, StrictDataclassError) as error:
+        raise UsageError(f"cannot load {argv[0]}: {' '.join(str(error).split())}") from None
+    recipe = read_recipe(model_name, config)
+    task = load_task(recipe.task)
+    parser = make_parser(task.data_arguments, EvaluationArguments, prog=prog, usage=usage)
+    parser.set_defaults(**recipe.data)
+    data_arguments, arguments = parse_flags(parser, argv[1:], task.data_arguments, EvaluationArguments)
+
+    data = task.load_data(data_arguments, config)
+    check_labels(config, dict(data.model_fields), argv[0])
+    splits = data.splits()
+    if arguments.split != "all":
+        if arguments.split not in splits:
+            raise UsageError(f"--split {arguments.split}: the data has only {', '.join(splits)}")
+        splits = {arguments.split: splits[arguments.split]}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(arguments.output_dir or temporary)
+        measured = _measure(task, model_name, data_arguments, arguments, splits, folder)
+        if arguments.output_dir is None:
+            measured.report.pictures = {}
+    recorded = RunRecord.read(model_name).metrics if (Path(model_name) / RECORD_NAME).is_file() else {}
+    if arguments.output_dir is not None:
+        content = {"model": argv[0], "data": dataclasses.asdict(data_arguments), "metrics": measured.metrics}
+        write_whole(Path(arguments.output_dir) / "evaluation.json", json.dumps(content, indent=1) + "\n")
+    show(argv[0], measured, recorded, task)
+    return measured
+
+
+def _measure(
+    task: Task, model_name: str, data_arguments: Any, arguments: EvaluationArguments, splits: dict, folder: Path
+) -> Measured:
+    """Load the model, run it over the splits and draw the last one's pictures."""
+    model = task.auto_class.from_pretrained(model_name)  # type: ignore[attr-defined]
+    processor = task.auto_processor.from_pretrained(model_name)  # type: ignore[attr-defined]
+    with tempfile.TemporaryDirectory() as scratch:
+        training = task.training_arguments(
+            output_dir=scratch,
+            per_device_eval_batch_size=arguments.per_device_eval_batch_size,
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+        )
+        trainer = task.trainer_class(
+            model=model,
+            args=training,
+            data_collator=task.build_collator(processor, data_arguments, model.config, training.seed),
+            processing_class=processor,
+        )
+        return measure(trainer, task, splits, data_arguments, list(splits)[-1], folder / PICTURES)
+
+
+def show(name: str, measured: Measured, record: dict[str, dict[str, Any]], task: Task) -> None:
+    """Print the report and, split by split, what was measured beside what the model's record says."""
+    print(f"\n{measured.report.text}\n")
+    for split, metrics in measured.metrics.items():
+        line = f"{name}, {split}: {task.best_metric} {metrics[task.best_metric]:.4f} (n = {metrics['n']:,})"
+        if split in record:
+            line += f"; its record says {record[split][task.best_metric]:.4f} (n = {record[split]['n']:,})"
+        print(line)
+    if measured.report.pictures:
+        print("pictures:\n" + "\n".join(f"  {path}" for path in measured.report.pictures.values()))
+
+
+__all__ = ["EvaluationArguments", "evaluate"]

@@ -13,7 +13,7 @@ import yaml
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="zoo-tests-")
 os.environ["MPLBACKEND"] = "Agg"
-os.environ.pop("ZOO_DATA", None)
+REAL_DATA = os.environ.pop("ZOO_DATA", None)  # for the tests of published figures alone
 
 import zoo  # noqa: E402, F401  registers the families with transformers
 
@@ -83,3 +83,11 @@ def tiny_recipe(tmp_path, tiny_data) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(recipe))
     return path
+
+
+@pytest.fixture
+def real_data(monkeypatch) -> Path | None:
+    """The folder that ZOO_DATA named when the tests began, set again for this test; None if it named none."""
+    if REAL_DATA:
+        monkeypatch.setenv("ZOO_DATA", REAL_DATA)
+    return Path(REAL_DATA) if REAL_DATA else None

@@ -65,6 +65,11 @@ def test_naive2_leaves_channels_alone_that_have_no_season_or_no_positive_values(
     np.testing.assert_array_equal(forecast[:, 1:], np.tile(history[-1, 1:], (12, 1)))
 
 
+def test_the_limit_of_the_seasonality_test_counts_shorter_lags_only():
+    # Autocorrelations 0.075, -0.677: the limit is 1.645 sqrt((1 + 2 * 0.075^2) / 8) = 0.585; with lag 2 it were 0.808.
+    assert is_seasonal(column(5, 5, 7, 9, 1, 2, 8, 9), 2).tolist() == [True]
+
+
 def test_seasonal_indices_of_an_odd_season():
     factors = seasonal_indices(np.tile(column(1, 2, 3), (7, 1)), 3)
     np.testing.assert_allclose(factors[:, 0], [0.5, 1, 1.5])

@@ -1,8 +1,6 @@
 """Published figures on the real data: the M4 competition's benchmarks and ETTh1's seasonal naive."""
 
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -13,18 +11,18 @@ from zoo.tasks.forecasting.baselines import forecast_windows, window_scales, win
 from zoo.tasks.forecasting.metrics import forecasting_metrics, mse
 
 
-def load(name):
+def load(name, real_data):
     named = NAMED_SERIES[name]
-    folder = Path(os.environ.get("ZOO_DATA", "")) / named.folder
-    if not os.environ.get("ZOO_DATA") or not any(all((folder / f).is_file() for f in files) for files in named.files):
-        pytest.skip(f"needs {named.files[0]} of {named.homepage} in $ZOO_DATA/{named.folder}")
+    folder = real_data / named.folder if real_data else None
+    if folder is None or not any(all((folder / file).is_file() for file in files) for files in named.files):
+        pytest.skip(f"needs ZOO_DATA, with {' and '.join(named.files[0])} of {named.homepage} in its {named.folder}/")
     series = load_named_series(name)
     assert series.is_release
     return series, named
 
 
-def test_m4_hourly_benchmarks_are_those_the_competition_published():
-    series, named = load("m4-hourly")
+def test_m4_hourly_benchmarks_are_those_the_competition_published(real_data):
+    series, named = load("m4-hourly", real_data)
     assert len(series) == 414 and series.frequency == "h"
     windows = WindowDataset(series, 168, named.prediction_length, named.bounds(series).rows("test"))
     assert len(windows) == 414
@@ -39,8 +37,8 @@ def test_m4_hourly_benchmarks_are_those_the_competition_published():
     assert found["seasonal_naive"]["owa"] == pytest.approx(0.6275, abs=5e-4)
 
 
-def test_etth1_seasonal_naive_on_the_benchmark_split():
-    raw, named = load("etth1")
+def test_etth1_seasonal_naive_on_the_benchmark_split(real_data):
+    raw, named = load("etth1", real_data)
     bounds = named.bounds(raw)
     series = SeriesScaler.fit(raw, bounds.train).transform(raw)
     for horizon, count, expected in ((96, 2785, 0.512), (192, 2689, 0.581), (336, 2545, 0.650), (720, 2161, 0.655)):
@@ -50,9 +48,9 @@ def test_etth1_seasonal_naive_on_the_benchmark_split():
         assert round(mse(forecasts, window_truth(windows)), 3) == expected
 
 
-def test_other_content_is_read_but_is_not_the_release(tmp_path):
-    load("etth1")
-    source = Path(os.environ["ZOO_DATA"]) / "ett" / "ETTh1.csv"
+def test_other_content_is_read_but_is_not_the_release(tmp_path, real_data):
+    load("etth1", real_data)
+    source = real_data / "ett" / "ETTh1.csv"
     shutil.copyfile(source, tmp_path / "ETTh1.csv")
     assert load_named_series("etth1", tmp_path).is_release
     lines = source.read_text().splitlines()

@@ -162,8 +162,7 @@ def grid_positions(times: np.ndarray, offsets: np.ndarray, frequency: str, stric
 def _refuse_other_steps(positions: np.ndarray, offsets: np.ndarray, frequency: str) -> None:
     steps = np.diff(positions, append=-1)
     owner = _owner(offsets)
-    # Runs of equal steps; the last row of a series has no step and ends a run.
-    steps[offsets[1:] - 1] = 0
+    # Runs of equal steps. The step from a series' last row to the next series' row 0 is never positive: it ends a run.
     begins = np.flatnonzero(np.r_[True, (steps[1:] != steps[:-1]) | (owner[1:] != owner[:-1])])
     lengths = np.diff(np.r_[begins, len(steps)])
     enough = np.minimum(_OTHER_STEPS, np.maximum(np.diff(offsets)[owner[begins]] - 1, 2))

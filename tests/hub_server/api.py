@@ -348,8 +348,9 @@ class Api:
 
     def commits(self, request: Request, types: str, ns: str, name: str, rev: str) -> Response:
         repo = self._repo(request, types[:-1], f"{ns}/{name}")
+        keys = ("id", "title", "message", "date")
         found = [
-            {"authors": [{"user": commit["author"]}], **{key: commit[key] for key in ("id", "title", "message", "date")}}
+            {"authors": [{"user": commit["author"]}], **{key: commit[key] for key in keys}}
             for commit in repo.history(rev)
         ]
         return self._paged(request, found)

@@ -1,8 +1,8 @@
 """Repositories as files: blobs by their hash, commits as JSON, refs as files that are renamed into place.
 
-    FOLDER/lfs/<sha256>                           large objects, shared by all repositories
-    FOLDER/<type>s/<namespace>/<name>/repo.json   visibility
-        blobs/<git sha1>  commits/<oid>.json  refs/heads/main  refs/tags/v1  refs/pr/1  pulls/1.json
+FOLDER/lfs/<sha256>                           large objects, shared by all repositories
+FOLDER/<type>s/<namespace>/<name>/repo.json   visibility
+    blobs/<git sha1>  commits/<oid>.json  refs/heads/main  refs/tags/v1  refs/pr/1  pulls/1.json
 """
 
 import hashlib

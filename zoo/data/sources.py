@@ -26,7 +26,7 @@ def find_files(
 
 
 def not_found(
-    name: str, system_folder: str | None, system_package: str | None, hub_id: str, reason: str, advice: str = ""
+    name: str, system_folder: str | None, system_package: str | None, hub_id: str | None, reason: str, advice: str = ""
 ) -> FileNotFoundError:
     """The one error for a data set that is nowhere: it names the places and what to do.
 
@@ -34,7 +34,7 @@ def not_found(
         name: Of the data set, and of its folder under `$ZOO_DATA`.
         system_folder: Where a system package puts it; None if no package has it.
         system_package: That package.
-        hub_id: The Hub repository that was asked.
+        hub_id: The Hub repository that was asked; None if the Hub does not have it.
         reason: Why it did not answer.
         advice: Where else a person gets it.
     """
@@ -42,9 +42,11 @@ def not_found(
     zoo_place = f"{zoo_data}/{name}" if zoo_data else "$ZOO_DATA (not set)"
     places = f"{zoo_place} and {system_folder} do" if system_folder else f"{zoo_place} does"
     what = f"Install it with `apt-get install {system_package}`, or give" if system_package else "Give"
+    hub = f"did not answer for {hub_id} ({reason})" if hub_id else "does not have it"
     return FileNotFoundError(
         f"the data set {name} is not there: no --data_dir was given, {places} not hold it, and the Hugging Face Hub "
-        f"did not answer for {hub_id} ({reason}). {what} its folder with --data_dir or ZOO_DATA, or go online"
+        f"{hub}. {what} its folder with --data_dir or ZOO_DATA"
+        + (", or go online" if hub_id else "")
         + (f"; {advice}" if advice else "")
     )
 

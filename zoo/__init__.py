@@ -19,6 +19,9 @@ _PUBLIC = {
     "LSTMForecasterForPrediction": "zoo.models.lstm_forecaster",
     "LSTMForecasterModel": "zoo.models.lstm_forecaster",
     "RunRecord": "zoo.record",
+    "TransformerSeq2SeqConfig": "zoo.models.transformer_seq2seq",
+    "TransformerSeq2SeqForConditionalGeneration": "zoo.models.transformer_seq2seq",
+    "TransformerSeq2SeqModel": "zoo.models.transformer_seq2seq",
 }
 
 __all__ = ["available", "load_family", "load_task", "pretrained", *sorted(_PUBLIC)]

@@ -34,11 +34,12 @@ class Family:
         return tuple(self.model_classes)
 
     def register(self, auto_classes: Mapping[str, Any]) -> None:
-        """Make transformers' Auto classes know this family. `auto_classes`: the Auto class of each task."""
+        """Make transformers' Auto classes know this family. `auto_classes`: the Auto class of each task there is."""
         AutoConfig.register(self.config_class.model_type, self.config_class, exist_ok=True)
         AutoModel.register(self.config_class, self.base_model_class, exist_ok=True)
         for task, model_class in self.model_classes.items():
-            auto_classes[task].register(self.config_class, model_class, exist_ok=True)
+            if task in auto_classes:
+                auto_classes[task].register(self.config_class, model_class, exist_ok=True)
         if self.image_processor_class is not None:
             AutoImageProcessor.register(
                 self.config_class, image_processor_classes={"pil": self.image_processor_class}, exist_ok=True

@@ -67,6 +67,8 @@ class Task:
         compute_metrics: transformers' hook, for the numbers that training looks at.
         best_metric: The metric of `compute_metrics` that chooses between checkpoints.
         greater_is_better: Which way `best_metric` is better.
+        calibrate: (predictions, label ids, config, validation data, data arguments): fits what the processor adds to a
+            trained model's predictions, before any split is scored; default: nothing is.
         score: (predictions, label ids, config, dataset) -> every metric of the record, with n and intervals.
         baselines: (training data, data to score) -> the same metrics of trivial predictors; the first is the one that
             the fit diagnosis compares with.
@@ -95,6 +97,7 @@ class Task:
     evaluation_views: Callable[..., list[Dataset]] = lambda dataset, arguments: [dataset]
     evaluation_fields: tuple[str, ...] = ()
     greater_is_better: bool = True
+    calibrate: Callable[..., None] | None = None
     label_smoother: Callable[[float], Callable] | None = None
     trainer: str = "Trainer"
     pipelines: Mapping[str, type] = field(default_factory=dict)

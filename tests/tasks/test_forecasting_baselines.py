@@ -1,4 +1,4 @@
-"""Baselines and conformal intervals, by hand and on simulated series."""
+"""Baselines, by hand and on simulated series."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,6 @@ from zoo.tasks.forecasting.baselines import (
     window_scales,
     window_truth,
 )
-from zoo.tasks.forecasting.conformal import ConformalIntervals
 
 NAN = np.nan
 
@@ -120,51 +119,3 @@ def test_scales_come_from_rows_before_the_evaluated_part_only():
 def test_unknown_baseline():
     with pytest.raises(ValueError, match="not one of naive, seasonal_naive, drift, naive2"):
         forecast_windows(windows_of(waves(), [120], validation=10, test=10), "arima", 12)
-
-
-# Conformal intervals
-
-
-def test_margin_is_the_finite_sample_quantile():
-    truth = np.arange(1.0, 20)[:, None]  # residuals 1..19
-    point = np.zeros_like(truth)
-    assert ConformalIntervals.fit(point, point, truth, 0.8).margins.tolist() == [16]  # ceil(20 * 0.8)
-    assert ConformalIntervals.fit(point, point, truth, 0.95).margins.tolist() == [19]
-    with pytest.raises(ValueError, match="need 19 calibration windows at every step; one has 18"):
-        ConformalIntervals.fit(point[:18], point[:18], truth[:18], 0.95)
-    truth[0] = NAN
-    with pytest.raises(ValueError, match="one has 18"):
-        ConformalIntervals.fit(point, point, truth, 0.95)
-
-
-@pytest.mark.parametrize("level", [0.8, 0.95])
-def test_coverage_holds_at_every_step_for_intervals_of_any_width(level):
-    random = np.random.default_rng(0)
-    spread = np.array([1.0, 4, 9])[:, None]  # errors grow with the horizon
-    size = random.gamma(2, 5, (4000, 1, 1))
-    truth = random.normal(size=(4000, 3, 2)) * spread * size
-    half = np.full_like(truth, 2.0) * size  # far too wide at the first step, too narrow at the last
-    fitted = ConformalIntervals.fit(-half[:2000], half[:2000], truth[:2000], level, scale=size[:2000])
-    assert fitted.margins.shape == (3, 2) and fitted.margins[0, 0] < fitted.margins[2, 0]
-    lower, upper = fitted.apply(-half[2000:], half[2000:], scale=size[2000:])
-    inside = ((lower <= truth[2000:]) & (truth[2000:] <= upper)).mean(0)
-    assert np.abs(inside - level).max() < 0.03
-    assert fitted.apply(-half[:, :2], half[:, :2])[0].shape == (4000, 2, 2)  # a shorter horizon
-
-
-def test_narrowed_ends_do_not_cross():
-    fitted = ConformalIntervals(0.8, np.array([-5.0]))
-    lower, upper = fitted.apply(np.array([[0.0]]), np.array([[4.0]]))
-    assert lower == upper == 2
-    with pytest.raises(ValueError, match="calibrated for 1 steps, asked for 2"):
-        fitted.apply(np.zeros((1, 2)), np.ones((1, 2)))
-
-
-def test_arguments_that_do_not_fit():
-    ends = np.zeros((30, 2))
-    with pytest.raises(ValueError, match="do not fit"):
-        ConformalIntervals.fit(ends, ends, ends[:5], 0.8)
-    with pytest.raises(ValueError, match="do not fit"):
-        ConformalIntervals.fit(ends, ends, ends, 80)
-    with pytest.raises(ValueError, match="not positive"):
-        ConformalIntervals.fit(ends, ends, ends, 0.8, scale=np.zeros((30, 1)))

@@ -18,7 +18,7 @@ from zoo.tasks.forecasting import TASK
 from zoo.tasks.forecasting.batches import ForecastingArguments, collate, load_data
 from zoo.tasks.forecasting.processor import SeriesProcessor
 
-QUANTILES = ["0.1", "0.5", "0.9"]
+QUANTILES = ["0.025", "0.1", "0.25", "0.5", "0.75", "0.9", "0.975"]
 SIZES = {"context_length": 48, "prediction_length": 12, "patch_length": 12, "hidden_size": 16}
 
 
@@ -61,7 +61,7 @@ def run(tmp_path_factory):
 def test_a_run_is_complete_and_learns(run):
     names = {path.name for path in run.iterdir()}
     assert {"config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml", "results.json"} <= names
-    pictures = {"forecasts.png", "error_by_step.png", "calibration.png", "learning_curves.png"}
+    pictures = {"forecasts.png", "error_by_step.png", "calibration.png", "coverage_by_step.png", "learning_curves.png"}
     assert {path.name for path in (run / "pictures").iterdir()} == pictures
     record = RunRecord.read(run)
     assert record.metrics["test"]["n"] == 80 - 12 + 1 and record.metrics["validation"]["n"] == 40 - 12 + 1
@@ -90,6 +90,38 @@ def test_evaluation_measures_what_the_record_says(run, tmp_path, capsys):
     for split in measured:
         assert measured[split] == pytest.approx(recorded[split])
     assert "test: mse" in capsys.readouterr().out
+
+
+def test_intervals_are_calibrated_on_validation_and_recorded_before_and_after(run):
+    tables, metrics = RunRecord.read(run).tables, RunRecord.read(run).metrics
+    rows = {row["level"]: row for row in tables["intervals"]}
+    assert set(rows) == {0.5, 0.8, 0.95}
+    assert abs(rows[0.8]["coverage"] - 0.8) < abs(rows[0.8]["coverage_before"] - 0.8)
+    assert rows[0.8]["coverage"] == metrics["test"]["coverage_80"] and rows[0.8]["width_before"] > 0
+    # The model has no 95% interval of its own.
+    assert "coverage_before" not in rows[0.95] and rows[0.95]["width"] == metrics["test"]["width_95"]
+    assert len(rows[0.95]["coverage_by_step"]) == 12 and len(rows[0.95]["coverage_by_channel"]) == 2
+    assert [row["level"] for row in tables["calibration_before"]] == [0.1, 0.5, 0.9]
+    saved = SeriesProcessor.from_pretrained(run).intervals
+    assert saved.windows == metrics["validation"]["n"] and not saved.from_point
+    assert [interval.margins.shape for interval in saved.intervals] == [(12, 2)] * 3
+
+
+def test_a_point_forecaster_gets_intervals_too(run, tmp_path):
+    recipe = yaml.safe_load((run.parent / "tiny.yaml").read_text())
+    recipe["model"] = {**SIZES, "scaling": "last"}
+    recipe["data"] |= {"intervals": [0.8], "calibration_half_life": 0}
+    (tmp_path / "point.yaml").write_text(yaml.safe_dump(recipe))
+    flags = ["--train_file", str(run.parent / "mine.csv"), "--output_dir", str(tmp_path / "run")]
+    flags += ["--num_train_epochs", "1", "--disable_tqdm", "true"]
+    assert train([str(tmp_path / "point.yaml"), *flags]) == 0
+    (row,) = RunRecord.read(tmp_path / "run").tables["intervals"]
+    assert row["level"] == 0.8 and "coverage_before" not in row
+    # ceil((29 + 1) 0.8) of the 29 validation windows are inside at every step and channel.
+    assert RunRecord.read(tmp_path / "run").metrics["validation"]["coverage_80"] == pytest.approx(24 / 29)
+    found = pipeline("time-series-forecasting", model=str(tmp_path / "run"), device="cpu")(frame())
+    assert list(found.columns) == ["item_id", "timestamp", "target", "predictions", "0.1", "0.9"]
+    assert (found["0.1"] <= found["predictions"]).all() and (found["predictions"] <= found["0.9"]).all()
 
 
 def test_other_channels_are_one_line(run, capsys):

@@ -114,6 +114,14 @@ def predict(trainer: Trainer, views: Sequence[Any]) -> tuple[Any, Any, Any]:
     )
 
 
+def calibrate(trainer: Trainer, task: Task, validation: Any, arguments: Any) -> None:
+    """Let the processor learn from the validation split how wrong the final weights are, where the task does so."""
+    if task.calibrate is not None and validation is not None:
+        views = task.evaluation_views(validation, arguments)
+        predictions, _, label_ids = predict(trainer, views)
+        task.calibrate(predictions, label_ids, trainer.model.config, views[0], arguments)
+
+
 @dataclass
 class Measured:
     """Metrics of each split, and the task's report on one of them."""
@@ -264,6 +272,7 @@ def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord | None:
         write_whole(folder / RECIPE_NAME, settings.recipe.to_yaml())
     compute = train(parts, settings, checkpoint)
 
+    calibrate(parts.trainer, parts.task, parts.data.validation, settings.data)
     splits = parts.data.splits()
     if settings.run.skip_test:
         splits.pop("test", None)
@@ -292,6 +301,7 @@ def show(record: RunRecord, report: Report, split: str, folder: Path) -> None:
 
 __all__ = [
     "Measured",
+    "calibrate",
     "claim_folder",
     "find_checkpoint",
     "measure",

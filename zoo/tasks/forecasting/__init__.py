@@ -28,12 +28,22 @@ def score(predictions: Any, truth: np.ndarray, config: Any, dataset: batches.For
     return score(predictions, config, dataset)
 
 
+def calibrate(predictions: Any, truth: np.ndarray, config: Any, dataset: batches.ForecastDataset, data: Any) -> None:
+    """Fit the processor's intervals to the validation windows; see `conformal.py`."""
+    from .conformal import Calibration, recency
+    from .report import unpack
+
+    point, quantiles, levels = unpack(predictions, config)
+    weights = recency(dataset.ages(), data.calibration_half_life)
+    found = Calibration.fit(point, quantiles, levels, dataset.truth(), dataset.spreads, data.intervals, weights)
+    dataset.processor.calibration = found.to_dict() if data.intervals and found.intervals else None
+
+
 def baselines(train: batches.ForecastDataset, dataset: batches.ForecastDataset) -> dict[str, dict[str, Any]]:
     """Seasonal naive, naive, drift and Naive2 on the same windows."""
-    from .report import score_forecasts
+    from .report import BASELINES, score_forecasts
 
-    methods = ("seasonal_naive", "naive", "drift", "naive2")
-    return {method: score_forecasts(dataset.baseline(method), dataset) for method in methods}
+    return {method: score_forecasts(dataset.baseline(method), dataset) for method in BASELINES}
 
 
 def report(predictions: Any, truth: np.ndarray, *arguments: Any) -> Report:
@@ -52,9 +62,12 @@ TASK = Task(
     auto_processor=SeriesProcessor,
     build_collator=batches.build_collator,
     evaluation_views=batches.evaluation_views,
+    # Not max_eval_samples: validation windows choose the checkpoint.
+    evaluation_fields=("max_predict_samples",),
     compute_metrics=compute_metrics,
     best_metric="mae",
     greater_is_better=False,
+    calibrate=calibrate,
     score=score,
     baselines=baselines,
     report=report,

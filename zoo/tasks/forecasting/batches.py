@@ -24,6 +24,8 @@ VALIDATION_SIZE, TEST_SIZE = 0.1, 0.2
 TRAINING_WINDOWS = 1000
 # Rows that Naive2 looks back: all of M4 Hourly's longest series, and not ten years for each of 1e5 windows.
 BASELINE_HISTORY = 1024
+# Windows whose contexts are looked at in one go.
+SPREAD_BATCH = 512
 FILES = ("train_file", "validation_file", "test_file")
 
 
@@ -68,6 +70,17 @@ class ForecastingArguments:
         default=None,
         metadata={"help": "Rows that must lie before a forecast; the rest is padded. Default: context_length."},
     )
+    intervals: list[float] = field(
+        default_factory=lambda: [0.5, 0.8, 0.95],
+        metadata={"help": "Nominal coverages of the intervals that are calibrated on the validation split."},
+    )
+    calibration_half_life: float | None = field(
+        default=None,
+        metadata={
+            "help": "Rows after which a validation window counts half in that; 0: all count alike. Default: a third "
+            "of the validation rows."
+        },
+    )
     skip_short: bool = field(default=False, metadata={"help": "Leave out series that are too short to train on."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Use only so many training windows."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use only so many validation windows."})
@@ -80,9 +93,11 @@ class ForecastingArguments:
         for name in ("season", "stride", "max_train_samples", "max_eval_samples", "max_predict_samples"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("validation_size", "test_size"):
+        for name in ("validation_size", "test_size", "calibration_half_life"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        if any(not 0 < level < 1 for level in self.intervals):
+            raise ValueError(f"intervals={self.intervals} must be coverages between 0 and 1, such as 0.8")
 
 
 class ForecastDataset(Dataset):
@@ -139,6 +154,22 @@ class ForecastDataset(Dataset):
         from .baselines import window_scales
 
         return window_scales(self.windows, self.processor.season, self.numbers)
+
+    @cached_property
+    def spreads(self) -> np.ndarray:
+        """(windows, 1, channels) the unit of each window's margins, in the model's units."""
+        from .conformal import window_spread
+
+        found = []
+        for first in range(0, len(self), SPREAD_BATCH):
+            batch = self.__getitems__(range(first, min(first + SPREAD_BATCH, len(self))))
+            found.append(window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()))
+        return np.concatenate(found)
+
+    def ages(self) -> np.ndarray:
+        """(windows,) rows between each origin and the end of the split in its series."""
+        items, origins = self.windows.locate(self.numbers)
+        return self.windows.last[items] - origins
 
     def in_data_units(self, values: np.ndarray) -> np.ndarray:
         """(..., channels) from the model's units."""
@@ -232,9 +263,10 @@ def fit_processor(arguments: ForecastingArguments, series: "SeriesSet", rows: An
     from zoo.data.series import SeriesScaler
 
     scaler = SeriesScaler.fit(series, rows[1], "channel" if arguments.standardize else "none")
+    statistics: dict[str, Any] = scaler.to_dict()
     return SeriesProcessor(
         channels=series.channels,
-        **scaler.to_dict(),
+        **statistics,
         known_columns=series.known_names,
         static_columns=arguments.static_columns,
         static_levels=series.static_levels,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from transformers.pipelines.base import Pipeline
+from transformers.utils import logging
 
 from .processor import SeriesProcessor
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from zoo.data.series import SeriesSet
 
+logger = logging.get_logger(__name__)
 # Windows that go through the model at once.
 BATCH = 256
 
@@ -75,7 +77,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
             columns where they exist, else found by name.
 
     Returns a frame with a row for each series, channel and step: `item_id`, `timestamp`, `target` (the name of the
-    channel), `predictions`, and a column for each quantile ("0.1", "0.5", ...) where the model forecasts them.
+    channel), `predictions`, and a column for each quantile ("0.1", "0.5", ...) that the model forecasts or that its
+    calibration made: the columns "0.1" and "0.9" are the ends of the 80% interval.
 
     Args:
         series_processor: Default: what was saved with the model.
@@ -131,6 +134,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
 
         from zoo.data.series_windows import WindowDataset
 
+        from .conformal import window_spread
+
         steps = self.model.config.prediction_length if prediction_length is None else prediction_length
         if steps < 1:
             raise ValueError(f"prediction_length={steps} must be at least 1")
@@ -151,11 +156,12 @@ class TimeSeriesForecastingPipeline(Pipeline):
             min_context=0,
         )
         dropped = ("item", "future_values", "future_observed_mask")
-        batches = []
+        batches, spreads = [], []
         for first in range(0, len(windows), BATCH):
             batch = windows.__getitems__(range(first, min(first + BATCH, len(windows))))
             batches.append({name: tensor for name, tensor in batch.items() if name not in dropped})
-        return {"batches": batches, "series": extended, "steps": steps}
+            spreads.append(window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()))
+        return {"batches": batches, "series": extended, "steps": steps, "spreads": np.concatenate(spreads)}
 
     def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:
         steps, points, quantiles = model_inputs["steps"], [], []
@@ -170,20 +176,37 @@ class TimeSeriesForecastingPipeline(Pipeline):
                 quantiles.append(torch.quantile(paths.float(), levels, dim=1).movedim(0, -1))
         return {
             "series": model_inputs["series"],
+            "spreads": model_inputs["spreads"],
             "points": torch.cat(points),
             "quantiles": torch.cat(quantiles) if quantiles else None,
         }
+
+    def calibrate(
+        self, points: np.ndarray, quantiles: np.ndarray | None, spreads: np.ndarray
+    ) -> tuple[np.ndarray | None, list[float]]:
+        """(levels, series, steps, channels) quantiles, by the saved calibration if there is one, and their levels."""
+        levels, calibration = list(self.model.config.quantiles), self.series_processor.intervals
+        if calibration is None:
+            return quantiles, levels
+        calibrated = len(calibration.intervals[0].margins)
+        if points.shape[1] > calibrated:
+            logger.warning_once(
+                f"intervals are calibrated for {calibrated} steps; the steps after them are less certain than they say"
+            )
+        return calibration.apply(points, quantiles, levels, spreads)
 
     def postprocess(self, model_outputs: dict[str, Any]) -> "pd.DataFrame":
         """The frame, in the units of the data."""
         import pandas as pd
 
         scaler, series = self.series_processor.scaler, model_outputs["series"]
-        points = scaler.inverse(model_outputs["points"].double().numpy())  # (series, steps, channels)
-        columns = {"predictions": points}
-        if model_outputs["quantiles"] is not None:
-            for number, level in enumerate(self.model.config.quantiles):
-                columns[f"{level:g}"] = scaler.inverse(model_outputs["quantiles"][..., number].double().numpy())
+        points = model_outputs["points"].double().numpy()  # (series, steps, channels)
+        quantiles = model_outputs["quantiles"]
+        quantiles = None if quantiles is None else quantiles.double().movedim(-1, 0).numpy()
+        quantiles, levels = self.calibrate(points, quantiles, model_outputs["spreads"])
+        columns = {"predictions": scaler.inverse(points)}
+        for level, values in zip(levels, () if quantiles is None else quantiles):
+            columns[f"{level:g}"] = scaler.inverse(values)
         frames = [
             pd.DataFrame(
                 {

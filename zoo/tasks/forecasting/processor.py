@@ -10,6 +10,8 @@ from transformers.feature_extraction_utils import FeatureExtractionMixin
 if TYPE_CHECKING:
     from zoo.data.series import SeriesScaler, SeriesSet
 
+    from .conformal import Calibration
+
 
 class SeriesProcessor(FeatureExtractionMixin):
     """Brings series into the form that a model was trained on; saved beside it as `preprocessor_config.json`.
@@ -26,6 +28,7 @@ class SeriesProcessor(FeatureExtractionMixin):
         time_features: Whether the model reads calendar features.
         frequency: pandas alias of the training data.
         season: Steps of its season.
+        calibration: `Calibration.to_dict()` of the trained model's intervals; None before training.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class SeriesProcessor(FeatureExtractionMixin):
         time_features: bool = False,
         frequency: str | None = None,
         season: int = 1,
+        calibration: dict[str, Any] | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -51,6 +55,7 @@ class SeriesProcessor(FeatureExtractionMixin):
         self.known_mean = [0.0] * len(self.known_columns) if known_mean is None else known_mean
         self.known_std = [1.0] * len(self.known_columns) if known_std is None else known_std
         self.time_features, self.frequency, self.season = time_features, frequency, season
+        self.calibration = calibration
 
     @property
     def scaler(self) -> "SeriesScaler":
@@ -59,6 +64,13 @@ class SeriesProcessor(FeatureExtractionMixin):
 
         names = ("mean", "std", "known_mean", "known_std")
         return SeriesScaler.from_dict({name: getattr(self, name) for name in names})
+
+    @property
+    def intervals(self) -> "Calibration | None":
+        """What turns the model's forecasts into calibrated intervals, if it was calibrated."""
+        from .conformal import Calibration
+
+        return None if self.calibration is None else Calibration.from_dict(self.calibration)
 
     def prepare(self, series: "SeriesSet") -> "SeriesSet":
         """The series as the model reads them: float32 z-scores, categories in the saved codes.

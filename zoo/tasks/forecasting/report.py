@@ -5,6 +5,7 @@ benchmarks report them); MAPE, sMAPE, the weighted quantile loss and OWA are rel
 MASE, RMSSE and MSIS have none.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import numpy as np
 from zoo.task import Report
 
 from .batches import ForecastDataset
-from .metrics import forecasting_metrics, owa
+from .metrics import coverage, forecasting_metrics, intervals, msis, owa, width
 
+# In every report, the one that the fit diagnosis compares with first.
+BASELINES = ("seasonal_naive", "naive", "drift", "naive2")
 RELATIVE = ("mape", "smape", "wql")
 
 
@@ -24,6 +27,17 @@ def unpack(predictions: Any, config: Any) -> tuple[np.ndarray, np.ndarray | None
     if not isinstance(predictions, (tuple, list)):
         return np.asarray(predictions), None, []
     return np.asarray(predictions[0]), np.moveaxis(np.asarray(predictions[1]), -1, 0), list(config.quantiles)
+
+
+def calibrated(
+    predictions: Any, config: Any, dataset: ForecastDataset
+) -> tuple[np.ndarray, np.ndarray | None, list[float]]:
+    """`unpack`, with the quantiles that the processor's calibration makes of the model's, or of its points."""
+    point, quantiles, levels = unpack(predictions, config)
+    intervals = dataset.processor.intervals
+    if intervals is not None:
+        quantiles, levels = intervals.apply(point, quantiles, levels, dataset.spreads)
+    return point, quantiles, levels
 
 
 def score_forecasts(
@@ -51,8 +65,8 @@ def score_forecasts(
 
 
 def score(predictions: Any, config: Any, dataset: ForecastDataset) -> dict[str, float]:
-    """All metrics of a model's predictions."""
-    point, quantiles, levels = unpack(predictions, config)
+    """All metrics of a model's predictions, calibrated if its processor is."""
+    point, quantiles, levels = calibrated(predictions, config, dataset)
     return score_forecasts(point, dataset, quantiles, levels)
 
 
@@ -91,64 +105,40 @@ def calibration(quantiles: np.ndarray, truth: np.ndarray, levels: Sequence[float
     ]
 
 
-def draw_fans(
-    point: np.ndarray, quantiles: np.ndarray | None, levels: Sequence[float], dataset: ForecastDataset, path: Path
-) -> None:
-    """History, truth and forecast of six windows spread over the split, in the units of the data."""
-    import matplotlib.pyplot as plt
+def describe_intervals(
+    dataset: ForecastDataset,
+    quantiles: np.ndarray,
+    levels: Sequence[float],
+    before: tuple[np.ndarray | None, Sequence[float]],
+) -> list[dict[str, Any]]:
+    """Coverage, mean width (units of the model) and MSIS of each interval, after and before calibration.
 
-    truth = dataset.in_data_units(dataset.truth())
-    shown = np.unique(np.linspace(0, len(point) - 1, 6).astype(int))
-    figure, grid = plt.subplots(-(-len(shown) // 2), 2, figsize=(11, 8), layout="constrained", squeeze=False)
-    for axes in grid.flat[len(shown) :]:
-        axes.axis("off")
-    horizon = point.shape[1]
-    items, origins = dataset.windows.locate(dataset.numbers[shown])
-    for place, (axes, row, item, origin) in enumerate(zip(grid.flat, shown, items, origins)):
-        channel = place % point.shape[2]
-        history = dataset.in_data_units(dataset.windows.history(int(dataset.numbers[row])))[-3 * horizon :, channel]
-        future = np.arange(horizon)
-        axes.plot(np.arange(-len(history), 0), history, color="grey", label="history")
-        axes.plot(future, truth[row, :, channel], color="black", label="truth")
-        axes.plot(future, dataset.in_data_units(point[row])[:, channel], color="tab:blue", label="forecast")
-        if quantiles is not None:
-            fan = dataset.in_data_units(quantiles[:, row])[..., channel]
-            for low in range(len(levels) // 2):
-                axes.fill_between(future, fan[low], fan[-1 - low], color="tab:blue", alpha=0.15, linewidth=0)
-        name = dataset.processor.channels[channel]
-        axes.set_title(f"{dataset.windows.series.item_ids[item]}, {name}, row {origin}", fontsize=9)
-    grid.flat[0].legend(fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def draw_steps(steps: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
-    """Mean absolute error by step of the horizon, of the model and the baselines."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for name, errors in steps.items():
-        style = {"linewidth": 2} if name == "model" else {"linewidth": 1, "linestyle": "--"}
-        axes.plot(np.arange(1, len(errors["mae"]) + 1), errors["mae"], label=name.replace("_", " "), **style)
-    axes.set(xlabel="step of the horizon", ylabel="mean absolute error", ylim=(0, None), title="Error by horizon step")
-    axes.legend()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def draw_calibration(shares: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Share of the truth below each quantile against the level it should have."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(5, 5), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
-    axes.plot([row["level"] for row in shares], [row["share"] for row in shares], marker="o", label="this model")
-    axes.set(
-        xlabel="level of the quantile", ylabel="share of the truth below it", title="Calibration of the quantiles"
-    )
-    axes.legend(loc="upper left")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    Args:
+        dataset: The windows.
+        quantiles: (levels, windows, horizon, channels) after calibration.
+        levels: Of them.
+        before: Quantiles and levels of the model alone.
+    """
+    truth, (scale, _) = dataset.truth(), dataset.scales()
+    own = {} if before[0] is None else intervals(before[0], before[1])
+    rows = []
+    for level, ends in sorted(intervals(quantiles, levels).items()):
+        row: dict[str, Any] = {"level": level}
+        for suffix, found in (("", ends), ("_before", own.get(level))):
+            if found is not None:
+                measured = {
+                    "coverage": coverage(*found, truth),
+                    "width": width(*found, truth),
+                    "msis": msis(*found, truth, scale, level),
+                }
+                row |= {f"{name}{suffix}": value for name, value in measured.items() if np.isfinite(value)}
+        inside = np.where(np.isnan(truth), np.nan, (ends[0] <= truth) & (truth <= ends[1]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a step or channel without truth
+            row["coverage_by_step"] = np.nanmean(inside, axis=(0, 2)).tolist()
+            row["coverage_by_channel"] = np.nanmean(inside, axis=(0, 1)).tolist()
+        rows.append(row)
+    return rows
 
 
 def report(predictions: Any, config: Any, dataset: ForecastDataset, folder: Path) -> Report:
@@ -160,31 +150,46 @@ def report(predictions: Any, config: Any, dataset: ForecastDataset, folder: Path
         dataset: The windows in the same order.
         folder: Where the pictures go; it must exist.
     """
-    import matplotlib
+    from . import pictures as draw
 
-    matplotlib.use("Agg")
-    point, quantiles, levels = unpack(predictions, config)
+    before = unpack(predictions, config)[1:]
+    point, quantiles, levels = calibrated(predictions, config, dataset)
     truth = dataset.truth()
-    methods = ("seasonal_naive", "naive")
-    steps = {"model": by_step(point, truth), **{name: by_step(dataset.baseline(name), truth) for name in methods}}
+    steps = {"model": by_step(point, truth), **{name: by_step(dataset.baseline(name), truth) for name in BASELINES}}
     tables: dict[str, Any] = {"steps": steps, "series": by_series(point, dataset)}
-    names = ["forecasts", "error_by_step"] + (["calibration"] if quantiles is not None else [])
-    pictures = {name: folder / f"{name}.png" for name in names}
-    draw_fans(point, quantiles, levels, dataset, pictures["forecasts"])
-    draw_steps(steps, pictures["error_by_step"])
+    names = ["forecasts", "error_by_step"]
     if quantiles is not None:
         tables["calibration"] = calibration(quantiles, truth, levels)
-        draw_calibration(tables["calibration"], pictures["calibration"])
+        if dataset.processor.calibration and before[0] is not None:
+            tables["calibration_before"] = calibration(before[0], truth, before[1])
+        tables["intervals"] = describe_intervals(dataset, quantiles, levels, before)
+        names += ["calibration"] + (["coverage_by_step"] if tables["intervals"] else [])
+    pictures = {name: folder / f"{name}.png" for name in names}
+    draw.fans(point, quantiles, levels, dataset, pictures["forecasts"])
+    draw.steps(steps, pictures["error_by_step"])
+    if "calibration" in pictures:
+        draw.calibration(tables["calibration"], tables.get("calibration_before"), pictures["calibration"])
+    if "coverage_by_step" in pictures:
+        draw.coverage_by_step(tables["intervals"], pictures["coverage_by_step"])
 
     metrics = score(predictions, config, dataset)
-    rows = {"model": metrics, **{name: score_forecasts(dataset.baseline(name), dataset) for name in methods}}
+    rows = {"model": metrics, **{name: score_forecasts(dataset.baseline(name), dataset) for name in BASELINES}}
     shown = [name for name in ("mse", "mae", "smape", "mase", "owa", "crps") if name in metrics]
     lines = [f"{len(point):,} windows of {point.shape[1]} steps and {point.shape[2]} channels"]
     lines += [f"{'':16}" + "".join(f"{name:>10}" for name in shown)]
-    lines += [f"{n:16}" + "".join(f"{row.get(name, np.nan):10.4f}" for name in shown) for n, row in rows.items()]
-    covered = [name for name in metrics if name.startswith("coverage_")]
-    lines += [f"intervals of {name.removeprefix('coverage_')}% cover {metrics[name]:.1%}" for name in covered]
+    for label, row in rows.items():
+        cells = (f"{row[name]:.4f}" if name in row else "-" for name in shown)
+        lines.append(f"{label:16}" + "".join(f"{cell:>10}" for cell in cells))
+    lines += [line_of_interval(row) for row in tables.get("intervals", ())]
     return Report(text="\n".join(lines), tables=tables, pictures=pictures)
 
 
-__all__ = ["by_series", "by_step", "calibration", "report", "score", "score_forecasts", "unpack"]
+def line_of_interval(row: Mapping[str, Any]) -> str:
+    """What a person wants to know of an interval."""
+    text = f"intervals of {100 * row['level']:g}% cover {row['coverage']:.1%}, mean width {row['width']:.4g}"
+    if "coverage_before" in row:
+        text += f" (before calibration {row['coverage_before']:.1%}, {row['width_before']:.4g})"
+    return text
+
+
+__all__ = ["by_series", "by_step", "calibrated", "calibration", "report", "score", "score_forecasts", "unpack"]

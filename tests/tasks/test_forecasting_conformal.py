@@ -1,0 +1,159 @@
+"""Conformal intervals: by hand, and where their guarantee must hold."""
+
+import json
+
+import numpy as np
+import pytest
+
+from zoo.tasks.forecasting.conformal import Calibration, ConformalIntervals, recency, window_spread
+
+NAN = np.nan
+
+
+def test_margin_is_the_finite_sample_quantile():
+    truth = np.arange(1.0, 20)[:, None]  # residuals 1..19
+    point = np.zeros_like(truth)
+    assert ConformalIntervals.fit(point, point, truth, 0.8).margins.tolist() == [16]  # ceil(20 * 0.8)
+    assert ConformalIntervals.fit(point, point, truth, 0.95).margins.tolist() == [19]
+    with pytest.raises(ValueError, match="need 19 calibration windows at every step; one has 18"):
+        ConformalIntervals.fit(point[:18], point[:18], truth[:18], 0.95)
+    truth[0] = NAN
+    with pytest.raises(ValueError, match="one has 18"):
+        ConformalIntervals.fit(point, point, truth, 0.95)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_coverage_holds_at_every_step_for_intervals_of_any_width(level):
+    random = np.random.default_rng(0)
+    spread = np.array([1.0, 4, 9])[:, None]  # errors grow with the horizon
+    size = random.gamma(2, 5, (4000, 1, 1))
+    truth = random.normal(size=(4000, 3, 2)) * spread * size
+    half = np.full_like(truth, 2.0) * size  # far too wide at the first step, too narrow at the last
+    fitted = ConformalIntervals.fit(-half[:2000], half[:2000], truth[:2000], level, scale=size[:2000])
+    assert fitted.margins.shape == (3, 2) and fitted.margins[0, 0] < fitted.margins[2, 0]
+    lower, upper = fitted.apply(-half[2000:], half[2000:], scale=size[2000:])
+    inside = ((lower <= truth[2000:]) & (truth[2000:] <= upper)).mean(0)
+    assert np.abs(inside - level).max() < 0.03
+    assert fitted.apply(-half[:, :2], half[:, :2])[0].shape == (4000, 2, 2)  # a shorter horizon
+
+
+def test_narrowed_ends_do_not_cross():
+    fitted = ConformalIntervals(0.8, np.array([-5.0]))
+    lower, upper = fitted.apply(np.array([[0.0]]), np.array([[4.0]]))
+    assert lower == upper == 2
+    with pytest.raises(ValueError, match="calibrated for 1 steps, asked for 2"):
+        fitted.apply(np.zeros((1, 2)), np.ones((1, 2)))
+
+
+def test_arguments_that_do_not_fit():
+    ends = np.zeros((30, 2))
+    with pytest.raises(ValueError, match="do not fit"):
+        ConformalIntervals.fit(ends, ends, ends[:5], 0.8)
+    with pytest.raises(ValueError, match="do not fit"):
+        ConformalIntervals.fit(ends, ends, ends, 80)
+    with pytest.raises(ValueError, match="not positive"):
+        ConformalIntervals.fit(ends, ends, ends, 0.8, scale=np.zeros((30, 1)))
+
+
+def test_weights_are_those_of_barber_et_al():
+    truth = np.arange(1.0, 6)[:, None]  # residuals 1..5
+    point, weights = np.zeros_like(truth), np.array([1.0, 0.5, 0.25, 0.25, 1.0])
+    # Of a total of 4 (the window to come counts 1), 1 and 2 hold 1.5, 1 to 3 hold 1.75, 1 to 4 hold 2.
+    assert ConformalIntervals.fit(point, point, truth, 0.4, weights=weights).margins.tolist() == [3]
+    assert ConformalIntervals.fit(point, point, truth, 0.375, weights=weights).margins.tolist() == [2]
+    with pytest.raises(ValueError, match="need 4 calibration windows at every step; one has 3"):
+        ConformalIntervals.fit(point, point, truth, 0.8, weights=weights)
+
+
+def test_recent_windows_count_more():
+    assert recency(np.array([10, 40, 70, 100]), None) == pytest.approx([1, 0.5, 0.25, 0.125])
+    assert recency(np.array([0, 10]), 5.0) == pytest.approx([1, 0.25])
+    assert recency(np.array([3, 3, 3]), None) is None and recency(np.array([0, 9]), 0) is None
+
+
+def test_the_spread_of_a_window_is_positive_and_scales_with_it():
+    random = np.random.default_rng(0)
+    values = random.normal(size=(5, 30, 1))
+    values[1], values[2], values[3] = 4.0, 0.0, 1e6 + random.normal(size=(30, 1)) * 0.01
+    observed = np.ones(values.shape, bool)
+    observed[4] = False
+    values[0, 5], observed[0, 5] = 1e9, False
+    spread = window_spread(values, observed)
+    assert spread.shape == (5, 1, 1)
+    assert spread[0, 0, 0] == pytest.approx(np.delete(values[0, :, 0], 5).std())
+    assert spread[1:, 0, 0].tolist() == pytest.approx([4, 1, 1e6, 1])
+    assert window_spread(3 * values, observed)[0] == pytest.approx(3 * spread[0])
+
+
+def simulated(windows: int, seed: int):
+    """Exchangeable windows of very different size whose errors are skewed and grow with the horizon."""
+    random = np.random.default_rng(seed)
+    size = random.gamma(2, 5, (windows, 1, 1))
+    truth = random.gumbel(size=(windows, 4, 2)) * np.array([1, 2, 3, 4.0])[:, None] * size
+    return np.zeros_like(truth), truth, size
+
+
+@pytest.mark.parametrize("start", ["point", "quantiles"])
+def test_the_guarantee_holds_on_average_over_calibration_sets(start):
+    """Coverage of a new window is between level and level + 1 / (n + 1) at every step, whatever the model says."""
+    inside: dict[float, list] = {0.5: [], 0.8: [], 0.95: []}
+    levels = [] if start == "point" else [0.1, 0.25, 0.5, 0.9]
+    for seed in range(300):
+        point, truth, size = simulated(39 + 20, seed)
+        # Levels that are far off, of which 10% and 90% alone are a pair.
+        quantiles = None if start == "point" else np.stack([point + shift * size for shift in (-9, -1, 0, 1)])
+        old, new = slice(0, 39), slice(39, None)
+        part = None if quantiles is None else quantiles[:, old]
+        fitted = Calibration.fit(point[old], part, levels, truth[old], size[old], list(inside))
+        assert fitted.from_point == (start == "point") and fitted.windows == 39
+        part = None if quantiles is None else quantiles[:, new]
+        found, ascending = fitted.apply(point[new], part, levels, size[new])
+        assert (np.diff(found, axis=0) >= 0).all()
+        for level, covered in inside.items():
+            low, high = (found[ascending.index(round(tail, 6))] for tail in ((1 - level) / 2, (1 + level) / 2))
+            covered.append(((low <= truth[new]) & (truth[new] <= high)).mean(0))
+    for level, covered in inside.items():
+        by_step = np.mean(covered, axis=0)  # (steps, channels); its standard error is about 0.008
+        assert (by_step > level - 0.025).all() and (by_step < level + 1 / 40 + 0.025).all()
+
+
+def test_old_windows_count_less_where_the_errors_drift():
+    point, truth, size = simulated(3000, 0)
+    truth *= np.linspace(3, 1, 3000)[:, None, None]  # errors shrink to a third
+    calibrated, later = slice(0, 2400), slice(2400, None)
+    covered = {}
+    for half_life in (0, 300):
+        weights = recency(np.arange(2400)[::-1], half_life)
+        fitted = Calibration.fit(point[calibrated], None, [], truth[calibrated], size[calibrated], [0.8], weights)
+        (low, high), _ = fitted.apply(point[later], None, [], size[later])
+        covered[half_life] = ((low <= truth[later]) & (truth[later] <= high)).mean()
+    assert 0.8 < covered[300] < covered[0] - 0.04
+
+
+def test_too_few_windows_share_their_margins_or_leave_the_level_out():
+    point, truth, size = simulated(12, 0)
+    fitted = Calibration.fit(point, None, [], truth, size, [0.5, 0.95, 0.99], recency(np.arange(12), 2.0))
+    assert [interval.level for interval in fitted.intervals] == [0.5, 0.95]  # 12 * 4 scores are too few for 99%
+    assert np.ptp(fitted.intervals[0].margins[:, 0]) > 0 == np.ptp(fitted.intervals[1].margins[:, 0])
+    nothing = Calibration.fit(point[:1], None, [], truth[:1], size[:1], [0.95])
+    assert nothing.intervals == () and nothing.apply(point, None, [0.5], size) == (None, [0.5])
+
+
+def test_what_the_model_file_keeps():
+    point, truth, size = simulated(50, 0)
+    fitted = Calibration.fit(point, None, [], truth, size, [0.8])
+    again = Calibration.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    np.testing.assert_allclose(again.intervals[0].margins, fitted.intervals[0].margins, rtol=1e-5)
+    assert len(json.dumps(fitted.to_dict())) < 50 + 8 * 10 + 60
+    found, levels = again.apply(np.zeros((1, 9, 2)), None, [], np.ones((1, 1, 2)))
+    assert levels == [0.1, 0.9] and found.shape == (2, 1, 9, 2)
+    assert (found[:, 0, 4:] == found[:, 0, 3:4]).all()  # steps after the calibrated ones take the last one's margins
+
+
+def test_levels_that_no_interval_replaces_are_kept_in_order():
+    point = np.zeros((1, 1, 1))
+    quantiles = np.array([-1.0, -0.5, 0.0, 0.2, 1.0])[:, None, None, None]
+    fitted = Calibration((ConformalIntervals(0.8, np.full((1, 1), -0.9)),), False, 50)
+    found, levels = fitted.apply(point, quantiles, [0.1, 0.3, 0.5, 0.6, 0.9], np.ones((1, 1, 1)))
+    assert levels == [0.1, 0.3, 0.5, 0.6, 0.9]
+    assert found.ravel() == pytest.approx([-0.5, -0.1, 0, 0.1, 0.2])

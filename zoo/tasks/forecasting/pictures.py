@@ -1,0 +1,133 @@
+"""The pictures of a forecaster's report: fans over history, error and coverage by step, true and nominal levels."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .metrics import intervals
+
+if TYPE_CHECKING:
+    from .batches import ForecastDataset
+
+# Windows that the picture of forecasts shows, and the lightest and darkest shade of a fan.
+SHOWN = 6
+SHADES = (0.15, 0.45)
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=110)
+    _pyplot().close(figure)
+
+
+def fans(
+    point: np.ndarray, quantiles: np.ndarray | None, levels: Sequence[float], dataset: "ForecastDataset", path: Path
+) -> None:
+    """History, truth, forecast and intervals of six windows spread over the split, in the units of the data."""
+    truth = dataset.in_data_units(dataset.truth())
+    shown = np.unique(np.linspace(0, len(point) - 1, SHOWN).astype(int))
+    figure, grid = _pyplot().subplots(
+        -(-len(shown) // 2), 2, figsize=(12, 2.9 * -(-len(shown) // 2) + 0.5), layout="constrained", squeeze=False
+    )
+    for axes in grid.flat[len(shown) :]:
+        axes.axis("off")
+    horizon = point.shape[1]
+    items, origins = dataset.windows.locate(dataset.numbers[shown])
+    for place, (axes, row, item, origin) in enumerate(zip(grid.flat, shown, items, origins)):
+        channel = place % point.shape[2]
+        history = dataset.in_data_units(dataset.windows.history(int(dataset.numbers[row])))[-2 * horizon :, channel]
+        # The forecast begins where the history ends: no gap between the lines.
+        future = np.arange(1, horizon + 1)
+        axes.plot(np.arange(1 - len(history), 1), history, color="0.55", linewidth=1, label="history")
+        if quantiles is not None:
+            bands = sorted(intervals(dataset.in_data_units(quantiles[:, row])[..., channel], levels).items())[::-1]
+            for shade, (level, (low, high)) in zip(np.linspace(*SHADES, max(len(bands), 1)), bands):
+                label = (
+                    f"{100 * level:g}% interval" if len(bands) < 5 or level in (bands[0][0], bands[-1][0]) else None
+                )
+                axes.fill_between(future, low, high, color="tab:blue", alpha=shade, linewidth=0, label=label)
+        axes.plot(future, truth[row, :, channel], color="black", linewidth=1.2, label="truth")
+        axes.plot(
+            future, dataset.in_data_units(point[row])[:, channel], color="tab:orange", linewidth=1.5, label="forecast"
+        )
+        axes.axvline(0.5, color="0.8", linewidth=0.8, zorder=0)
+        axes.margins(x=0.01)
+        name = dataset.processor.channels[channel]
+        axes.set_title(f"{dataset.windows.series.item_ids[item]}, {name}, forecast after row {origin:,}", fontsize=9)
+        axes.tick_params(labelsize=8)
+        if place >= len(shown) - 2:
+            axes.set_xlabel("steps from the origin", fontsize=8)
+    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=8, fontsize=8)
+    _save(figure, path)
+
+
+def steps(errors: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
+    """Mean absolute error by step of the horizon, of the model and the baselines."""
+    figure, axes = _pyplot().subplots(figsize=(7.5, 4), layout="constrained")
+    for number, (name, found) in enumerate(errors.items()):
+        style = {"linewidth": 2.2, "zorder": 3} if name == "model" else {"linewidth": 1.1, "linestyle": "--"}
+        label = "this model" if name == "model" else name.replace("_", " ")
+        axes.plot(np.arange(1, len(found["mae"]) + 1), found["mae"], color=f"C{number}", label=label, **style)
+    axes.set(xlabel="step of the horizon", ylabel="mean absolute error", ylim=(0, None), title="Error by horizon step")
+    axes.margins(x=0.01)
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def calibration(
+    shares: Sequence[Mapping[str, float]], before: Sequence[Mapping[str, float]] | None, path: Path
+) -> None:
+    """Share of the truth below each quantile against the level it should have, calibrated and before."""
+    figure, axes = _pyplot().subplots(figsize=(5, 5), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="as it should be")
+    if before is not None:
+        pairs = [row["level"] for row in before], [row["share"] for row in before]
+        axes.plot(*pairs, marker="o", markersize=4, color="tab:orange", label="before calibration")
+    label = "this model" if before is None else "calibrated"
+    axes.plot(
+        [row["level"] for row in shares], [row["share"] for row in shares], marker="o", markersize=4, label=label
+    )
+    axes.set(
+        xlabel="level of the quantile",
+        ylabel="share of the truth below it",
+        title="Calibration of the quantiles",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        aspect="equal",
+    )
+    axes.legend(loc="upper left", fontsize=8)
+    _save(figure, path)
+
+
+def coverage_by_step(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Share of the truth within each interval by step of the horizon, with its nominal level dashed."""
+    figure, axes = _pyplot().subplots(figsize=(7.5, 4), layout="constrained")
+    # Many levels make a thicket: the lowest, the middle and the highest say it all.
+    kept = rows if len(rows) < 5 else [rows[0], rows[len(rows) // 2], rows[-1]]
+    for number, row in enumerate(kept):
+        found = row["coverage_by_step"]
+        label = f"{100 * row['level']:g}% interval: {100 * row['coverage']:.1f}%"
+        axes.plot(np.arange(1, len(found) + 1), found, color=f"C{number}", label=label)
+        axes.axhline(row["level"], color=f"C{number}", linestyle="--", linewidth=1)
+    axes.set(
+        xlabel="step of the horizon",
+        ylabel="share of the truth inside",
+        ylim=(0, 1.02),
+        title="Coverage by horizon step",
+    )
+    axes.margins(x=0.01)
+    axes.legend(loc="lower right", fontsize=8)
+    _save(figure, path)
+
+
+__all__ = ["calibration", "coverage_by_step", "fans", "steps"]

@@ -32,6 +32,8 @@ class RunRecord:
         fit: Verdict underfit, good fit or overfit, with the rule and its numbers.
         tables: What the task's report found on the test (else validation) split.
         history: The Trainer's log, one entry an evaluation or log step.
+        averaging: Which checkpoints were averaged, the validation figure of the average and of the single weights, and
+            which of them the run saved; empty if nothing was averaged.
         compute: Seconds, samples a second, parameters, peak memory in bytes, machine.
         versions: Of Python and the packages that matter.
         commit: Of the library, if it was run from a checkout.
@@ -49,6 +51,7 @@ class RunRecord:
     fit: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    averaging: dict[str, Any] = field(default_factory=dict)
     compute: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None

@@ -16,6 +16,7 @@ FAMILIES = {
 TASKS = {
     "forecasting": "zoo.tasks.forecasting",
     "image_classification": "zoo.tasks.image_classification",
+    "translation": "zoo.tasks.translation",
 }
 
 

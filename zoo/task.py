@@ -64,7 +64,8 @@ class Task:
         evaluation_views: (dataset, data arguments) -> data sets whose predictions are averaged, for test-time
             augmentation; the first is the one that is scored.
         evaluation_fields: Data fields that only evaluation reads: they do not change what a run learns.
-        compute_metrics: transformers' hook, for the numbers that training looks at.
+        compute_metrics: transformers' hook, for the numbers that training looks at; a Seq2SeqTrainer's gets the data
+            set as second argument.
         best_metric: The metric of `compute_metrics` that chooses between checkpoints.
         greater_is_better: Which way `best_metric` is better.
         calibrate: (predictions, label ids, config, validation data, data arguments): fits what the processor adds to a
@@ -73,6 +74,9 @@ class Task:
         baselines: (training data, data to score) -> the same metrics of trivial predictors; the first is the one that
             the fit diagnosis compares with.
         report: (predictions, label ids, config, dataset, folder) -> Report; pictures go to the folder.
+        prepare_model: (model, processor, data arguments), called once a model is made or loaded: generation settings.
+        inspect: (model, processor, dataset, folder) -> Report of what only the model shows, added to `report`'s.
+        best_value: Of `best_metric`, where higher is better: an error is what is missing from it.
         label_smoother: Takes epsilon; replaces the Trainer's own where that one does not fit the labels.
         trainer: Name of transformers' Trainer for it.
         pipelines: Name of each transformers pipeline to register -> its class.
@@ -95,6 +99,9 @@ class Task:
     baselines: Callable[..., dict[str, dict[str, Any]]]
     report: Callable[..., Report]
     evaluation_views: Callable[..., list[Dataset]] = lambda dataset, arguments: [dataset]
+    prepare_model: Callable[..., None] = lambda model, processor, arguments: None
+    inspect: Callable[..., Report] | None = None
+    best_value: float = 1.0
     evaluation_fields: tuple[str, ...] = ()
     greater_is_better: bool = True
     calibrate: Callable[..., None] | None = None

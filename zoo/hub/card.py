@@ -42,6 +42,11 @@ def metadata(record: RunRecord, metric_type: str) -> dict[str, Any]:
     return {key: value for key, value in head.items() if value}
 
 
+def table_cell(text: str) -> str:
+    """A text that may stand in a cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
 def render_card(record: RunRecord) -> str:
     """The whole card, by the template of the record's task.
 
@@ -61,6 +66,7 @@ def render_card(record: RunRecord) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["cell"] = table_cell
     metric = record.fit["metric"]
     context = {
         "record": record,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import torch
+
 
 @dataclass
 class ZooTrainingArguments:
@@ -16,14 +18,61 @@ class ZooTrainingArguments:
         metadata={"help": "Train the inner matrices and filters with Muon at this rate; 0 leaves all to --optim."},
     )
     muon_momentum: float = field(default=0.95, metadata={"help": "Momentum of Muon."})
+    batch_tokens: int = field(
+        default=0,
+        metadata={
+            "help": "Batches of rows of about one length: rows times the longest side are at most so many tokens. "
+            "0: batches of per_device_train_batch_size rows."
+        },
+    )
+    early_stopping_patience: int = field(
+        default=0,
+        metadata={"help": "Stop after so many evaluations without progress in metric_for_best_model; 0: never."},
+    )
+    early_stopping_threshold: float = field(
+        default=0.0, metadata={"help": "What is not better by more than this is no progress."}
+    )
+    average_checkpoints: int = field(
+        default=0,
+        metadata={
+            "help": "Average the weights of so many checkpoints at the end; the validation split decides between the "
+            "average and the single one. 0 switches it off."
+        },
+    )
+    average_checkpoints_by: str = field(
+        default="last", metadata={"help": "Which checkpoints are averaged: the last, or the best by validation."}
+    )
+    generation_samples: int = field(
+        default=0,
+        metadata={"help": "Validation rows that evaluations during training generate for, evenly spread; 0: all."},
+    )
+    bf16_if_supported: bool = field(
+        default=False, metadata={"help": "Train in bfloat16 where the hardware computes in it."}
+    )
 
     def __post_init__(self):
+        for name in ("batch_tokens", "early_stopping_patience", "average_checkpoints", "generation_samples"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        if self.early_stopping_threshold < 0:
+            raise ValueError(f"early_stopping_threshold={self.early_stopping_threshold} must not be negative")
+        if self.average_checkpoints_by not in ("last", "best"):
+            raise ValueError(f"average_checkpoints_by={self.average_checkpoints_by!r} is not one of last, best")
+        if self.average_checkpoints and self.ema_decay:
+            raise ValueError("average_checkpoints and ema_decay are two ways to average the weights: set one of them")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay} must be at least 0 and below 1")
         if self.muon_learning_rate < 0:
             raise ValueError(f"muon_learning_rate={self.muon_learning_rate} must not be negative")
         if not 0 <= self.muon_momentum < 1:
             raise ValueError(f"muon_momentum={self.muon_momentum} must be at least 0 and below 1")
+
+
+def computes_in_bf16() -> bool:
+    """Whether bfloat16 is faster than float32 here: on GPUs that have it, and CPUs with its matrix instructions."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 @dataclass
@@ -39,4 +88,4 @@ class RunArguments:
     skip_test: bool = field(default=False, metadata={"help": "Do not look at the test split."})
 
 
-__all__ = ["RunArguments", "ZooTrainingArguments"]
+__all__ = ["RunArguments", "ZooTrainingArguments", "computes_in_bf16"]

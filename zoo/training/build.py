@@ -10,11 +10,13 @@ from zoo.family import Family
 from zoo.registry import load_family, load_task
 from zoo.task import Task, TaskData
 
-from .callbacks import ClockCallback, EMACallback, EpochCallback
+from .averaging import AverageCallback
+from .callbacks import ClockCallback, EMACallback, EpochCallback, StopEarlyCallback
 from .command_line import RunSettings
 from .optimizers import MuonWithAdamW, muon_groups
 from .recipe import UsageError
-from .trainer import with_every_row
+from .token_batches import TokenBatchSampler
+from .trainer import zoo_trainer
 
 
 @dataclass
@@ -70,14 +72,48 @@ def load_processor(task: Task, model: str) -> Any:
     return task.auto_processor.from_pretrained(model)  # type: ignore[attr-defined]
 
 
-def build_callbacks(settings: RunSettings, dataset: Any) -> list[TrainerCallback]:
-    """The clock, the epoch for data that augments by it, the moving average if the recipe has one."""
+def build_batch_sampler(settings: RunSettings, dataset: Any) -> TokenBatchSampler | None:
+    """Batches by tokens, if the recipe asks for them.
+
+    Raises:
+        UsageError: The rows have no length.
+    """
+    tokens = settings.zoo.batch_tokens
+    if not tokens:
+        return None
+    if not hasattr(dataset, "lengths"):
+        raise UsageError(
+            f"batch_tokens={tokens}: the rows of this task have no length; use per_device_train_batch_size"
+        )
+    return TokenBatchSampler(dataset.lengths, tokens, settings.training.seed, settings.training.world_size)
+
+
+def build_callbacks(settings: RunSettings, dataset: Any, batch_sampler: Any) -> list[TrainerCallback]:
+    """The clock, the epoch for data and batches that change by it, and what the recipe asks for."""
+    zoo = settings.zoo
     callbacks: list[TrainerCallback] = [ClockCallback()]
-    if hasattr(dataset, "set_epoch"):
-        callbacks.append(EpochCallback(dataset))
-    if settings.zoo.ema_decay:
-        callbacks.append(EMACallback(settings.zoo.ema_decay))
+    if hasattr(dataset, "set_epoch") or batch_sampler is not None:
+        callbacks.append(EpochCallback(dataset, batch_sampler))
+    if zoo.ema_decay:
+        callbacks.append(EMACallback(zoo.ema_decay))
+    if zoo.early_stopping_patience:
+        callbacks.append(StopEarlyCallback(zoo.early_stopping_patience, zoo.early_stopping_threshold))
+    if zoo.average_checkpoints:
+        callbacks.append(AverageCallback(zoo.average_checkpoints, zoo.average_checkpoints_by))
     return callbacks
+
+
+def check_validation(settings: RunSettings, data: TaskData) -> None:
+    """What looks at the validation split needs one.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for name in ("early_stopping_patience", "average_checkpoints"):
+        if getattr(settings.zoo, name) and (data.validation is None or settings.training.eval_strategy == "no"):
+            raise UsageError(
+                f"{name} looks at the validation split after each epoch: there is none, or eval_strategy is no"
+            )
 
 
 def build_trainer(
@@ -85,8 +121,10 @@ def build_trainer(
 ) -> Trainer:
     """The Trainer of a run, with smoothing, moving average and optimizer as the recipe says."""
     collator = task.build_collator(processor, settings.data, model.config, settings.training.seed)
+    check_validation(settings, data)
     settings.training.label_names = list(task.label_names)
-    trainer = with_every_row(task.trainer_class)(
+    batch_sampler = build_batch_sampler(settings, data.train)
+    trainer = zoo_trainer(task.trainer_class)(
         model=model,
         args=settings.training,
         train_dataset=data.train,
@@ -94,8 +132,10 @@ def build_trainer(
         data_collator=collator,
         compute_metrics=task.compute_metrics,
         processing_class=processor,
-        callbacks=build_callbacks(settings, data.train),
+        callbacks=build_callbacks(settings, data.train, batch_sampler),
     )
+    trainer.batch_sampler = batch_sampler
+    trainer.generation_samples = settings.zoo.generation_samples
     if settings.zoo.muon_learning_rate:
         decay = set(trainer.get_decay_parameter_names(model))
         rates = (settings.zoo.muon_learning_rate, settings.zoo.muon_momentum)
@@ -122,6 +162,7 @@ def build(settings: RunSettings) -> Parts:
     config = build_config(family, {**recipe.model, **data.model_fields}, start_from)
     model = build_model(family, task, config, start_from)
     processor = task.build_processor(family, config, data) if saved is None else saved
+    task.prepare_model(model, processor, settings.data)
     return Parts(family, task, data, model, processor, build_trainer(settings, task, data, model, processor))
 
 

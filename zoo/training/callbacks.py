@@ -1,6 +1,7 @@
-"""Trainer callbacks: a clock that survives interruptions, a moving average of the weights."""
+"""Trainer callbacks: a clock that survives interruptions, early stopping, a moving average of the weights."""
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,60 @@ class EpochCallback(TrainerCallback):
     (accelerate 1.15, DataLoaderShard.set_epoch).
     """
 
-    def __init__(self, dataset: Any):
-        self.dataset = dataset
+    def __init__(self, dataset: Any = None, batch_sampler: Any = None):
+        self.dataset, self.batch_sampler = dataset, batch_sampler
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A resumed run is told its epoch, a fraction, before it goes on in the middle."""
-        self.dataset.set_epoch(int(state.epoch or 0))
+        # Step numbers times the step's size: 6.999... is the end of epoch 7.
+        epoch = int((state.epoch or 0) + 1e-6)
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)
+        if self.batch_sampler is not None:
+            self.batch_sampler.epoch = epoch
+
+
+def evaluations_since_best(
+    history: Sequence[Mapping[str, Any]], metric: str, greater_is_better: bool, threshold: float = 0.0
+) -> int:
+    """How many evaluations of a Trainer's log came after the one that was better than all before it.
+
+    Args:
+        history: The log.
+        metric: Its name in the log, e.g. eval_bleu.
+        greater_is_better: Which way it is better.
+        threshold: What does not exceed the best so far by more than this is no progress.
+    """
+    sign = 1 if greater_is_better else -1
+    best, since = float("-inf"), 0
+    for value in (sign * entry[metric] for entry in history if metric in entry):
+        best, since = (value, 0) if value > best + threshold else (best, since + 1)
+    return since
+
+
+class StopEarlyCallback(TrainerCallback):
+    """Stop when so many evaluations in a row brought no progress.
+
+    transformers' EarlyStoppingCallback counts in memory, and a resumed run counts from zero; this one counts in the
+    log, which is saved with each checkpoint.
+
+    Args:
+        patience: Evaluations without progress.
+        threshold: See `evaluations_since_best`.
+    """
+
+    def __init__(self, patience: int, threshold: float = 0.0):
+        self.patience, self.threshold = patience, threshold
+
+    def is_over(self, args: Any, history: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether a run with this log has stopped."""
+        metric = f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}"
+        return evaluations_since_best(history, metric, bool(args.greater_is_better), self.threshold) >= self.patience
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Look at the log, which holds this evaluation already."""
+        if self.is_over(args, state.log_history):
+            control.should_training_stop = True
 
 
 class EMACallback(TrainerCallback):
@@ -117,4 +166,11 @@ class EMACallback(TrainerCallback):
         self.average = load_file(checkpoint / EMA_NAME)
 
 
-__all__ = ["EMA_NAME", "ClockCallback", "EMACallback", "EpochCallback"]
+__all__ = [
+    "EMA_NAME",
+    "ClockCallback",
+    "EMACallback",
+    "EpochCallback",
+    "StopEarlyCallback",
+    "evaluations_since_best",
+]

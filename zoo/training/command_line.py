@@ -13,7 +13,7 @@ from transformers import HfArgumentParser
 
 from zoo.registry import load_family, load_task, nearest
 
-from .arguments import RunArguments, ZooTrainingArguments
+from .arguments import RunArguments, ZooTrainingArguments, computes_in_bf16
 from .recipe import Recipe, UsageError, available_recipes, check_keys, config_fields, load_recipe
 
 # Where a run lies, what it shows and how it is fed does not change what it learns.
@@ -153,6 +153,8 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     resolved = dataclasses.replace(
         recipe, model_name_or_path=start_from, data=changed[0], model=model, training=training
     )
+    if values[2]["bf16_if_supported"] and not values[1]["use_cpu"] and computes_in_bf16():
+        values[1]["bf16"] = True
     names = ("data", "training", "training", "arguments")
     objects = [build(cls, section, f"{argv[0]}, {name}") for cls, section, name in zip(classes, values, names)]
     return RunSettings(resolved, *objects)

@@ -21,6 +21,7 @@ from .build import load_processor
 from .command_line import make_parser, parse_flags
 from .recipe import Recipe, UsageError, load_recipe
 from .run import PICTURES, RECIPE_NAME, Measured, measure
+from .trainer import zoo_trainer
 
 SPLITS = ("train", "validation", "test")
 
@@ -136,6 +137,7 @@ def _measure(
 ) -> Measured:
     """Load the model, run it over the splits and draw the last one's pictures."""
     model = task.auto_class.from_pretrained(model_name)  # type: ignore[attr-defined]
+    task.prepare_model(model, processor, data_arguments)
     with tempfile.TemporaryDirectory() as scratch:
         training = task.training_arguments(
             output_dir=scratch,
@@ -144,7 +146,7 @@ def _measure(
             dataloader_pin_memory=False,
             label_names=list(task.label_names),
         )
-        trainer = task.trainer_class(
+        trainer = zoo_trainer(task.trainer_class)(
             model=model,
             args=training,
             data_collator=task.build_collator(processor, data_arguments, model.config, training.seed),

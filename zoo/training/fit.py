@@ -10,13 +10,13 @@ SMALL_GAP = 0.4  # of the gap
 RISE = 0.05
 
 
-def rule(skill: float, gap: float) -> str:
+def rule(skill: float, gap: float, best: float = 1.0) -> str:
     """The rule in words, with its numbers."""
     return (
-        "error = 1 - metric where higher is better, else the metric, in units of the trivial baseline's error on the "
-        f"same split. underfit: training error above {1 - skill:.0%}. overfit: validation minus training error above "
-        f"{gap:.0%}, or above {SMALL_GAP * gap:.0%} while the validation loss ended more than {RISE:.0%} above its "
-        "lowest point. Otherwise good fit."
+        f"error = {best:g} - metric where higher is better, else the metric, in units of the trivial baseline's error "
+        f"on the same split. underfit: training error above {1 - skill:.0%}. overfit: validation minus training error "
+        f"above {gap:.0%}, or above {SMALL_GAP * gap:.0%} while the validation loss ended more than {RISE:.0%} above "
+        "its lowest point. Otherwise good fit."
     )
 
 
@@ -28,6 +28,7 @@ def diagnose(
     greater_is_better: bool,
     skill: float = SKILL,
     gap: float = GAP,
+    best: float = 1.0,
 ) -> dict[str, Any]:
     """The verdict on one run.
 
@@ -40,10 +41,11 @@ def diagnose(
         greater_is_better: Which way it is better.
         skill: Share of the baseline's error that a fitted model removes from the training data.
         gap: Share of the baseline's error by which validation may be worse than training.
+        best: The highest possible value of a metric where higher is better.
     """
 
     def error(value: float) -> float:
-        return 1 - value if greater_is_better else value
+        return best - value if greater_is_better else value
 
     figures = {split: float(values[metric]) for split, values in metrics.items()}
     baselines = dict(baseline) if isinstance(baseline, Mapping) else dict.fromkeys(figures, baseline)
@@ -67,7 +69,7 @@ def diagnose(
         "train_error_of_baseline": train,
         "gap_of_baseline": found_gap,
         "validation_loss_rise": rise,
-        "rule": rule(skill, gap),
+        "rule": rule(skill, gap, best),
     }
 
 

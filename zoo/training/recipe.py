@@ -15,7 +15,9 @@ from .arguments import ZooTrainingArguments
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SECTIONS = ("data", "model", "training", "search", "publish")
-PUBLISH_KEYS = ("title", "license", "summary", "limits", "tags", "language", "datasets", "citation", "test_looks")
+PUBLISH_KEYS = (
+    "title", "license", "summary", "limits", "tags", "language", "datasets", "citation", "test_looks", "example",
+)  # fmt: skip
 
 
 class UsageError(ValueError):
@@ -37,7 +39,7 @@ class Recipe:
         training: Fields of the task's training arguments and of `ZooTrainingArguments`.
         search: Ranges for Ray Tune.
         publish: What only a person can say on the card: title, licence, summary, limits, tags, languages, data sets of
-            the Hub, citation, and how often the test split was looked at if not once.
+            the Hub, citation, how often the test split was looked at if not once, and an example of an input.
     """
 
     id: str

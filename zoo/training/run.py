@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Trainer
+from transformers import Trainer, TrainerState
 
 from zoo.record import (
     RECORD_NAME,
@@ -23,11 +23,13 @@ from zoo.record import (
 )
 from zoo.task import Report, Task
 
+from .averaging import AverageCallback, choose_weights
 from .build import Parts, build
-from .callbacks import EMA_NAME, EMACallback
+from .callbacks import EMA_NAME, EMACallback, StopEarlyCallback
 from .command_line import RunSettings
 from .fit import describe_fit, diagnose, draw_learning_curves
 from .recipe import Recipe, UsageError, load_recipe
+from .trainer import final_settings
 
 RECIPE_NAME = "recipe.yaml"
 PICTURES = "pictures"
@@ -102,7 +104,8 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
 
 def predict(trainer: Trainer, views: Sequence[Any]) -> tuple[Any, Any, Any]:
     """(predictions averaged over the views, predictions of the first view, label ids)."""
-    results = [trainer.predict(view) for view in views]
+    with final_settings(trainer):
+        results = [trainer.predict(view) for view in views]
     first = results[0].predictions
     measured = len(results[0].label_ids)
     if measured != len(views[0]):
@@ -147,6 +150,13 @@ def measure(
             metrics[f"{name}_plain"] = task.score(plain, label_ids, trainer.model.config, views[0])
         if name == reported and trainer.is_world_process_zero():
             report = task.report(predictions, label_ids, trainer.model.config, views[0], folder)
+            if task.inspect is not None:
+                seen = task.inspect(trainer.model, trainer.processing_class, views[0], folder)
+                report = Report(
+                    "\n".join(filter(None, (report.text, seen.text))),
+                    {**report.tables, **seen.tables},
+                    {**report.pictures, **seen.pictures},
+                )
     return Measured(metrics, reported, report)
 
 
@@ -189,20 +199,66 @@ def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[
     earlier = RunRecord.read(folder).compute if checkpoint and (folder / RECORD_NAME).is_file() else {}
     if checkpoint is not None:
         for callback in trainer.callback_handler.callbacks:
-            if isinstance(callback, EMACallback):
+            if isinstance(callback, (EMACallback, AverageCallback)):
                 callback.load(checkpoint)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if checkpoint is None or not stopped_early(trainer, checkpoint):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = max((entry.get("seconds", 0.0) for entry in trainer.state.log_history), default=0.0)
-    samples = trainer.state.global_step * trainer.get_total_train_batch_size(trainer.args)
     return {
         "train_seconds": seconds,
-        "train_samples_per_second": round(samples / max(seconds, 1e-9), 1),
+        **throughput(trainer, seconds),
         "peak_memory_bytes": max(peak_memory(), earlier.get("peak_memory_bytes", 0)),
     }
 
 
+def stopped_early(trainer: Trainer, checkpoint: Path) -> bool:
+    """Whether the run had stopped early when its checkpoint was written; the trainer is then as it was at its end.
+
+    transformers' Trainer would go on: what stopped it is not in the checkpoint.
+    """
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    handler = trainer.callback_handler
+    stops = [callback for callback in handler.callbacks if isinstance(callback, StopEarlyCallback)]
+    if not any(callback.is_over(trainer.args, state.log_history) for callback in stops):
+        return False
+    trainer.state = state
+    best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    trainer._load_from_checkpoint(best or str(checkpoint))
+    trainer.control = handler.on_train_end(trainer.args, trainer.state, trainer.control)
+    return True
+
+
+def throughput(trainer: Trainer, seconds: float) -> dict[str, Any]:
+    """Samples a second, evaluations included; with batches by tokens, tokens a second and the share of padding too."""
+    sampler, steps = trainer.batch_sampler, trainer.state.global_step
+    if sampler is None:
+        samples = steps * trainer.get_total_train_batch_size(trainer.args)
+        return {"train_samples_per_second": round(samples / max(seconds, 1e-9), 1)}
+    share = steps * trainer.args.gradient_accumulation_steps * sampler.processes / len(sampler)  # epochs
+    return {
+        "train_samples_per_second": round(share * len(sampler.lengths) / max(seconds, 1e-9), 1),
+        "train_tokens_per_second": round(share * sampler.total / max(seconds, 1e-9), 1),
+        "train_tokens": round(share * sampler.total),
+        "batches_per_epoch": len(sampler),
+        "padding_share": round(sampler.padding_share(), 4),
+    }
+
+
+def average(parts: Parts, settings: RunSettings) -> dict[str, Any]:
+    """Let the validation split decide between the weights and the average of checkpoints, if the recipe has one."""
+    for callback in parts.trainer.callback_handler.callbacks:
+        if isinstance(callback, AverageCallback):
+            return choose_weights(parts.trainer, callback, *settings.recipe.deciding_metric(parts.task))
+    return {}
+
+
 def make_record(
-    parts: Parts, settings: RunSettings, argv: Sequence[str], measured: Measured, compute: dict[str, Any]
+    parts: Parts,
+    settings: RunSettings,
+    argv: Sequence[str],
+    measured: Measured,
+    compute: dict[str, Any],
+    averaging: dict[str, Any],
 ) -> RunRecord:
     """Everything that results.json says of a run."""
     trainer, task, data, metrics = parts.trainer, parts.task, parts.data, measured.metrics
@@ -231,9 +287,10 @@ def make_record(
         seed=settings.training.seed,
         metrics=metrics,
         baselines=baselines[measured.reported],
-        fit=diagnose(plain, trivial, history, metric, greater_is_better, task.skill, task.gap),
+        fit=diagnose(plain, trivial, history, metric, greater_is_better, task.skill, task.gap, task.best_value),
         tables=measured.report.tables,
         history=history,
+        averaging=averaging,
         compute={
             **compute,
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
@@ -271,6 +328,7 @@ def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord | None:
     if is_first:
         write_whole(folder / RECIPE_NAME, settings.recipe.to_yaml())
     compute = train(parts, settings, checkpoint)
+    averaging = average(parts, settings)
 
     calibrate(parts.trainer, parts.task, parts.data.validation, settings.data)
     splits = parts.data.splits()
@@ -282,7 +340,7 @@ def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord | None:
     if not is_first:
         return None
     parts.trainer.save_state()
-    record = make_record(parts, settings, argv, measured, compute)
+    record = make_record(parts, settings, argv, measured, compute, averaging)
     measured.report.pictures["learning_curves"] = folder / PICTURES / "learning_curves.png"
     draw_learning_curves(record.history, record.fit["metric"], measured.report.pictures["learning_curves"])
     record.write(folder)

@@ -1,0 +1,132 @@
+"""The `data` section of a recipe from text to text."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# What generation does if neither recipe nor flag says otherwise; names are those of transformers' GenerationConfig.
+GENERATION = ("num_beams", "length_penalty", "early_stopping", "no_repeat_ngram_size", "repetition_penalty")
+CHOICES = {
+    "over_long": ("drop", "truncate"),
+    "drop_overlap": ("source", "pair", "none"),
+    "tokenizer_type": ("unigram", "bpe"),
+}
+
+
+@dataclass
+class TextArguments:
+    """Where the pairs come from, how they are cleaned and tokenized, and how the model generates."""
+
+    dataset_name: str | None = field(
+        default=None, metadata={"help": "A data set that the library knows, or one of the Hugging Face Hub."}
+    )
+    dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of the Hub data set."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder with the files of a known data set."})
+    train_file: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Own pairs: one TSV, CSV, JSONL or Parquet file, or two aligned files of lines, source first."
+        },
+    )
+    validation_file: list[str] | None = field(
+        default=None, metadata={"help": "Own validation pairs; default: set aside from train_file."}
+    )
+    test_file: list[str] | None = field(
+        default=None, metadata={"help": "Own test pairs; default: set aside from train_file."}
+    )
+    source_column: str | None = field(default=None, metadata={"help": "Column of the texts that go in."})
+    target_column: str | None = field(default=None, metadata={"help": "Column of the texts that shall come out."})
+    validation_size: float = field(
+        default=0.05, metadata={"help": "Pairs, or their share, that are set aside without a validation_file."}
+    )
+    test_size: float = field(
+        default=0.05, metadata={"help": "Pairs, or their share, that are set aside without a test_file."}
+    )
+    split_seed: int = field(default=0, metadata={"help": "Of the pairs that are set aside."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Use only so many training pairs."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Use only so many validation pairs."})
+    max_predict_samples: int | None = field(default=None, metadata={"help": "Use only so many test pairs."})
+
+    max_source_length: int = field(default=128, metadata={"help": "Tokens of a source, with its end sign."})
+    max_target_length: int = field(
+        default=128, metadata={"help": "Tokens of a target, with its end sign, in training and in what is generated."}
+    )
+    over_long: str = field(
+        default="drop",
+        metadata={"help": "What becomes of longer training pairs: drop or truncate. Others are cut."},
+    )
+    max_characters: int | None = field(
+        default=1000, metadata={"help": "Drop training pairs with a side of more characters."}
+    )
+    max_length_ratio: float | None = field(
+        default=3.0,
+        metadata={"help": "Drop training pairs whose target is so many times longer or shorter than usual."},
+    )
+    drop_identical: bool = field(default=True, metadata={"help": "Drop training pairs whose sides are the same text."})
+    drop_duplicates: bool = field(default=True, metadata={"help": "Keep one of equal training pairs."})
+
+    drop_overlap: str = field(
+        default="source",
+        metadata={
+            "help": "Drop training pairs whose source stands in validation or test (source), or only whole pairs that "
+            "do (pair), or none."
+        },
+    )
+
+    tokenizer_type: str = field(default="unigram", metadata={"help": "SentencePiece model: unigram or bpe."})
+    byte_fallback: bool = field(default=True, metadata={"help": "Spell unknown characters in bytes."})
+    tokenizer_sampling: float = field(
+        default=0.0,
+        metadata={
+            "help": "Another segmentation of each training text each epoch: the share of merges that BPE leaves out "
+            "(0.1 is usual), or the smoothness of unigram's sampling (0.1 to 0.5); 0: none."
+        },
+    )
+
+    num_beams: int = field(default=5, metadata={"help": "Beams of the final figures and of the saved model."})
+    length_penalty: float = field(default=1.0, metadata={"help": "Above 0 beam search prefers longer texts."})
+    early_stopping: bool = field(default=True, metadata={"help": "Beam search ends when it has num_beams texts."})
+    no_repeat_ngram_size: int = field(default=0, metadata={"help": "Never write so many tokens twice; 0: no limit."})
+    repetition_penalty: float = field(default=1.0, metadata={"help": "Above 1: tokens that came before come less."})
+
+    def __post_init__(self):
+        for name in ("train_file", "validation_file", "test_file"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                setattr(self, name, [value])
+            elif value is not None and len(value) > 2:
+                raise ValueError(f"{name} is one file, or two aligned files of lines; got {len(value)}")
+        for name in ("max_train_samples", "max_eval_samples", "max_predict_samples", "num_beams"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("max_source_length", "max_target_length"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 2: a token and the end sign")
+        for name in ("validation_size", "test_size", "no_repeat_ngram_size"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        if self.max_length_ratio is not None and self.max_length_ratio <= 1:
+            raise ValueError(f"max_length_ratio={self.max_length_ratio} must be above 1")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(known)}")
+        if not 0 <= self.tokenizer_sampling < 1:
+            raise ValueError(f"tokenizer_sampling={self.tokenizer_sampling} must be at least 0 and below 1")
+
+
+def prepare_model(model: Any, processor: Any, arguments: TextArguments) -> None:
+    """Write the generation settings into the model, before a Seq2SeqTrainer fills in its own (20 tokens, greedy)."""
+    settings = {name: getattr(arguments, name) for name in GENERATION}
+    if arguments.num_beams == 1:  # transformers warns of beam settings without beams
+        settings = {name: settings[name] for name in ("num_beams", "no_repeat_ngram_size", "repetition_penalty")}
+    start = model.config.decoder_start_token_id
+    model.generation_config.update(
+        **settings,
+        max_length=arguments.max_target_length + 1,  # the sign that starts the decoder counts
+        decoder_start_token_id=start,
+        pad_token_id=processor.pad_token_id,
+        bos_token_id=processor.bos_token_id,
+        eos_token_id=processor.eos_token_id,
+    )
+
+
+__all__ = ["GENERATION", "TextArguments", "prepare_model"]

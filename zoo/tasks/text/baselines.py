@@ -1,0 +1,52 @@
+"""Answers that need no training: the source again, its beginning, and the answer to the nearest training source."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .dataset import TextDataset
+
+# Queries that are compared with all training sources at once.
+CHUNK = 256
+
+
+def nearest(train: Sequence[str], queries: Sequence[str], excluded: np.ndarray | None = None) -> np.ndarray:
+    """(queries,) the training text with the highest cosine of TF-IDF over words and pairs of words.
+
+    Args:
+        train: Texts to choose from.
+        queries: Texts to find the nearest of.
+        excluded: (queries,) a training text that may not be chosen, -1 for none.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(token_pattern=r"(?u)\w+", ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32)
+    try:
+        known = vectorizer.fit_transform(train).T.tocsr()
+    except ValueError:  # texts without a single word
+        return np.zeros(len(queries), np.int64)
+    found = []
+    for first in range(0, len(queries), CHUNK):
+        similarity = (vectorizer.transform(queries[first : first + CHUNK]) @ known).toarray()
+        if excluded is not None:
+            rows = np.flatnonzero(excluded[first : first + CHUNK] >= 0)
+            similarity[rows, excluded[first + rows]] = -1
+        found.append(similarity.argmax(1))
+    return np.concatenate(found)
+
+
+def nearest_targets(train: TextDataset, dataset: TextDataset) -> list[str]:
+    """For each source the target of the nearest training source; a training pair is not its own neighbour."""
+    excluded = None
+    if dataset.training:
+        places = {int(number): place for place, number in enumerate(train.numbers)}
+        excluded = np.array([places.get(int(number), -1) for number in dataset.numbers])
+    return [train.targets[row] for row in nearest(train.sources, dataset.sources, excluded)]
+
+
+def lead(texts: Sequence[str], words: int) -> list[str]:
+    """The first words of each text."""
+    return [" ".join(text.split()[:words]) for text in texts]
+
+
+__all__ = ["lead", "nearest", "nearest_targets"]

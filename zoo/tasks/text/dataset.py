@@ -1,0 +1,219 @@
+"""Pairs of texts to batches."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+# Training rows that are measured for the fit diagnosis.
+TRAINING_ROWS = 1000
+IGNORED = -100
+# Texts that are tokenized at once.
+CHUNK = 4096
+
+
+class Tokens:
+    """Token ids of many texts in one array.
+
+    Args:
+        texts: The ids of each.
+    """
+
+    def __init__(self, texts: Sequence[Sequence[int]]):
+        self.lengths = np.fromiter((len(text) for text in texts), np.int64, len(texts))
+        self.offsets = np.r_[0, np.cumsum(self.lengths)]
+        self.ids = np.fromiter((token for text in texts for token in text), np.int32, self.offsets[-1])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str], limit: int) -> tuple[Tokens, np.ndarray]:
+    """(tokens with their end sign, (rows,) which were longer than `limit` and are cut before their end sign)."""
+    found: list[list[int]] = []
+    for first in range(0, len(texts), CHUNK):
+        found += tokenizer(list(texts[first : first + CHUNK]), return_attention_mask=False)["input_ids"]
+    long = np.array([len(ids) > limit for ids in found], bool)
+    return Tokens([cut(ids, limit) for ids in found]), long
+
+
+def cut(ids: Sequence[int], limit: int) -> Sequence[int]:
+    """At most `limit` tokens; the last one, the end sign, stays."""
+    return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+
+
+class TextDataset(Dataset):
+    """Pairs of one split.
+
+    Args:
+        sources: Texts that go in.
+        targets: Texts that shall come out.
+        tokenizer: The processor of the run.
+        max_source_length: Tokens; longer ones are cut.
+        max_target_length: Tokens; longer ones are cut.
+        training: Whether these are the training pairs, of which only a sample is measured.
+        resample: (text, seed, epoch, row, side) -> ids: another segmentation each epoch.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        tokenizer: Any,
+        max_source_length: int,
+        max_target_length: int,
+        training: bool = False,
+        resample: Any = None,
+    ):
+        self.sources, self.targets, self.tokenizer = sources, targets, tokenizer
+        self.limits, self.training, self.resample, self.epoch = (
+            (max_source_length, max_target_length),
+            training,
+            resample,
+            0,
+        )
+        self.languages: tuple[str | None, str | None] = (None, None)
+        # Of each row: its number in the split that it was taken from.
+        self.numbers = np.arange(len(sources))
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @cached_property
+    def encoded(self) -> tuple[tuple[Tokens, np.ndarray], tuple[Tokens, np.ndarray]]:
+        """Tokens of the sources and of the targets, each with which of them were cut."""
+        return (
+            tokenize(self.tokenizer, self.sources, self.limits[0]),
+            tokenize(self.tokenizer, self.targets, self.limits[1]),
+        )
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(rows, 2) tokens of source and target."""
+        return np.stack([tokens.lengths for tokens, _ in self.encoded], axis=1)
+
+    @property
+    def long(self) -> np.ndarray:
+        """(rows,) whether a side is longer than its limit."""
+        return self.encoded[0][1] | self.encoded[1][1]
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch whose segmentation is drawn."""
+        self.epoch = epoch
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """(source ids, target ids)"""
+        if self.resample is None:
+            return self.encoded[0][0][row], self.encoded[1][0][row]
+        number = int(self.numbers[row])
+        return tuple(  # type: ignore[return-value]
+            np.asarray(cut(self.resample(texts[row], self.epoch, number, side), limit), np.int32)
+            for side, (texts, limit) in enumerate(zip((self.sources, self.targets), self.limits))
+        )
+
+    def __getitems__(self, rows: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """A whole batch at once."""
+        return [self[int(row)] for row in rows]
+
+    def select(self, rows: np.ndarray, resample: Any = None) -> "TextDataset":
+        """Some rows, in this order."""
+        part = TextDataset(
+            [self.sources[row] for row in rows],
+            [self.targets[row] for row in rows],
+            self.tokenizer,
+            *self.limits,
+            training=self.training,
+            resample=resample,
+        )
+        part.numbers, part.languages = self.numbers[rows], self.languages
+        return part
+
+    def take(self, limit: int | None) -> "TextDataset":
+        """At most so many rows, spread evenly."""
+        if limit is None or limit >= len(self):
+            return self
+        return self.select(np.linspace(0, len(self) - 1, limit).astype(np.int64), self.resample)
+
+    @cached_property
+    def measured(self) -> "TextDataset":
+        """The rows that are measured: all, but of training rows a sample, without sampled segmentation."""
+        if not self.training:
+            return self
+        rows = np.linspace(0, len(self) - 1, min(TRAINING_ROWS, len(self))).astype(np.int64)
+        return self.select(rows)
+
+
+def pad(texts: Sequence[np.ndarray], value: int) -> torch.Tensor:
+    """(rows, longest) ids, padded on the right."""
+    padded = np.full((len(texts), max(len(text) for text in texts)), value, np.int64)
+    for row, text in enumerate(texts):
+        padded[row, : len(text)] = text
+    return torch.from_numpy(padded)
+
+
+class Collator:
+    """(source ids, target ids) of rows -> the model's arguments.
+
+    `decoder_input_ids` are the labels one step later, after the start sign, as in Bart and Marian: with label
+    smoothing the Trainer takes the labels away from the model, which could not make them itself.
+    """
+
+    def __init__(self, pad_token_id: int, decoder_start_token_id: int):
+        self.pad_token_id, self.decoder_start_token_id = pad_token_id, decoder_start_token_id
+
+    def __call__(self, rows: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, torch.Tensor]:
+        input_ids = pad([source for source, _ in rows], self.pad_token_id)
+        labels = pad([target for _, target in rows], IGNORED)
+        shifted = labels.masked_fill(labels == IGNORED, self.pad_token_id).roll(1, dims=1)
+        shifted[:, 0] = self.decoder_start_token_id
+        lengths = torch.tensor([len(source) for source, _ in rows])
+        attention_mask = (torch.arange(input_ids.shape[1]) < lengths[:, None]).long()
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "decoder_input_ids": shifted,
+            "labels": labels,
+        }
+
+
+def build_collator(processor: Any, arguments: Any, config: Any, seed: int) -> Collator:
+    """What pads a batch."""
+    return Collator(processor.pad_token_id, config.decoder_start_token_id)
+
+
+def build_processor(family: Any, config: Any, data: Any) -> Any:
+    """The tokenizer that `load_data` trained."""
+    return data.processor
+
+
+def evaluation_views(dataset: TextDataset, arguments: Any) -> list[Dataset]:
+    """The rows that are measured."""
+    return [dataset.measured]
+
+
+def decode(tokens: np.ndarray, tokenizer: Any) -> list[str]:
+    """Generated tokens, padded with -100 or the padding sign, as texts."""
+    tokens = np.where(tokens == IGNORED, tokenizer.pad_token_id, tokens)
+    return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+
+
+def perplexity(losses: np.ndarray, label_ids: np.ndarray) -> float:
+    """exp of the mean negative log likelihood of a target token, end sign included, given the true ones before it."""
+    return float(np.exp(losses.sum(dtype=np.float64) / max(int((label_ids != IGNORED).sum()), 1)))
+
+
+__all__ = [
+    "Collator",
+    "TextDataset",
+    "build_collator",
+    "build_processor",
+    "decode",
+    "evaluation_views",
+    "perplexity",
+]

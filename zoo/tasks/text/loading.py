@@ -1,0 +1,216 @@
+"""From files or a data set's name to cleaned, tokenized splits."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo.task import TaskData
+
+from .arguments import TextArguments
+from .dataset import TextDataset
+
+if TYPE_CHECKING:
+    from zoo.data.parallel_text import ParallelText
+
+FILES = {"train": "train_file", "validation": "validation_file", "test": "test_file"}
+LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test": "max_predict_samples"}
+# Splits of a data set by name, and what the record says of them; None if the task knows no data set of that name.
+ReadNamed = Callable[[Any], tuple[dict[str, "ParallelText"], dict[str, Any]] | None]
+
+
+def set_aside(pairs: "ParallelText", sizes: Mapping[str, float], seed: int) -> dict[str, "ParallelText"]:
+    """Cut splits off the training pairs; pairs with the same source stay together.
+
+    Args:
+        pairs: All pairs.
+        sizes: Split -> pairs, or their share if below 1.
+        seed: Of the choice.
+
+    Raises:
+        ValueError: No training pair would be left.
+    """
+    from zoo.data.parallel_text import normal_form
+
+    keys = [normal_form(source) for source in pairs.source]
+    groups = list(dict.fromkeys(keys))
+    order = np.random.default_rng(seed).permutation(len(groups))
+    numbers: dict[str, list[int]] = {}
+    for row, key in enumerate(keys):
+        numbers.setdefault(key, []).append(row)
+    found: dict[str, list[int]] = {name: [] for name in (*sizes, "train")}
+    wanted = {name: round(size * len(pairs)) if size < 1 else int(size) for name, size in sizes.items()}
+    for number in order:
+        name = next((name for name in wanted if len(found[name]) < wanted[name]), "train")
+        found[name] += numbers[groups[number]]
+    if not found["train"]:
+        raise ValueError(f"{pairs.origin}: {len(pairs)} pairs are too few to set aside {wanted}")
+    return {name: pairs.select(sorted(rows)) for name, rows in found.items() if rows}
+
+
+def read_files(arguments: TextArguments) -> dict[str, "ParallelText"]:
+    """The splits of own files.
+
+    Raises:
+        ValueError: There is no training file, or one is damaged.
+        FileNotFoundError: A file does not exist.
+    """
+    from zoo.data.parallel_files import read_pairs
+
+    named = {split: getattr(arguments, name) for split, name in FILES.items() if getattr(arguments, name)}
+    if "train" not in named:
+        raise ValueError("--validation_file and --test_file need --train_file")
+    languages = {name: getattr(arguments, name, None) for name in ("source_lang", "target_lang")}
+    found = {}
+    for split, files in named.items():
+        file = files[0] if len(files) == 1 else files
+        found[split] = read_pairs(
+            file, source_column=arguments.source_column, target_column=arguments.target_column, **languages
+        )
+    return found
+
+
+def read_hub(arguments: TextArguments) -> dict[str, "ParallelText"]:
+    """The splits of a data set of the Hub."""
+    from zoo.data.parallel_files import read_hub_pairs
+
+    return read_hub_pairs(
+        arguments.dataset_name,
+        arguments.dataset_config_name,
+        source_column=arguments.source_column,
+        target_column=arguments.target_column,
+        source_lang=getattr(arguments, "source_lang", None),
+        target_lang=getattr(arguments, "target_lang", None),
+    )
+
+
+def read(arguments: TextArguments, read_named: ReadNamed) -> tuple[dict[str, "ParallelText"], dict[str, Any]]:
+    """({split: its pairs}, notes for the record)."""
+    named: Any = None
+    notes: dict[str, Any] = {}
+    if any(getattr(arguments, name) for name in FILES.values()):
+        found = read_files(arguments)
+    elif arguments.dataset_name is None:
+        raise ValueError("name the data: --train_file mine.tsv, two aligned files, or --dataset_name")
+    else:
+        named = read_named(arguments)
+        found, notes = (read_hub(arguments), {}) if named is None else named
+    if named is None:
+        sizes = {"test": arguments.test_size, "validation": arguments.validation_size}
+        # What has a file of its own is not cut off the training pairs, nor is a test without one.
+        missing = {name: size for name, size in sizes.items() if name not in found and size}
+        if "test" in missing and "validation" in found:
+            del missing["test"]
+        if missing:
+            found = {**found, **set_aside(found["train"], missing, arguments.split_seed)}
+    return found, {**notes, "known_release": found["train"].is_release}
+
+
+def clean(arguments: TextArguments, found: dict[str, "ParallelText"]) -> tuple["ParallelText", dict[str, Any]]:
+    """(training pairs worth learning from, counts for the record)."""
+    from zoo.data.parallel_text import clean_pairs, drop_overlap
+
+    train, counts = clean_pairs(
+        found["train"],
+        max_length=arguments.max_characters,
+        max_ratio=arguments.max_length_ratio,
+        drop_identical=arguments.drop_identical,
+        drop_duplicates=arguments.drop_duplicates,
+    )
+    held_out = [found[name] for name in ("validation", "test") if name in found]
+    overlap = 0
+    if held_out and arguments.drop_overlap != "none":
+        train, overlap = drop_overlap(train, held_out, arguments.drop_overlap)
+    return train, {**counts, "in_validation_or_test": overlap, "kept": len(train)}
+
+
+def fit_tokenizer(arguments: TextArguments, config: Any, train: "ParallelText") -> Any:
+    """A tokenizer of the training texts, of both sides."""
+    from zoo.data.tokenizer import train_tokenizer
+
+    return train_tokenizer(
+        [*train.source, *train.target],
+        vocab_size=config.vocab_size,
+        model_type=arguments.tokenizer_type,
+        byte_fallback=arguments.byte_fallback,
+    )
+
+
+def check_positions(config: Any, arguments: TextArguments) -> None:
+    """A model with a table of positions reads and writes no more than it has.
+
+    Raises:
+        ValueError: The recipe's limits are above it.
+    """
+    most = getattr(config, "max_position_embeddings", None)
+    for name in ("max_source_length", "max_target_length"):
+        # The decoder also reads the sign that starts it, but not the end sign.
+        if most is not None and getattr(arguments, name) > most:
+            raise ValueError(f"{name}={getattr(arguments, name)} is above the model's max_position_embeddings={most}")
+
+
+def load_data(
+    arguments: TextArguments, config: Any, processor: Any = None, *, read_named: ReadNamed = lambda arguments: None
+) -> TaskData:
+    """The pairs of a run. The tokenizer is of training texts, or comes with the weights that the run starts from.
+
+    Training pairs are cleaned, and those that stand in validation or test too are dropped; validation and test stay as
+    they are, every row of them.
+
+    Raises:
+        FileNotFoundError: The data is nowhere.
+        ValueError: The data is damaged, or nothing is left of it.
+    """
+    check_positions(config, arguments)
+    found, notes = read(arguments, read_named)
+    train, notes["cleaning"] = clean(arguments, found)
+    tokenizer = fit_tokenizer(arguments, config, train) if processor is None else processor
+    languages = (getattr(arguments, "source_lang", None), getattr(arguments, "target_lang", None))
+    splits = {}
+    for split, pairs in {**found, "train": train}.items():
+        if split not in LIMITS:
+            continue
+        training = split == "train"
+        rows = TextDataset(
+            pairs.source,
+            pairs.target,
+            tokenizer,
+            arguments.max_source_length,
+            arguments.max_target_length,
+            training=training,
+        )
+        rows.languages = languages
+        rows = rows.take(getattr(arguments, LIMITS[split]))
+        if training and arguments.over_long == "drop" and rows.long.any():
+            notes["cleaning"]["over_long"] = int(rows.long.sum())
+            rows = rows.select(np.flatnonzero(~rows.long))
+            notes["cleaning"]["kept"] = len(rows)
+            if not len(rows):
+                raise ValueError(
+                    f"{pairs.origin}: every pair has more than max_source_length={arguments.max_source_length} or "
+                    f"max_target_length={arguments.max_target_length} tokens"
+                )
+        elif rows.long.any():
+            notes.setdefault("truncated", {})[split] = int(rows.long.sum())
+        splits[split] = rows
+    counts = [int(tokens.lengths.sum()) for tokens, _ in splits["train"].encoded]
+    notes["tokens_per_text"] = [round(count / len(splits["train"]), 2) for count in counts]
+    return TaskData(
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+        model_fields={
+            "vocab_size": len(tokenizer),
+            "pad_token_id": tokenizer.pad_token_id,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "decoder_start_token_id": tokenizer.bos_token_id,
+        },
+        fingerprint={split: pairs.fingerprint() for split, pairs in {**found, "train": train}.items()},
+        source=found["train"].origin,
+        notes=notes,
+        processor=tokenizer,
+    )
+
+
+__all__ = ["load_data", "set_aside"]

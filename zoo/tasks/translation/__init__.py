@@ -1,0 +1,69 @@
+"""Translation: a text in one language in, the text in another out."""
+
+from typing import Any
+
+import numpy as np
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+from zoo.task import Report, Task
+
+from ..text import dataset as rows
+from ..text.arguments import GENERATION, prepare_model
+from .batches import TranslationArguments, load_data
+
+
+def compute_metrics(prediction: Any, dataset: rows.TextDataset) -> dict[str, float]:
+    """The Trainer's hook: BLEU and chrF of what was generated, perplexity of the truth."""
+    from .metrics import quick_metrics
+
+    found = {"perplexity": rows.perplexity(prediction.predictions[-1], prediction.label_ids)}
+    if len(prediction.predictions) > 1:
+        found |= quick_metrics(rows.decode(prediction.predictions[0], dataset.tokenizer), dataset.targets)
+    return found
+
+
+def score(predictions: Any, label_ids: np.ndarray, config: Any, dataset: rows.TextDataset) -> dict[str, Any]:
+    """Every metric of the record."""
+    from .report import score
+
+    return score(predictions, label_ids, dataset)
+
+
+def baselines(train: rows.TextDataset, dataset: rows.TextDataset) -> dict[str, dict[str, Any]]:
+    """The source itself, and the translation of the nearest training sentence."""
+    from .report import baselines
+
+    return baselines(train, dataset)
+
+
+def report(predictions: Any, label_ids: np.ndarray, config: Any, *arguments: Any) -> Report:
+    """Tables by length and by sentence, and pictures; see `report.py`."""
+    from .report import report
+
+    return report(predictions, label_ids, *arguments)
+
+
+TASK = Task(
+    name="translation",
+    auto_class=AutoModelForSeq2SeqLM,
+    data_arguments=TranslationArguments,
+    load_data=load_data,
+    build_processor=rows.build_processor,
+    auto_processor=AutoTokenizer,
+    build_collator=rows.build_collator,
+    evaluation_views=rows.evaluation_views,
+    evaluation_fields=GENERATION,
+    prepare_model=prepare_model,
+    compute_metrics=compute_metrics,
+    best_metric="bleu",
+    best_value=100.0,
+    score=score,
+    baselines=baselines,
+    report=report,
+    trainer="Seq2SeqTrainer",
+    # Of 100 BLEU nobody reaches more than half against a single reference.
+    skill=0.2,
+    gap=0.25,
+)
+
+__all__ = ["TASK"]

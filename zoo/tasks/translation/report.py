@@ -1,0 +1,56 @@
+"""What a person reads of a translator: every metric, BLEU by source length, the best and the worst sentences."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.task import Report
+
+from ..text.baselines import nearest_targets
+from ..text.dataset import TextDataset, decode, perplexity
+from .metrics import signatures, translation_metrics
+
+
+def score(predictions: Any, label_ids: np.ndarray, dataset: TextDataset) -> dict[str, Any]:
+    """All metrics of a model's predictions."""
+    tokens, losses = predictions
+    found = translation_metrics(decode(tokens, dataset.tokenizer), dataset.targets, language_of(dataset))
+    return {**found, "perplexity": perplexity(losses, label_ids)}
+
+
+def language_of(dataset: TextDataset) -> str:
+    """Of the targets; two letters."""
+    return (dataset.languages[1] or "en")[:2]
+
+
+def baselines(train: TextDataset, dataset: TextDataset) -> dict[str, dict[str, Any]]:
+    """The same metrics of trivial translators, without intervals."""
+    language = language_of(dataset)
+    found = {"copy_source": list(dataset.sources), "nearest_neighbour": nearest_targets(train, dataset)}
+    return {name: translation_metrics(texts, dataset.targets, language, False) for name, texts in found.items()}
+
+
+def report(predictions: Any, label_ids: np.ndarray, dataset: TextDataset, folder: Path) -> Report:
+    """Tables and pictures of one evaluation.
+
+    Args:
+        predictions: The Trainer's: tokens and losses.
+        label_ids: The targets' tokens.
+        dataset: The rows in the same order.
+        folder: Where the pictures go; it must exist.
+    """
+    found = score(predictions, label_ids, dataset)
+    interval = f"({found['bleu_low']:.2f} to {found['bleu_high']:.2f})"
+    lines = [
+        f"{found['n']:,} sentences",
+        f"BLEU (cased, 13a)                 {found['bleu']:.2f}  {interval}",
+        f"BLEU (lower case, 13a)            {found['bleu_13a_lowercase']:.2f}",
+        f"BLEU (lower case, Moses tokens)   {found['bleu_moses_lowercase']:.2f}",
+        f"chrF                              {found['chrf']:.2f}",
+        f"perplexity of a target token      {found['perplexity']:.3f}",
+    ]
+    return Report(text="\n".join(lines), tables={"signatures": signatures()})
+
+
+__all__ = ["baselines", "language_of", "report", "score"]

@@ -129,7 +129,8 @@ def test_names_of_families_and_tasks_stay_at_home():
         home = path.relative_to(ROOT).parts
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and node.value in {*FAMILIES, *TASKS}:
-                at_home = len(home) > 2 and home[1] in ("models", "tasks")
+                # Readers know no tasks: there such a word is the name of a column.
+                at_home = len(home) > 2 and home[1] in ("models", "tasks", "data")
                 assert at_home or path.name == "registry.py", f"{name_of(path)}:{node.lineno} names {node.value!r}"
 
 

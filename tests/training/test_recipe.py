@@ -123,3 +123,12 @@ def test_overrides_keep_commas_inside_brackets():
         "c": {"x": 1, "y": 2},
         "d": 1e-3,
     }
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_bf16_where_the_hardware_has_it(supported, tiny_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.training.command_line.computes_in_bf16", lambda on_cpu: supported)
+    arguments = ["--bf16_if_supported", "true", "--output_dir", str(tmp_path / "run")]
+    settings = parse_run([str(tiny_recipe), *arguments])
+    assert settings.training.bf16 is supported
+    assert "bf16" not in settings.recipe.training and settings.recipe.training["bf16_if_supported"] is True

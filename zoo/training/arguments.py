@@ -68,10 +68,10 @@ class ZooTrainingArguments:
             raise ValueError(f"muon_momentum={self.muon_momentum} must be at least 0 and below 1")
 
 
-def computes_in_bf16() -> bool:
+def computes_in_bf16(on_cpu: bool) -> bool:
     """Whether bfloat16 is faster than float32 here: on GPUs that have it, and CPUs with its matrix instructions."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if not on_cpu:
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import torch
 import yaml
 from transformers import HfArgumentParser
 
@@ -153,8 +154,10 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     resolved = dataclasses.replace(
         recipe, model_name_or_path=start_from, data=changed[0], model=model, training=training
     )
-    if values[2]["bf16_if_supported"] and not values[1]["use_cpu"] and computes_in_bf16():
-        values[1]["bf16"] = True
+    on_cpu = values[1]["use_cpu"] or not torch.accelerator.is_available()
+    if values[2]["bf16_if_supported"] and computes_in_bf16(on_cpu):
+        # Not in the resolved recipe: another machine may lack it. transformers wants to be told of CPUs.
+        values[1] |= {"bf16": True, "use_cpu": on_cpu}
     names = ("data", "training", "training", "arguments")
     objects = [build(cls, section, f"{argv[0]}, {name}") for cls, section, name in zip(classes, values, names)]
     return RunSettings(resolved, *objects)

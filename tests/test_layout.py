@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "record": set(),
     "family": set(),
     "task": set(),
-    "pretrained": {"registry"},
+    "pretrained": {"record", "registry"},
     "registry": {"family", "task", "models", "tasks"},
     "models": {"family", "models"},
     "tasks": {"data", "record", "task", "tasks"},

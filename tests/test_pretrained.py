@@ -16,9 +16,10 @@ def test_unknown_models_name_the_nearest():
         zoo.pretrained("fashion-cn")
 
 
-def test_a_recipe_without_a_shipped_folder_is_a_hub_id(monkeypatch):
+def test_a_model_that_is_neither_shipped_nor_published_says_how_to_train_it(monkeypatch):
     monkeypatch.setattr(sys.modules["zoo.pretrained"], "shipped_models", dict)
-    assert zoo.pretrained("fashion-cnn") == "primer-zoo/fashion-cnn"
+    with pytest.raises(ValueError, match="not published yet: train it with `zoo train fashion-cnn`"):
+        zoo.pretrained("fashion-cnn")
 
 
 @pytest.mark.parametrize("name", list(shipped_models()))
@@ -34,7 +35,21 @@ def test_cards_say_what_the_record_says(name):
     from zoo.hub.card import render_card
 
     folder = shipped_models()[name]
-    assert (folder / "README.md").read_text() == render_card(RunRecord.read(folder))
+    text = (folder / "README.md").read_text()
+    assert text == render_card(RunRecord.read(folder), text), f"write it anew: zoo card model_cards/{name}"
+
+
+@pytest.mark.parametrize("name", list(shipped_models()))
+def test_examples_on_cards_were_run(name):
+    """Each example's output was printed by the code that stands above it, with these weights."""
+    from zoo.hub.card import build_card
+
+    record = RunRecord.read(shipped_models()[name])
+    _, examples = build_card(record)
+    assert {"pipeline", "remote"} <= {example.name for example in examples}
+    assert record.usage.get("weights_sha256") == record.weights_sha256, f"run them: zoo card model_cards/{name}"
+    for example in examples:
+        assert record.usage["examples"][example.name]["code"] == example.code, f"run it: zoo card model_cards/{name}"
 
 
 def test_shipped_models_are_small():

@@ -1,11 +1,22 @@
-"""Where a published model lies: a shipped folder, or its repository on the Hub."""
+"""Where a published model lies: a shipped folder, or its repository on the Hub at one commit; verified either way."""
 
+import json
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+from .record import RECORD_NAME, RunRecord, sha256
 
 ORGANISATION = "primer-zoo"
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+# What loads by running code from the file.
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".msgpack", ".h5", ".npy")
 _HERE = Path(__file__).parent
 # In an installed package the wheel puts the cards inside it; in a checkout they lie beside it.
 _PLACES = (_HERE / "model_cards", _HERE.parent / "model_cards")
+# Id -> {repo_id, commit, files: name -> sha256} of each model on the Hub; `zoo publish --pin` writes it.
+PUBLISHED = _HERE / "published.json"
 
 
 def shipped_models() -> dict[str, Path]:
@@ -15,6 +26,86 @@ def shipped_models() -> dict[str, Path]:
     return {folder.name: folder for folder in folders if (folder / "config.json").is_file()}
 
 
+def published_models() -> dict[str, dict[str, Any]]:
+    """Id -> repository, commit and checksums of each model on the Hub."""
+    return json.loads(PUBLISHED.read_text(encoding="utf-8")) if PUBLISHED.is_file() else {}
+
+
+def known_models() -> list[str]:
+    """Ids of the models that are shipped, published, or that a recipe of the library trains."""
+    recipes = {path.stem for path in (_HERE / "recipes").glob("*.yaml")}
+    return sorted({*shipped_models(), *published_models(), *recipes})
+
+
+def check_weights(folder: Path | str) -> Path:
+    """Refuse weights that would run code or that lie outside of their folder.
+
+    transformers loads a pickle where there are no safetensors, and follows a shard index wherever it points.
+
+    Returns:
+        The weights file, or the index of their shards.
+
+    Raises:
+        FileNotFoundError: The folder holds no weights.
+        ValueError: It holds pickles only, or its index is damaged or names a file elsewhere.
+    """
+    folder = Path(folder)
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    index = folder / WEIGHTS_INDEX
+    if not index.is_file():
+        pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
+        if pickles:
+            raise ValueError(
+                f"{folder} holds its weights as a pickle only ({pickles[0]}), and loading one runs the code in it: "
+                "ask for safetensors, or convert it where you trust it"
+            )
+        raise FileNotFoundError(f"{folder} holds no {WEIGHTS}")
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{index} is no index of weights") from None
+    for name in sorted(map(str, names)):
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise ValueError(f"{index} names the file {name!r}: a shard is a .safetensors file in the same folder")
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{index} names the file {name!r}, which is missing")
+    return index
+
+
+def verify(path: Path, expected: str, source: str) -> None:
+    """Raise unless a file has the recorded checksum; a file is hashed once for each state that it is in.
+
+    Raises:
+        ValueError: It has another one; both are named.
+    """
+    stat = path.stat()
+    found = _checksum(str(path), stat.st_size, stat.st_mtime_ns)
+    if found != expected:
+        raise ValueError(
+            f"{path} has sha256 {found}, but {source} says {expected}: the file is damaged or was replaced; "
+            "fetch it again"
+        )
+
+
+@cache
+def _checksum(path: str, size: int, changed: int) -> str:
+    return sha256(Path(path))
+
+
+def _from_hub(model_id: str, entry: dict[str, Any]) -> str:
+    """Download the pinned commit of a published model, or find it in the cache, and verify every file."""
+    from huggingface_hub import snapshot_download
+
+    folder = Path(snapshot_download(entry["repo_id"], revision=entry["commit"], allow_patterns=list(entry["files"])))
+    for name, expected in entry["files"].items():
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{entry['repo_id']} at {entry['commit']} lacks {name}, which {model_id} needs")
+        verify(folder / name, expected, PUBLISHED.name)
+    check_weights(folder)
+    return str(folder)
+
+
 def pretrained(model_id: str) -> str:
     """What to give to any `from_pretrained` or `pipeline` for a model of this library.
 
@@ -22,24 +113,34 @@ def pretrained(model_id: str) -> str:
     >>> AutoModelForImageClassification.from_pretrained(zoo.pretrained("fashion-cnn"))
     ```
 
+    The weights are compared with their recorded checksum, so that a damaged download does not load in silence. A model
+    on the Hub is taken at the commit that this version of the library names; none of its code is run.
+
     Args:
         model_id: An id such as "fashion-cnn" (`zoo list` shows them).
 
     Returns:
-        The shipped folder; the Hub id of a model that has a recipe but did not come with this installation.
+        The shipped folder, or the folder in the Hub's cache where the published files lie.
 
     Raises:
-        ValueError: There is no such model.
+        ValueError: There is no such model, or its weights are not those that were published; both checksums are named.
+        FileNotFoundError: A file is missing.
+        OSError: The Hub does not answer, and the model is not in the cache.
     """
-    shipped = shipped_models()
+    shipped, published = shipped_models(), published_models()
     if model_id in shipped:
-        return str(shipped[model_id])
-    recipes = {path.stem for path in (_HERE / "recipes").glob("*.yaml")}
-    if model_id in recipes:
-        return f"{ORGANISATION}/{model_id}"
+        folder = shipped[model_id]
+        weights = check_weights(folder)
+        if (folder / RECORD_NAME).is_file() and weights.name == WEIGHTS:
+            verify(weights, RunRecord.read(folder).weights_sha256, RECORD_NAME)
+        return str(folder)
+    if model_id in published:
+        return _from_hub(model_id, published[model_id])
+    if model_id in known_models():
+        raise ValueError(f"the model {model_id!r} is not published yet: train it with `zoo train {model_id}`")
     from .registry import nearest
 
-    raise ValueError(f"no model {model_id!r}; {nearest(model_id, sorted({*shipped, *recipes}))}")
+    raise ValueError(f"no model {model_id!r}; {nearest(model_id, known_models())}")
 
 
-__all__ = ["pretrained", "shipped_models"]
+__all__ = ["check_weights", "known_models", "pretrained", "published_models", "shipped_models", "verify"]

@@ -39,6 +39,8 @@ class RunRecord:
         commit: Of the library, if it was run from a checkout.
         created: UTC time.
         weights_sha256: Of model.safetensors.
+        usage: What the card's code examples printed when `zoo card` ran them: the repository's id, and each one's code
+            and output.
     """
 
     model_id: str
@@ -57,6 +59,7 @@ class RunRecord:
     commit: str | None = None
     created: str = ""
     weights_sha256: str = ""
+    usage: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path | str) -> Path:
         """Write results.json into the folder, whole or not at all."""

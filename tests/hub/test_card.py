@@ -74,7 +74,7 @@ def test_a_record_without_a_measurement_is_refused(run):
 
 def test_staging_takes_what_is_published_and_nothing_else(run, tmp_path, capsys):
     (run / "secret.txt").write_text("token")
-    assert main([str(run), "--output_dir", str(tmp_path / "card")]) == 0
+    assert main([str(run), "--output_dir", str(tmp_path / "card"), "--no_examples"]) == 0
     names = {str(p.relative_to(tmp_path / "card")) for p in (tmp_path / "card").rglob("*") if p.is_file()}
     assert {"README.md", "config.json", "model.safetensors", "results.json", "recipe.yaml"} <= names
     assert "pictures/confusion_matrix.png" in names

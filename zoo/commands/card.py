@@ -1,4 +1,8 @@
-"""`zoo card RUN_FOLDER [--output_dir model_cards/ID]`: copy what is published of a run, with its card."""
+"""`zoo card RUN_FOLDER [--output_dir model_cards/ID]`: copy what is published of a run, with its card.
+
+In place (without --output_dir) the card beside results.json is written anew. The examples on a card are run, and their
+outputs stand on it; what a person wrote outside of the generated blocks is kept.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -7,20 +11,54 @@ from pathlib import Path
 from . import guarded
 
 
+def refresh_publish(run: Path) -> None:
+    """Put the `publish` section of the library's own recipe into a folder's record: what a person says, not the run.
+
+    Raises:
+        UsageError: The library has no such recipe.
+    """
+    from zoo.record import RunRecord, write_whole
+    from zoo.training.recipe import load_recipe
+
+    record = RunRecord.read(run)
+    record.recipe["publish"] = load_recipe(record.model_id).publish
+    if (run / "recipe.yaml").is_file():
+        recipe = load_recipe(run / "recipe.yaml")
+        recipe.publish = record.recipe["publish"]
+        write_whole(run / "recipe.yaml", recipe.to_yaml())
+    record.write(run)
+
+
 def card(argv: list[str]) -> None:
     """Stage a finished run; without --output_dir, write only the card beside its results.json."""
-    from zoo.hub.card import write_card
-    from zoo.hub.stage import stage
+    from zoo.hub.card import default_repo_id, write_card
+    from zoo.hub.clean import Workers
+    from zoo.hub.stage import check_run, stage
+    from zoo.hub.usage import run_examples
 
-    parser = argparse.ArgumentParser(prog="zoo card", description=__doc__)
-    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser = argparse.ArgumentParser(
+        prog="zoo card", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="folder of a finished run, or a card folder")
     parser.add_argument("--output_dir", type=Path, help="card folder to make or replace")
+    parser.add_argument("--repo_id", help="the repository that the card speaks of; default: primer-zoo/ID")
+    parser.add_argument("--no_examples", action="store_true", help="do not run the card's examples again")
+    refresh = "take title, limits and so on from the library's recipe of this id"
+    parser.add_argument("--refresh_publish", action="store_true", help=refresh)
     arguments = parser.parse_args(argv)
-    if arguments.output_dir is None:
-        print(f"wrote {write_card(arguments.run)}")
-        return
-    for file in stage(arguments.run, arguments.output_dir):
-        print(f"{file.stat().st_size:>12,}  {file}")
+    if arguments.refresh_publish:
+        refresh_publish(arguments.run)
+    with Workers() as workers:
+        ran = None if arguments.no_examples else workers
+        if arguments.output_dir is not None:
+            for file in stage(arguments.run, arguments.output_dir, arguments.repo_id, workers=ran):
+                print(f"{file.stat().st_size:>12,}  {file}")
+            return
+        if ran is not None:
+            record = check_run(arguments.run)
+            run_examples(arguments.run, record, arguments.repo_id or default_repo_id(record), None, ran)
+            record.write(arguments.run)
+    print(f"wrote {write_card(arguments.run)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,45 +1,70 @@
 """The model card: README.md written from results.json alone."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from zoo.pretrained import ORGANISATION, known_models
 from zoo.record import RunRecord, write_whole
 from zoo.registry import load_task
 
+from .blocks import Card, merge
+from .metadata import check_metadata, measured_split, metadata
+
 TEMPLATES = Path(__file__).parent / "templates"
 CARD_NAME = "README.md"
+NEEDED = ("title", "license", "summary", "limits")
 
 
-def model_index(record: RunRecord, metric_type: str) -> list[dict[str, Any]]:
-    """The results in the form in which the Hub lists them: the test split, or the validation split without one."""
-    split = "test" if "test" in record.metrics else "validation"
-    publish = record.recipe.get("publish", {})
-    dataset = (publish.get("datasets") or [record.recipe["data"].get("dataset_name", "own data")])[0]
-    result = {
-        "task": {"type": load_task(record.recipe["task"]).hub_tag},
-        "dataset": {"name": dataset.split("/")[-1], "type": dataset, "split": split},
-        "metrics": [{"type": metric_type, "value": round(record.metrics[split][metric_type], 6)}],
+@dataclass(frozen=True)
+class Example:
+    """One piece of code on a card.
+
+    Args:
+        name: "pipeline", "remote", ...
+        code: What stands on the card.
+        without_library: Whether it must run where `zoo` is not installed.
+    """
+
+    name: str
+    code: str
+    without_library: bool = False
+
+
+def default_repo_id(record: RunRecord) -> str:
+    """The repository that a card speaks of until it is published elsewhere."""
+    return record.usage.get("repo_id") or f"{ORGANISATION}/{record.model_id}"
+
+
+def _sentence(text: str) -> str:
+    """Its first letter large and a full stop at its end."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) or not text else ".")
+
+
+def _context(record: RunRecord) -> dict[str, Any]:
+    """What the templates may speak of."""
+    repo_id, revision = default_repo_id(record), record.usage.get("revision")
+    model_id = repo_id.removeprefix(f"{ORGANISATION}/")
+    named = model_id == record.model_id and model_id in known_models()
+    return {
+        "record": record,
+        "publish": record.recipe.get("publish", {}),
+        "split": measured_split(record),
+        "metric": record.fit["metric"],
+        "auto_class": load_task(record.recipe["task"]).auto_class.__name__,
+        "repo_id": repo_id,
+        "model_expression": f'zoo.pretrained("{model_id}")' if named else f'"{repo_id}"',
+        "remote_options": (f'revision="{revision}", ' if revision else "") + "trust_remote_code=True",
+        "ran": bool(record.usage.get("examples")),
+        "training_yaml": yaml.safe_dump(
+            {key: record.recipe[key] for key in ("data", "model", "training") if record.recipe.get(key)},
+            sort_keys=False,
+        ),
     }
-    return [{"name": record.model_id, "results": [result]}]
-
-
-def metadata(record: RunRecord, metric_type: str) -> dict[str, Any]:
-    """The YAML head of the card."""
-    publish = record.recipe.get("publish", {})
-    head = {
-        "library_name": "transformers",
-        "pipeline_tag": load_task(record.recipe["task"]).hub_tag,
-        "license": publish.get("license"),
-        "language": publish.get("language"),
-        "datasets": publish.get("datasets"),
-        "metrics": [metric_type],
-        "base_model": record.recipe.get("model_name_or_path"),
-        "tags": [*publish.get("tags", []), "primer-zoo"],
-        "model-index": model_index(record, metric_type),
-    }
-    return {key: value for key, value in head.items() if value}
 
 
 def table_cell(text: str) -> str:
@@ -47,16 +72,16 @@ def table_cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def render_card(record: RunRecord) -> str:
-    """The whole card, by the template of the record's task.
+def build_card(record: RunRecord) -> tuple[Card, list[Example]]:
+    """The generated parts of a card, by the template of the record's task, and the examples that stand on it.
 
     Raises:
-        ValueError: The record lacks something that a card must say; the message names it.
+        ValueError: The record lacks something that a card must say, or the Hub would refuse its metadata.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
     publish = record.recipe.get("publish", {})
-    for key in ("title", "license", "summary", "limits"):
+    for key in NEEDED:
         if not publish.get(key):
             raise ValueError(f"{record.model_id}: a card needs {key!r} in the recipe's `publish` section")
     environment = Environment(
@@ -66,29 +91,67 @@ def render_card(record: RunRecord) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = table_cell
-    metric = record.fit["metric"]
-    context = {
-        "record": record,
-        "publish": publish,
-        "split": "test" if "test" in record.metrics else "validation",
-        "metric": metric,
-        "training_yaml": yaml.safe_dump(
-            {key: record.recipe[key] for key in ("data", "model", "training") if record.recipe.get(key)},
-            sort_keys=False,
-        ),
-    }
+    blocks: dict[str, str] = {}
+    examples: dict[str, Example] = {}
+
+    def part(text: str, name: str) -> str:
+        text = re.sub(r"\n{3,}", "\n\n", text).strip()
+        if text:
+            blocks[name] = text
+        return ""
+
+    def executed(code: str, name: str, without_library: bool = False) -> str:
+        example = Example(name, code.strip() + "\n", without_library)
+        if name in examples:
+            raise ValueError(f"the card template of {record.recipe['task']} has two examples named {name!r}")
+        examples[name] = example
+        ran = record.usage.get("examples", {}).get(name, {})
+        output = f"\n```text\n{ran['output']}```\n" if ran.get("code") == example.code else ""
+        return f"```python\n{example.code}```\n{output}"
+
+    environment.filters |= {"part": part, "executed": executed, "sentence": _sentence, "cell": table_cell}
     try:
-        body = environment.get_template(f"{record.recipe['task']}.md.jinja").render(**context)
+        environment.get_template(f"{record.recipe['task']}.md.jinja").render(**_context(record))
     except UndefinedError as error:
         raise ValueError(f"{record.model_id}: the record lacks what its card must say: {error.message}") from None
-    head = yaml.safe_dump(metadata(record, metric), sort_keys=False, allow_unicode=True)
-    return f"---\n{head}---\n\n{body.strip()}\n"
+    head = metadata(record, record.fit["metric"])
+    check_metadata(head, record.model_id)
+    return Card(head, blocks), list(examples.values())
+
+
+def render_card(record: RunRecord, earlier: str | None = None) -> str:
+    """The whole card.
+
+    Args:
+        record: What was measured.
+        earlier: The text of an earlier card: what a person wrote there, outside of the generated blocks, is kept.
+
+    Raises:
+        ValueError: The record lacks something that a card must say, or somebody else wrote the earlier card.
+    """
+    generated, _ = build_card(record)
+    return merge(generated, read_card(earlier, CARD_NAME) if earlier is not None else None)
+
+
+def read_card(text: str, where: str) -> Card | None:
+    """The parts of an earlier card; None for one that the library wrote before its cards had blocks.
+
+    Raises:
+        ValueError: Somebody else wrote it, and it would be lost.
+    """
+    card = Card.parse(text)
+    if card.blocks:
+        return card
+    if ORGANISATION in (card.head.get("tags") or []) and card.mark is None:
+        return None
+    raise ValueError(f"{where} was not written by this library, and would be lost: move it away")
 
 
 def write_card(folder: Path | str) -> Path:
-    """Write README.md beside the results.json of a folder, whole or not at all."""
-    return write_whole(Path(folder) / CARD_NAME, render_card(RunRecord.read(folder)))
+    """Write README.md beside the results.json of a folder, whole or not at all; a person's additions are kept."""
+    path = Path(folder) / CARD_NAME
+    earlier = path.read_text(encoding="utf-8") if path.is_file() else None
+    return write_whole(path, render_card(RunRecord.read(folder), earlier))
 
 
-__all__ = ["render_card", "write_card"]
+__all__ = ["Example", "build_card", "default_repo_id", "read_card", "render_card", "write_card"]

@@ -4,15 +4,20 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from zoo.pretrained import PICKLES, WEIGHTS, check_weights
 from zoo.record import RECORD_NAME, RunRecord, sha256
 
-from .card import write_card
+from .card import CARD_NAME, default_repo_id, write_card
+from .clean import Workers
+from .code import add_code
+from .tokens import find_secrets
+from .usage import run_examples
 
 # Optimizer state, checkpoints and pickles of a run stay where they are.
 PUBLISHED = (
     "config.json",
     "generation_config.json",
-    "model.safetensors",
+    WEIGHTS,
     "preprocessor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -23,48 +28,118 @@ PUBLISHED = (
 )
 
 
-def stage(run: Path | str, target: Path | str) -> list[Path]:
+def check_run(run: Path) -> RunRecord:
+    """The record of a run or card folder whose weights can be published.
+
+    Raises:
+        FileNotFoundError: It has no results.json or no weights.
+        ValueError: Its weights are pickles or shards, or not those that the record measured.
+    """
+    record = RunRecord.read(run)
+    try:
+        weights = check_weights(run)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}: only a finished run can be staged") from None
+    if weights.name != WEIGHTS:
+        raise ValueError(f"{run} holds its weights in shards: save them in one file, with a larger max_shard_size")
+    found = sha256(weights)
+    if found != record.weights_sha256:
+        raise ValueError(
+            f"{weights} has sha256 {found}, but {RECORD_NAME} measured {record.weights_sha256}: "
+            "train or evaluate again before publishing"
+        )
+    return record
+
+
+def published_files(run: Path) -> list[Path]:
+    """The files of a folder that are published, beside the card.
+
+    Raises:
+        ValueError: One of them is a link: what it points to may be anything.
+    """
+    found = [file for pattern in PUBLISHED for file in sorted(run.glob(pattern)) if file.is_file()]
+    for file in found:
+        if file.is_symlink():
+            raise ValueError(f"{file} is a link: put the file itself there")
+    return found
+
+
+def left_out(run: Path) -> list[str]:
+    """What lies in a folder and is not published, folders as one; pickles are marked."""
+    published = {file.relative_to(run).parts[0] for file in published_files(run)} | {CARD_NAME}
+    names = sorted(path.name + ("/" if path.is_dir() else "") for path in run.iterdir())
+    return [
+        f"{name} (a pickle)" if name.endswith(PICKLES) else name for name in names if name.strip("/") not in published
+    ]
+
+
+def stage(
+    run: Path | str,
+    target: Path | str,
+    repo_id: str | None = None,
+    revision: str | None = None,
+    workers: Workers | None = None,
+    code: bool = False,
+) -> list[Path]:
     """Copy the published files of a run to a card folder and write the card there.
 
     The folder is made under another name and then renamed: an earlier one stays as it was until the new one is whole.
+    What a person wrote into an earlier card is kept.
+
+    Args:
+        run: Folder of a finished run, or a card folder.
+        target: Where to.
+        repo_id: The repository that the card speaks of; default: the one that it spoke of before, else the library's.
+        revision: The tag that the card pins for those who load the code from there.
+        workers: Processes in which the card's examples run; None: the card shows them without outputs.
+        code: Whether to add the family's code, which needs no library to be there.
 
     Returns:
         The staged files.
 
     Raises:
         FileNotFoundError: The run has no results.json or no weights.
-        ValueError: The weights are not those that the record measured, or the record lacks something for the card.
+        ValueError: The weights are pickles or not those that were measured; the record lacks something for the card,
+            or an example on it fails; a file holds a secret.
     """
     run, target = Path(run), Path(target)
-    record = RunRecord.read(run)
-    weights = run / "model.safetensors"
-    if not weights.is_file():
-        raise FileNotFoundError(f"{weights} does not exist: only a finished run can be staged")
-    if sha256(weights) != record.weights_sha256:
-        raise ValueError(
-            f"{weights} has sha256 {sha256(weights)}, but {RECORD_NAME} measured {record.weights_sha256}: train or "
-            "evaluate again before publishing"
-        )
+    record = check_run(run)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
-        for pattern in PUBLISHED:
-            for file in sorted(run.glob(pattern)):
-                destination = temporary / file.relative_to(run)
-                destination.parent.mkdir(exist_ok=True)
-                shutil.copyfile(file, destination)
+        for file in published_files(run):
+            destination = temporary / file.relative_to(run)
+            destination.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, destination)
+        for earlier in (target / CARD_NAME, run / CARD_NAME):
+            if earlier.is_file() and not earlier.is_symlink():
+                shutil.copyfile(earlier, temporary / CARD_NAME)
+                break
+        if workers is not None:
+            run_examples(temporary, record, repo_id or default_repo_id(record), revision, workers)
+            record.write(temporary)
+        if code:
+            add_code(temporary, record)
         write_card(temporary)
+        secrets = find_secrets(temporary, [path for path in temporary.rglob("*") if path.is_file()])
+        if secrets:
+            raise ValueError(f"{run} is not published with a secret in it: {'; '.join(secrets)}")
         temporary.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-old-"))
-            target.rename(old / target.name)
-            temporary.rename(target)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(target)
+        _swap(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return sorted(path for path in target.rglob("*") if path.is_file())
 
 
-__all__ = ["PUBLISHED", "stage"]
+def _swap(new: Path, target: Path) -> None:
+    """Rename a folder into the place of another."""
+    if not target.exists():
+        new.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-old-"))
+    target.rename(old / target.name)
+    new.rename(target)
+    shutil.rmtree(old)
+
+
+__all__ = ["PUBLISHED", "check_run", "left_out", "stage"]

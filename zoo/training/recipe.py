@@ -17,6 +17,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 SECTIONS = ("data", "model", "training", "search", "publish")
 PUBLISH_KEYS = (
     "title", "license", "summary", "limits", "tags", "language", "datasets", "citation", "test_looks", "example",
+    "data_license", "out_of_scope",
 )  # fmt: skip
 
 
@@ -39,7 +40,8 @@ class Recipe:
         training: Fields of the task's training arguments and of `ZooTrainingArguments`.
         search: Ranges for Ray Tune.
         publish: What only a person can say on the card: title, licence, summary, limits, tags, languages, data sets of
-            the Hub, citation, how often the test split was looked at if not once, and an example of an input.
+            the Hub, citation, how often the test split was looked at if not once, an example of an input, the data's licence, and
+            uses that are out of scope.
     """
 
     id: str

@@ -1,0 +1,63 @@
+"""What a person writes into a card outlives its regeneration."""
+
+import pytest
+
+from zoo.hub.blocks import Card, edited_since_written, merge
+from zoo.hub.card import read_card
+
+HEAD = {"license": "mit", "tags": ["primer-zoo"]}
+
+
+def generated(**blocks: str) -> Card:
+    return Card(dict(HEAD), blocks)
+
+
+def test_a_person_s_additions_keep_their_place():
+    first = merge(generated(about="# One", results="0.5"), None)
+    edited = first.replace("---\n\n<!--", "thumbnail: a.png\n---\n\nHello!\n\n<!--", 1)
+    edited = edited.replace("<!-- end: about -->", "<!-- end: about -->\n\n## Mine\n\nA remark.")
+    edited = edited.replace("0.5", "a forged result")
+    edited = edited.rstrip() + "\n\nThe end.\n"
+    again = merge(generated(about="# Two", limits="- none", results="0.6"), Card.parse(edited))
+    expected = ["Hello!", "# Two", "## Mine", "A remark.", "- none", "0.6", "The end."]
+    assert [again.index(text) for text in expected] == sorted(again.index(text) for text in expected)
+    assert "forged" not in again and "# One" not in again
+    card = Card.parse(again)
+    assert card.head["thumbnail"] == "a.png" and list(card.blocks) == ["about", "limits", "results"]
+    # A second time changes nothing.
+    assert merge(generated(about="# Two", limits="- none", results="0.6"), card) == again
+
+
+def test_text_after_a_block_that_is_gone_moves_up():
+    first = merge(generated(a="A", b="B", c="C"), None).replace("<!-- end: b -->", "<!-- end: b -->\nKept.")
+    again = merge(generated(a="A", c="C"), Card.parse(first))
+    assert again.index("end: a") < again.index("Kept.") < again.index("generated: c")
+
+
+def test_edits_since_the_library_wrote_the_card_show():
+    fresh = generated(a="A")
+    text = merge(fresh, None)
+    assert not edited_since_written(Card.parse(text), fresh)
+    for edited in (text + "\nMore.\n", text.replace("license: mit", "license: mit\nwidget: x")):
+        assert edited_since_written(Card.parse(edited), fresh)
+        assert not edited_since_written(Card.parse(merge(fresh, Card.parse(edited))), fresh)
+    # A block that was edited by hand is no loss: it is generated anyway.
+    assert not edited_since_written(Card.parse(text.replace("\nA\n", "\nB\n")), fresh)
+
+
+def test_somebody_else_s_card_is_not_overwritten():
+    for text in ("# My own card\n", "---\nlicense: mit\n---\n# Trainer's\n"):
+        with pytest.raises(ValueError, match="README.md was not written by this library"):
+            read_card(text, "README.md")
+    assert read_card("---\ntags: [primer-zoo]\n---\n# Before cards had blocks\n", "README.md") is None
+
+
+@pytest.mark.parametrize("head", ["a: [", "- a list", "a: b: c"])
+def test_damaged_metadata_is_told(head):
+    with pytest.raises(ValueError, match="README.md: its metadata"):
+        Card.parse(f"---\n{head}\n---\n\ntext")
+
+
+def test_line_ends_of_windows_are_read():
+    text = merge(generated(a="A"), None).replace("\n", "\r\n")
+    assert Card.parse(text).head == HEAD

@@ -1,0 +1,107 @@
+"""A card's generated blocks, and what a person wrote between them."""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+BEGIN = "<!-- generated: {name}; `zoo card` writes this block anew, what stands outside of it stays -->"
+END = "<!-- end: {name} -->"
+# When a card is written, it notes what stood outside of the blocks: whoever edits it later, here or on the Hub, shows.
+MARK = "<!-- own text: {digest} -->"
+_BLOCK = re.compile(r"<!-- generated: (\w+)[^>]*-->\n(.*?)<!-- end: \1 -->\n?", flags=re.S)
+_MARK = re.compile(r"\n*<!-- own text: (\w+) -->\n*")
+_HEAD = re.compile(r"---\r?\n(.*?)\r?\n---\r?(?:\n|$)", flags=re.S)
+
+
+@dataclass
+class Card:
+    """A card in its parts.
+
+    Args:
+        head: The metadata.
+        blocks: Name -> text of each generated block, in order.
+        own: Name of the block before it ("" before the first) -> what a person wrote there.
+        mark: Digest of the own text when the library last wrote the card; None without a mark.
+    """
+
+    head: dict[str, Any]
+    blocks: dict[str, str]
+    own: dict[str, str] = field(default_factory=dict)
+    mark: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Card":
+        """A card's text in its parts; without blocks, all of it is a person's.
+
+        Raises:
+            ValueError: The metadata is no YAML mapping.
+        """
+        head: Any = {}
+        match = _HEAD.match(text)
+        if match is not None:
+            text = text[match.end() :]
+            try:
+                head = yaml.safe_load(match[1])
+            except yaml.YAMLError as error:
+                raise ValueError(f"README.md: its metadata is no YAML: {' '.join(str(error).split())}") from None
+            if not isinstance(head, dict):
+                raise ValueError("README.md: its metadata must be a mapping")
+        marks = _MARK.findall(text)
+        text = _MARK.sub("\n", text)
+        card = cls(head, {}, {}, marks[-1] if marks else None)
+        position, before = 0, ""
+        for block in _BLOCK.finditer(text):
+            card._note(before, text[position : block.start()])
+            card.blocks[block[1]], before, position = block[2].strip("\n"), block[1], block.end()
+        card._note(before, text[position:])
+        return card
+
+    def _note(self, before: str, text: str) -> None:
+        if text.strip():
+            self.own[before] = text.strip("\n")
+
+    def extra(self, generated: "Card") -> dict[str, Any]:
+        """Metadata of this card that the library does not write."""
+        return {key: value for key, value in self.head.items() if key not in generated.head}
+
+    def own_digest(self, generated: "Card") -> str:
+        """Digest of everything in this card that a person wrote, given what the library would write."""
+        content = yaml.safe_dump([sorted(self.extra(generated).items(), key=str), sorted(self.own.items())])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def with_own_text_of(self, other: "Card") -> "Card":
+        """This generated card with a person's text and metadata from another; every text keeps its place."""
+        own: dict[str, list[str]] = {}
+        places, place = ["", *self.blocks], ""
+        for name in ["", *other.blocks]:
+            place = name if name in places else place  # the text after a block that is gone moves up
+            if name in other.own:
+                own.setdefault(place, []).append(other.own[name])
+        texts = {name: "\n\n".join(parts) for name, parts in own.items()}
+        return Card({**self.head, **other.extra(self)}, self.blocks, texts)
+
+    def render(self, digest: str) -> str:
+        """The card's text, marked with the digest of its own text."""
+        parts = [self.own[""]] if "" in self.own else []
+        for name, text in self.blocks.items():
+            parts.append(f"{BEGIN.format(name=name)}\n\n{text.strip()}\n\n{END.format(name=name)}")
+            parts += [self.own[name]] if name in self.own else []
+        head = yaml.safe_dump(self.head, sort_keys=False, allow_unicode=True)
+        return f"---\n{head}---\n\n" + "\n\n".join([*parts, MARK.format(digest=digest)]) + "\n"
+
+
+def merge(generated: Card, earlier: Card | None) -> str:
+    """A generated card's text with what a person wrote into an earlier one."""
+    card = generated if earlier is None else generated.with_own_text_of(earlier)
+    return card.render(card.own_digest(generated))
+
+
+def edited_since_written(card: Card, generated: Card) -> bool:
+    """Whether somebody changed the text outside of the blocks after the library wrote the card."""
+    return card.own_digest(generated) != card.mark
+
+
+__all__ = ["Card", "edited_since_written", "merge"]

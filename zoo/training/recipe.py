@@ -40,8 +40,8 @@ class Recipe:
         training: Fields of the task's training arguments and of `ZooTrainingArguments`.
         search: Ranges for Ray Tune.
         publish: What only a person can say on the card: title, licence, summary, limits, tags, languages, data sets of
-            the Hub, citation, how often the test split was looked at if not once, an example of an input, the data's licence, and
-            uses that are out of scope.
+            the Hub, citation, how often the test split was looked at if not once, an example of an input, the data's
+            licence, and uses that are out of scope.
     """
 
     id: str

@@ -213,6 +213,14 @@ class SeriesScaler:
         shape = (len(values), *[1] * (values.ndim - 2), values.shape[-1])
         return values * self.std[items].reshape(shape) + self.mean[items].reshape(shape)
 
+    def restore(self, series: SeriesSet) -> np.ndarray:
+        """(rows, channels) float64 values of transformed series, back in the units of the data."""
+        values = np.empty(series.values.shape)
+        for c, column in enumerate(series.values.T):
+            mean, std = (self._per_row(table[:, c], series) for table in (self.mean, self.std))
+            values[:, c] = column * std + mean
+        return values
+
     def to_dict(self) -> dict[str, list]:
         """Lists, for a JSON file beside the model."""
         return {name: getattr(self, name).tolist() for name in ("mean", "std", "known_mean", "known_std")}

@@ -41,9 +41,9 @@ def calibrate(predictions: Any, truth: np.ndarray, config: Any, dataset: batches
 
 def baselines(train: batches.ForecastDataset, dataset: batches.ForecastDataset) -> dict[str, dict[str, Any]]:
     """Seasonal naive, naive, drift and Naive2 on the same windows."""
-    from .report import BASELINES, score_forecasts
+    from .report import BASELINES, score_baseline
 
-    return {method: score_forecasts(dataset.baseline(method), dataset) for method in BASELINES}
+    return {method: score_baseline(method, dataset) for method in BASELINES}
 
 
 def report(predictions: Any, truth: np.ndarray, *arguments: Any) -> Report:

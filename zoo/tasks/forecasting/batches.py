@@ -15,7 +15,7 @@ from zoo.task import TaskData
 from .processor import SeriesProcessor
 
 if TYPE_CHECKING:
-    from zoo.data.series import SeriesSet
+    from zoo.data.series import SeriesScaler, SeriesSet
     from zoo.data.series_windows import WindowDataset
 
 # The share of own series that is set aside where the recipe says nothing.
@@ -63,6 +63,13 @@ class ForecastingArguments:
     )
     standardize: bool = field(
         default=False, metadata={"help": "z-scores of each channel by training rows, as long-term benchmarks do."}
+    )
+    standardize_per_series: bool = field(
+        default=False, metadata={"help": "z-scores of each series by its own training rows; implies --standardize."}
+    )
+    item_embedding: bool = field(
+        default=False,
+        metadata={"help": "Let the model learn an embedding of each series; it then forecasts no others."},
     )
     time_features: bool = field(default=False, metadata={"help": "Let the model read hour, weekday, month..."})
     stride: int = field(default=1, metadata={"help": "Rows between neighbouring training windows."})
@@ -120,6 +127,9 @@ class ForecastDataset(Dataset):
         self.windows, self.processor, self.training = windows, processor, training
         self.numbers = np.arange(len(windows)) if numbers is None else numbers
         self._baselines: dict[str, np.ndarray] = {}
+        # Of baselines, by their names: several tables show them.
+        self.scores: dict[str, dict[str, float]] = {}
+        self.errors: dict[str, dict[str, float]] = {}
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -171,22 +181,38 @@ class ForecastDataset(Dataset):
         items, origins = self.windows.locate(self.numbers)
         return self.windows.last[items] - origins
 
-    def in_data_units(self, values: np.ndarray) -> np.ndarray:
-        """(..., channels) from the model's units."""
-        scaler = self.processor.scaler
-        return values * scaler.std[0] + scaler.mean[0]
+    @cached_property
+    def scaler(self) -> "SeriesScaler":
+        """z-scores of these series."""
+        return self.processor.scaler(self.windows.series)
+
+    def _of_windows(self, table: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
+        """A statistic of (1 or series, channels) for the windows in these rows: (windows, 1, channels), or smaller."""
+        if len(table) == 1:
+            return table[0]
+        items = self.windows.locate(self.numbers[rows])[0]
+        return table[items] if items.ndim == 0 else table[items][:, None]
+
+    def in_data_units(self, values: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
+        """From the model's units.
+
+        Args:
+            values: (..., windows, horizon, channels), or (..., channels) of one window.
+            rows: Which windows they are of: all, or the number of one.
+        """
+        return values * self._of_windows(self.scaler.std, rows) + self._of_windows(self.scaler.mean, rows)
 
     def baseline(self, method: str) -> np.ndarray:
         """(windows, horizon, channels) forecasts of a baseline in the model's units, made in those of the data."""
         if method not in self._baselines:
             from .baselines import forecast_windows
 
-            scaler = self.processor.scaler
             raw = copy.copy(self.windows)
-            raw.series = replace(raw.series, values=self.in_data_units(raw.series.values))
+            raw.series = replace(raw.series, values=self.scaler.restore(raw.series))
             season, history = self.processor.season, max(BASELINE_HISTORY, 4 * self.processor.season)
             forecasts = forecast_windows(raw, method, season, history, self.numbers)
-            self._baselines[method] = (forecasts - scaler.mean[0]) / scaler.std[0]
+            mean, std = (self._of_windows(table) for table in (self.scaler.mean, self.scaler.std))
+            self._baselines[method] = (forecasts - mean) / std
         return self._baselines[method]
 
 
@@ -262,7 +288,10 @@ def fit_processor(arguments: ForecastingArguments, series: "SeriesSet", rows: An
     """What the training rows say about the data."""
     from zoo.data.series import SeriesScaler
 
-    scaler = SeriesScaler.fit(series, rows[1], "channel" if arguments.standardize else "none")
+    per_series = arguments.standardize_per_series
+    scaler = SeriesScaler.fit(
+        series, rows[1], "series" if per_series else "channel" if arguments.standardize else "none"
+    )
     statistics: dict[str, Any] = scaler.to_dict()
     return SeriesProcessor(
         channels=series.channels,
@@ -273,6 +302,9 @@ def fit_processor(arguments: ForecastingArguments, series: "SeriesSet", rows: An
         time_features=arguments.time_features,
         frequency=series.frequency,
         season=season,
+        per_series=per_series,
+        item_ids=series.item_ids if per_series or arguments.item_embedding else (),
+        item_embedding=arguments.item_embedding,
     )
 
 
@@ -325,11 +357,15 @@ def load_data(arguments: ForecastingArguments, config: Any, processor: SeriesPro
             "num_time_features": len(calendar),
             "num_dynamic_real_features": len(series.known_names),
             "num_static_real_features": 0 if series.static_real is None else series.static_real.shape[1],
-            "cardinality": [len(levels) for levels in processor.static_levels],
+            "cardinality": processor.cardinality,
         },
         fingerprint={split: part.fingerprint(bounds) for split, (part, bounds) in parts.items()},
         source=series.source,
-        notes={**notes, "channels": list(series.channels), "standardized": arguments.standardize},
+        notes={
+            **notes,
+            "channels": list(series.channels),
+            "standardized": arguments.standardize or arguments.standardize_per_series,
+        },
         processor=processor,
     )
 

@@ -30,11 +30,16 @@ def _save(figure: Any, path: Path) -> None:
     _pyplot().close(figure)
 
 
+def _few(levels: Sequence[Any]) -> Sequence[Any]:
+    """Many intervals make a thicket: the outermost, the middle and the innermost say it all."""
+    return levels if len(levels) < 5 else [levels[0], levels[len(levels) // 2], levels[-1]]
+
+
 def fans(
     point: np.ndarray, quantiles: np.ndarray | None, levels: Sequence[float], dataset: "ForecastDataset", path: Path
 ) -> None:
     """History, truth, forecast and intervals of six windows spread over the split, in the units of the data."""
-    truth = dataset.in_data_units(dataset.truth())
+    truth = dataset.truth()
     shown = np.unique(np.linspace(0, len(point) - 1, SHOWN).astype(int))
     figure, grid = _pyplot().subplots(
         -(-len(shown) // 2), 2, figsize=(12, 2.9 * -(-len(shown) // 2) + 0.5), layout="constrained", squeeze=False
@@ -45,25 +50,27 @@ def fans(
     items, origins = dataset.windows.locate(dataset.numbers[shown])
     for place, (axes, row, item, origin) in enumerate(zip(grid.flat, shown, items, origins)):
         channel = place % point.shape[2]
-        history = dataset.in_data_units(dataset.windows.history(int(dataset.numbers[row])))[-2 * horizon :, channel]
-        # The forecast begins where the history ends: no gap between the lines.
+
+        def in_units(values: np.ndarray, row: int = row, channel: int = channel) -> np.ndarray:
+            return dataset.in_data_units(values, row)[..., channel]
+
+        history = in_units(dataset.windows.history(int(dataset.numbers[row])))[-2 * horizon :]
         future = np.arange(1, horizon + 1)
         axes.plot(np.arange(1 - len(history), 1), history, color="0.55", linewidth=1, label="history")
         if quantiles is not None:
-            bands = sorted(intervals(dataset.in_data_units(quantiles[:, row])[..., channel], levels).items())[::-1]
+            bands = _few(sorted(intervals(in_units(quantiles[:, row]), levels).items())[::-1])
             for shade, (level, (low, high)) in zip(np.linspace(*SHADES, max(len(bands), 1)), bands):
-                label = (
-                    f"{100 * level:g}% interval" if len(bands) < 5 or level in (bands[0][0], bands[-1][0]) else None
-                )
+                label = f"{100 * level:g}% interval"
                 axes.fill_between(future, low, high, color="tab:blue", alpha=shade, linewidth=0, label=label)
-        axes.plot(future, truth[row, :, channel], color="black", linewidth=1.2, label="truth")
-        axes.plot(
-            future, dataset.in_data_units(point[row])[:, channel], color="tab:orange", linewidth=1.5, label="forecast"
-        )
+        # From the last value of the history on: no gap between the lines.
+        seen = np.r_[history[-1:], in_units(truth[row])]
+        axes.plot(np.arange(1 - len(history[-1:]), horizon + 1), seen, color="black", linewidth=1.2, label="truth")
+        axes.plot(future, in_units(point[row]), color="tab:orange", linewidth=1.5, label="forecast")
         axes.axvline(0.5, color="0.8", linewidth=0.8, zorder=0)
         axes.margins(x=0.01)
-        name = dataset.processor.channels[channel]
-        axes.set_title(f"{dataset.windows.series.item_ids[item]}, {name}, forecast after row {origin:,}", fontsize=9)
+        series, channels = dataset.windows.series, dataset.processor.channels
+        names = [series.item_ids[item]] * (len(series) > 1) + [channels[channel]] * (len(channels) > 1)
+        axes.set_title(", ".join([*names, f"forecast after row {origin:,}"]), fontsize=9)
         axes.tick_params(labelsize=8)
         if place >= len(shown) - 2:
             axes.set_xlabel("steps from the origin", fontsize=8)
@@ -112,9 +119,7 @@ def calibration(
 def coverage_by_step(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Share of the truth within each interval by step of the horizon, with its nominal level dashed."""
     figure, axes = _pyplot().subplots(figsize=(7.5, 4), layout="constrained")
-    # Many levels make a thicket: the lowest, the middle and the highest say it all.
-    kept = rows if len(rows) < 5 else [rows[0], rows[len(rows) // 2], rows[-1]]
-    for number, row in enumerate(kept):
+    for number, row in enumerate(_few(rows)):
         found = row["coverage_by_step"]
         label = f"{100 * row['level']:g}% interval: {100 * row['coverage']:.1f}%"
         axes.plot(np.arange(1, len(found) + 1), found, color=f"C{number}", label=label)

@@ -1,5 +1,6 @@
 """`pipeline("time-series-forecasting", model=...)`: series in, a table of their future out."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,24 +33,28 @@ def saved_processor(model: Any) -> SeriesProcessor:
 
 
 def from_arrays(inputs: Any, channels: list[str]) -> "SeriesSet":
-    """One series, (rows,) or (rows, channels), or several: a list of such or (series, rows, channels).
+    """One series, (rows,) or (rows, channels), or several: a list of such, (series, rows, channels), or {id: series}.
 
     Raises:
         ValueError: It is none of these, or the channels are not the model's.
     """
     from zoo.data.series import SeriesSet
 
-    several = isinstance(inputs, (list, tuple)) and len(inputs) > 0 and np.ndim(inputs[0]) > 0
-    several = several or (isinstance(inputs, (np.ndarray, torch.Tensor)) and inputs.ndim == 3)
+    if isinstance(inputs, Mapping):
+        names, inputs, several = [str(name) for name in inputs], list(inputs.values()), True
+    else:
+        several = isinstance(inputs, (list, tuple)) and len(inputs) > 0 and np.ndim(inputs[0]) > 0
+        several = several or (isinstance(inputs, (np.ndarray, torch.Tensor)) and inputs.ndim == 3)
+        names = [str(number) for number in range(len(inputs) if several else 1)]
     items = [np.asarray(item, dtype=np.float64) for item in (inputs if several else [inputs])]
     items = [item[:, None] if item.ndim == 1 else item for item in items]
     for item in items:
         if item.ndim != 2 or item.shape[1] != len(channels) or not len(item):
             raise ValueError(f"a series has shape {item.shape}, but the model takes (rows, {len(channels)})")
+    if not items:
+        raise ValueError("there is no series to forecast")
     offsets = np.r_[0, np.cumsum([len(item) for item in items])]
-    return SeriesSet(
-        np.concatenate(items), offsets, tuple(str(number) for number in range(len(items))), tuple(channels)
-    )
+    return SeriesSet(np.concatenate(items), offsets, tuple(names), tuple(channels))
 
 
 def extend(series: "SeriesSet", steps: int) -> "SeriesSet":
@@ -68,7 +73,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
     ```
 
     Call it with a pandas frame (long or wide), the path of a CSV or Parquet file, a list of numbers, an array (rows,)
-    or (rows, channels), or a list of arrays. Missing values are NaN.
+    or (rows, channels), a list of arrays, or arrays by their ids. Missing values are NaN. A series that a model
+    with z-scores of each series was not trained on has those of its history; a model with item embeddings refuses it.
 
     Args of a call:
         prediction_length: Steps to forecast; default: the model's.
@@ -112,7 +118,7 @@ class TimeSeriesForecastingPipeline(Pipeline):
         from zoo.data.series_files import read_series
 
         processor = self.series_processor
-        if isinstance(inputs, (list, tuple, np.ndarray, torch.Tensor)):
+        if isinstance(inputs, (list, tuple, np.ndarray, torch.Tensor, Mapping)):
             return from_arrays(inputs, processor.channels)
         targets = columns.pop("target_columns", None)
         if targets is None and set(processor.channels) <= set(getattr(inputs, "columns", ())):
@@ -139,8 +145,13 @@ class TimeSeriesForecastingPipeline(Pipeline):
         steps = self.model.config.prediction_length if prediction_length is None else prediction_length
         if steps < 1:
             raise ValueError(f"prediction_length={steps} must be at least 1")
+        if future is not None and not isinstance(inputs, pd.DataFrame):
+            raise ValueError("`future` goes with a frame of the past: read the file with pandas first")
         series = self.read(inputs, dict(columns))
         if future is not None:
+            missing = [name for name in self.series_processor.known_columns if name not in future.columns]
+            if missing:
+                raise ValueError(f"`future` has no column {missing[0]!r}, which the model reads")
             extended = self.read(pd.concat([inputs, future], ignore_index=True), dict(columns))
             if extended.item_ids != series.item_ids or (extended.lengths - series.lengths != steps).any():
                 raise ValueError(f"`future` must hold the {steps} steps after the end of each series, and no others")
@@ -148,8 +159,10 @@ class TimeSeriesForecastingPipeline(Pipeline):
             raise ValueError(f"the model reads {self.series_processor.known_columns}: give those of the `future`")
         else:
             extended = extend(series, steps)
+        # Not of the extended series: a frame of the future may hold targets too.
+        scaler = self.series_processor.scaler(series, new_series=True)
         windows = WindowDataset(
-            self.series_processor.prepare(extended),
+            self.series_processor.prepare(extended, scaler),
             self.model.config.context_length,
             steps,
             (extended.lengths - steps, extended.lengths),
@@ -161,7 +174,13 @@ class TimeSeriesForecastingPipeline(Pipeline):
             batch = windows.__getitems__(range(first, min(first + BATCH, len(windows))))
             batches.append({name: tensor for name, tensor in batch.items() if name not in dropped})
             spreads.append(window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()))
-        return {"batches": batches, "series": extended, "steps": steps, "spreads": np.concatenate(spreads)}
+        return {
+            "batches": batches,
+            "series": extended,
+            "scaler": scaler,
+            "steps": steps,
+            "spreads": np.concatenate(spreads),
+        }
 
     def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:
         steps, points, quantiles = model_inputs["steps"], [], []
@@ -176,6 +195,7 @@ class TimeSeriesForecastingPipeline(Pipeline):
                 quantiles.append(torch.quantile(paths.float(), levels, dim=1).movedim(0, -1))
         return {
             "series": model_inputs["series"],
+            "scaler": model_inputs["scaler"],
             "spreads": model_inputs["spreads"],
             "points": torch.cat(points),
             "quantiles": torch.cat(quantiles) if quantiles else None,
@@ -199,14 +219,15 @@ class TimeSeriesForecastingPipeline(Pipeline):
         """The frame, in the units of the data."""
         import pandas as pd
 
-        scaler, series = self.series_processor.scaler, model_outputs["series"]
+        scaler, series = model_outputs["scaler"], model_outputs["series"]
+        items = np.arange(len(series))
         points = model_outputs["points"].double().numpy()  # (series, steps, channels)
         quantiles = model_outputs["quantiles"]
         quantiles = None if quantiles is None else quantiles.double().movedim(-1, 0).numpy()
         quantiles, levels = self.calibrate(points, quantiles, model_outputs["spreads"])
-        columns = {"predictions": scaler.inverse(points)}
+        columns = {"predictions": scaler.inverse(points, items)}
         for level, values in zip(levels, () if quantiles is None else quantiles):
-            columns[f"{level:g}"] = scaler.inverse(values)
+            columns[f"{level:g}"] = scaler.inverse(values, items)
         frames = [
             pd.DataFrame(
                 {

@@ -18,8 +18,11 @@ class SeriesProcessor(FeatureExtractionMixin):
 
     Args:
         channels: Names of the target columns, one a channel.
-        mean: (1, channels) subtracted from the targets; default: 0.
-        std: (1, channels) that they are divided by; default: 1.
+        mean: (1, channels) subtracted from the targets, or (items, channels) with `per_series`; default: 0.
+        std: The same shape; what they are divided by; default: 1.
+        per_series: Whether each series has its own mean and deviation.
+        item_ids: The series of the training data, where the model or `per_series` tells them apart.
+        item_embedding: Whether the model reads which series it forecasts, as the last static category.
         known_columns: Names of the covariates that are known for the future too.
         known_mean: (covariates,) of them; default: 0.
         known_std: (covariates,); default: 1.
@@ -44,6 +47,9 @@ class SeriesProcessor(FeatureExtractionMixin):
         time_features: bool = False,
         frequency: str | None = None,
         season: int = 1,
+        per_series: bool = False,
+        item_ids: Sequence[str] = (),
+        item_embedding: bool = False,
         calibration: dict[str, Any] | None = None,
         **kwargs: Any,
     ):
@@ -55,15 +61,44 @@ class SeriesProcessor(FeatureExtractionMixin):
         self.known_mean = [0.0] * len(self.known_columns) if known_mean is None else known_mean
         self.known_std = [1.0] * len(self.known_columns) if known_std is None else known_std
         self.time_features, self.frequency, self.season = time_features, frequency, season
+        self.per_series, self.item_ids, self.item_embedding = per_series, list(item_ids), item_embedding
         self.calibration = calibration
 
     @property
-    def scaler(self) -> "SeriesScaler":
-        """The z-scores; mean 0 and deviation 1 if the model reads the units of the data."""
+    def cardinality(self) -> list[int]:
+        """The config's: how many values each static category has."""
+        return [len(levels) for levels in self.static_levels] + [len(self.item_ids)] * self.item_embedding
+
+    def scaler(self, series: "SeriesSet", new_series: bool = False) -> "SeriesScaler":
+        """The z-scores of these series; mean 0 and deviation 1 if the model reads the units of the data.
+
+        Args:
+            series: In the units of the data if `new_series`.
+            new_series: With `per_series`, a series that was not trained on has the statistics of all its rows, and is
+                no error.
+
+        Raises:
+            ValueError: With `per_series`, a series was not trained on.
+        """
         from zoo.data.series import SeriesScaler
 
         names = ("mean", "std", "known_mean", "known_std")
-        return SeriesScaler.from_dict({name: getattr(self, name) for name in names})
+        saved = SeriesScaler.from_dict({name: getattr(self, name) for name in names})
+        if not self.per_series:
+            return saved
+        place = {item: number for number, item in enumerate(self.item_ids)}
+        rows = np.array([place.get(item, -1) for item in series.item_ids])
+        if (rows < 0).any() and not new_series:
+            unknown = series.item_ids[int((rows < 0).argmax())]
+            raise ValueError(
+                f"the model has z-scores of each training series, and none of {unknown!r}; "
+                f"known: {_few(self.item_ids)}"
+            )
+        mean, std = saved.mean[rows], saved.std[rows]
+        if (rows < 0).any():
+            own = SeriesScaler.fit(series, series.lengths, "series")
+            mean, std = (np.where(rows[:, None] < 0, *pair) for pair in ((own.mean, mean), (own.std, std)))
+        return replace(saved, mean=mean, std=std)
 
     @property
     def intervals(self) -> "Calibration | None":
@@ -72,11 +107,16 @@ class SeriesProcessor(FeatureExtractionMixin):
 
         return None if self.calibration is None else Calibration.from_dict(self.calibration)
 
-    def prepare(self, series: "SeriesSet") -> "SeriesSet":
+    def prepare(self, series: "SeriesSet", scaler: "SeriesScaler | None" = None) -> "SeriesSet":
         """The series as the model reads them: float32 z-scores, categories in the saved codes.
 
+        Args:
+            series: In the units of the data.
+            scaler: Default: `self.scaler(series)`.
+
         Raises:
-            ValueError: They have another number of channels, other covariates, or a category that was not trained.
+            ValueError: They have another number of channels, other covariates, or a category or (where they are told
+                apart) a series that was not trained on.
         """
         if len(series.channels) != len(self.channels):
             raise ValueError(
@@ -87,23 +127,41 @@ class SeriesProcessor(FeatureExtractionMixin):
             raise ValueError(
                 f"the model reads the covariates {self.known_columns}, the data has {list(series.known_names)}"
             )
-        series = self.scaler.transform(series)
-        if series.static_categories is not None:
-            series = replace(series, static_categories=self._recode(series))
+        codes = self._codes(series)
+        series = replace((scaler or self.scaler(series)).transform(series), static_categories=codes)
         # Without start times, series have no calendar.
         return series if self.time_features else replace(series, starts=None)
+
+    def _codes(self, series: "SeriesSet") -> np.ndarray | None:
+        """(series, categories) codes of the saved levels, and of the series itself where the model reads it."""
+        columns = [] if series.static_categories is None else [self._recode(series)]
+        if self.item_embedding:
+            columns.append(_places(series.item_ids, self.item_ids, "series")[:, None])
+        return np.concatenate(columns, axis=1) if columns else None
 
     def _recode(self, series: "SeriesSet") -> np.ndarray:
         """(series, categories) codes of the saved levels."""
         assert series.static_categories is not None
         codes = np.empty_like(series.static_categories)
         for column, (known, found) in enumerate(zip(self.static_levels, series.static_levels, strict=True)):
-            unknown = [level for level in found if level not in known]
-            if unknown:
-                raise ValueError(f"the category {unknown[0]!r} was not in the training data; known: {known[:20]}")
-            table = np.array([known.index(level) for level in found], np.int64)
+            table = _places(found, known, "category")
             codes[:, column] = table[series.static_categories[:, column]]
         return codes
+
+
+def _places(names: Sequence[str], known: Sequence[str], what: str) -> np.ndarray:
+    """(names,) where each stands among the known ones."""
+    place = {name: number for number, name in enumerate(known)}
+    unknown = [name for name in names if name not in place]
+    if unknown:
+        advice = "; train without item_embedding to forecast new series" if what == "series" else ""
+        raise ValueError(f"the {what} {unknown[0]!r} was not in the training data; known: {_few(known)}{advice}")
+    return np.array([place[name] for name in names], np.int64)
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names of many."""
+    return ", ".join(names[:10]) + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
 
 
 __all__ = ["SeriesProcessor"]

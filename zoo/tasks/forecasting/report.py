@@ -15,11 +15,21 @@ import numpy as np
 from zoo.task import Report
 
 from .batches import ForecastDataset
-from .metrics import coverage, forecasting_metrics, intervals, msis, owa, width
+from .metrics import (
+    coverage,
+    forecasting_metrics,
+    intervals,
+    mape,
+    mase,
+    msis,
+    owa,
+    smape,
+    weighted_quantile_loss,
+    width,
+)
 
 # In every report, the one that the fit diagnosis compares with first.
 BASELINES = ("seasonal_naive", "naive", "drift", "naive2")
-RELATIVE = ("mape", "smape", "wql")
 
 
 def unpack(predictions: Any, config: Any) -> tuple[np.ndarray, np.ndarray | None, list[float]]:
@@ -48,20 +58,30 @@ def score_forecasts(
     found = forecasting_metrics(
         point, truth, scale=scale, squared_scale=squared_scale, quantiles=quantiles, quantile_levels=levels
     )
-    in_units = forecasting_metrics(
-        dataset.in_data_units(point),
-        dataset.in_data_units(truth),
-        quantiles=None if quantiles is None else dataset.in_data_units(quantiles),
-        quantile_levels=levels,
-    )
-    found |= {name: in_units[name] for name in RELATIVE if name in in_units}
-    naive2 = dataset.baseline("naive2")
-    reference = {
-        "smape": forecasting_metrics(dataset.in_data_units(naive2), dataset.in_data_units(truth))["smape"],
-        "mase": forecasting_metrics(naive2, truth, scale=scale)["mase"],
-    }
-    found["owa"] = owa(found["smape"], found["mase"], reference)
+    raw_point, raw_truth = dataset.in_data_units(point), dataset.in_data_units(truth)
+    found |= {"mape": mape(raw_point, raw_truth), "smape": smape(raw_point, raw_truth)}
+    if quantiles is not None:
+        found["wql"] = weighted_quantile_loss(dataset.in_data_units(quantiles), raw_truth, levels)
+    found["owa"] = owa(found["smape"], found["mase"], naive2_errors(dataset))
     return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def naive2_errors(dataset: ForecastDataset) -> dict[str, float]:
+    """What OWA compares with."""
+    if "naive2" not in dataset.errors:
+        forecast, truth = dataset.baseline("naive2"), dataset.truth()
+        dataset.errors["naive2"] = {
+            "smape": smape(dataset.in_data_units(forecast), dataset.in_data_units(truth)),
+            "mase": mase(forecast, truth, dataset.scales()[0]),
+        }
+    return dataset.errors["naive2"]
+
+
+def score_baseline(method: str, dataset: ForecastDataset) -> dict[str, float]:
+    """All metrics of a baseline; report and record both ask for them."""
+    if method not in dataset.scores:
+        dataset.scores[method] = score_forecasts(dataset.baseline(method), dataset)
+    return dataset.scores[method]
 
 
 def score(predictions: Any, config: Any, dataset: ForecastDataset) -> dict[str, float]:
@@ -173,7 +193,7 @@ def report(predictions: Any, config: Any, dataset: ForecastDataset, folder: Path
         draw.coverage_by_step(tables["intervals"], pictures["coverage_by_step"])
 
     metrics = score(predictions, config, dataset)
-    rows = {"model": metrics, **{name: score_forecasts(dataset.baseline(name), dataset) for name in BASELINES}}
+    rows = {"model": metrics, **{name: score_baseline(name, dataset) for name in BASELINES}}
     shown = [name for name in ("mse", "mae", "smape", "mase", "owa", "crps") if name in metrics]
     lines = [f"{len(point):,} windows of {point.shape[1]} steps and {point.shape[2]} channels"]
     lines += [f"{'':16}" + "".join(f"{name:>10}" for name in shown)]
@@ -192,4 +212,4 @@ def line_of_interval(row: Mapping[str, Any]) -> str:
     return text
 
 
-__all__ = ["by_series", "by_step", "calibrated", "calibration", "report", "score", "score_forecasts", "unpack"]
+__all__ = ["by_series", "by_step", "calibrated", "calibration", "report", "score", "score_baseline", "unpack"]

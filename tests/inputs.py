@@ -22,4 +22,31 @@ def forecasting(config, rows: int) -> dict[str, torch.Tensor]:
     return {"past_values": waves[:, :past], "future_values": waves[:, past:]}
 
 
-INPUTS = {"forecasting": forecasting, "image_classification": image_classification}
+def text(config, rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Sentences of three to seven tokens and their reversal, each with its end sign, padded on the right."""
+    generator = torch.Generator().manual_seed(seed)
+    end, longest = config.eos_token_id, 7
+    lengths = torch.randint(3, longest + 1, (rows,), generator=generator).tolist()
+    input_ids = torch.full((rows, longest + 1), config.pad_token_id)
+    labels = torch.full((rows, longest + 1), -100)
+    for row, length in enumerate(lengths):
+        sentence = torch.randint(10, config.vocab_size, (length,), generator=generator)
+        input_ids[row, : length + 1] = torch.cat([sentence, torch.tensor([end])])
+        labels[row, : length + 1] = torch.cat([sentence.flip(0), torch.tensor([end])])
+    decoder_input_ids = labels.roll(1, dims=1).masked_fill(labels.roll(1, dims=1) == -100, config.pad_token_id)
+    decoder_input_ids[:, 0] = config.decoder_start_token_id
+    mask = (torch.arange(longest + 1) <= torch.tensor(lengths)[:, None]).long()
+    return {
+        "input_ids": input_ids,
+        "attention_mask": mask,
+        "decoder_input_ids": decoder_input_ids,
+        "labels": labels,
+    }
+
+
+INPUTS = {
+    "forecasting": forecasting,
+    "image_classification": image_classification,
+    "summarization": text,
+    "translation": text,
+}

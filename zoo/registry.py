@@ -11,6 +11,7 @@ from .task import Task
 FAMILIES = {
     "fashion_cnn": "zoo.models.fashion_cnn",
     "lstm_forecaster": "zoo.models.lstm_forecaster",
+    "rnn_seq2seq": "zoo.models.rnn_seq2seq",
     "transformer_seq2seq": "zoo.models.transformer_seq2seq",
 }
 TASKS = {

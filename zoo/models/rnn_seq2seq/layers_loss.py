@@ -1,0 +1,138 @@
+"""Cross entropy of a large vocabulary, with label smoothing; in training without ever holding all logits."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+IGNORED = -100
+# Rows of logits at a time, so that a chunk of them stays in a CPU's cache: 256 * 10,000 * 4 bytes = 10 MB.
+CHUNK_NUMBERS = 2_560_000
+
+
+def cross_entropy(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    label_smoothing: float = 0.0,
+    num_items: torch.Tensor | int | None = None,
+) -> torch.Tensor:
+    """
+    Mean cross entropy of the labels that are not -100.
+
+    Args:
+        logits: (batch, length, vocab_size).
+        labels: (batch, length), already in the place of the logits that foretell them.
+        label_smoothing: Share of the target that is spread evenly over the vocabulary.
+        num_items: Divide the sum by this instead of the number of labels: those of an accumulated batch.
+    """
+    labels = labels.to(logits.device).flatten()
+    total = nn.functional.cross_entropy(
+        logits.float().flatten(0, -2), labels, ignore_index=IGNORED, label_smoothing=label_smoothing, reduction="sum"
+    )
+    return total / ((labels != IGNORED).sum().clamp(min=1) if num_items is None else num_items)
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """
+    Output layer and cross entropy in one, a chunk of rows at a time; gradients are made on the way forward.
+
+    Logits of a batch of 4,096 tokens and 10,000 words are 164 MB, and the usual way writes them and their likes six
+    times. Here a chunk stays in the cache: its logits become log-probabilities, then probabilities, then the gradient
+    in place. The uniform part of smoothed labels never touches them at all: its gradient has the rank one.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_states: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        labels: torch.Tensor,
+        label_smoothing: float,
+        num_items: Any,
+    ) -> torch.Tensor:
+        """Rows (rows, d_model), output layer (vocab_size, d_model) and (vocab_size,), labels (rows,) -> the loss."""
+        device = hidden_states.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        with torch.autocast(device, enabled=False):
+            return LinearCrossEntropy.run(ctx, hidden_states, weight, bias, labels, label_smoothing, num_items, dtype)
+
+    @staticmethod
+    def run(ctx, hidden_states, weight, bias, labels, label_smoothing, num_items, dtype):
+        """`forward` in the number type of the matrix products."""
+        rows, words = hidden_states.to(dtype), weight.to(dtype)
+        needs_rows, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        grad_rows = torch.empty_like(hidden_states) if needs_rows else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needs_weight else None
+        grad_bias = torch.zeros_like(bias, dtype=torch.float32) if needs_bias else None
+        sure, even = 1 - label_smoothing, label_smoothing / len(weight)
+        loss = hidden_states.new_zeros((), dtype=torch.float32)
+        size = max(1, CHUNK_NUMBERS // len(weight))
+        for start in range(0, len(rows), size):
+            part, target = rows[start : start + size], labels[start : start + size, None]
+            logits = torch.mm(part, words.t()) if bias is None else torch.addmm(bias.to(dtype), part, words.t())
+            scores = logits.log_softmax(dim=-1, dtype=torch.float32)
+            loss -= sure * scores.gather(1, target).sum()
+            if label_smoothing:
+                loss -= even * scores.sum()
+            gradient = scores.exp_()
+            gradient.scatter_add_(1, target, gradient.new_full(target.shape, -sure))
+            if grad_bias is not None:
+                grad_bias += gradient.sum(0) - even * len(part)
+            gradient = gradient.to(dtype)
+            if grad_rows is not None:
+                grad_rows[start : start + size] = torch.mm(gradient, words)
+            if grad_weight is not None:
+                grad_weight += torch.mm(gradient.t(), part)
+        if label_smoothing:
+            if grad_rows is not None:
+                grad_rows -= even * words.sum(0, dtype=torch.float32).to(grad_rows.dtype)
+            if grad_weight is not None:
+                grad_weight -= even * rows.sum(0, dtype=torch.float32)
+        ctx.save_for_backward(grad_rows, grad_weight, grad_bias)
+        ctx.num_items = num_items
+        ctx.dtypes = (weight.dtype, None if bias is None else bias.dtype)
+        return loss / num_items
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple:  # type: ignore[override]
+        """The gradients that `forward` made, scaled."""
+        grad_rows, grad_weight, grad_bias = ctx.saved_tensors
+        scale = gradient / ctx.num_items
+        if grad_rows is not None:
+            grad_rows = grad_rows * scale.to(grad_rows.dtype)
+        if grad_weight is not None:
+            grad_weight = (grad_weight * scale).to(ctx.dtypes[0])
+        if grad_bias is not None:
+            grad_bias = (grad_bias * scale).to(ctx.dtypes[1])
+        return grad_rows, grad_weight, grad_bias, None, None, None
+
+
+def linear_cross_entropy(
+    hidden_states: torch.Tensor,
+    output: nn.Linear,
+    labels: torch.Tensor,
+    label_smoothing: float = 0.0,
+    num_items: torch.Tensor | int | None = None,
+) -> torch.Tensor:
+    """`cross_entropy` of the logits that `output` makes of (batch, length, d_model), computed in chunks."""
+    labels = labels.to(hidden_states.device).flatten()
+    kept = (labels != IGNORED).nonzero().squeeze(1)
+    rows, labels = hidden_states.flatten(0, -2), labels
+    if len(kept) < len(labels):
+        rows, labels = rows.index_select(0, kept), labels.index_select(0, kept)
+    count = max(len(kept), 1) if num_items is None else num_items
+    return LinearCrossEntropy.apply(rows, output.weight, output.bias, labels, label_smoothing, count)
+
+
+def is_plain_linear(module: nn.Module) -> bool:
+    """Whether the module is its weights alone: no adapter, hook, quantisation or sharding to pass by."""
+    return (
+        type(module) is nn.Linear
+        and type(module.weight) is nn.Parameter
+        and module.weight.ndim == 2
+        and not (module._forward_hooks or module._forward_pre_hooks or hasattr(module, "_hf_hook"))
+    )
+
+
+__all__ = ["IGNORED", "cross_entropy", "is_plain_linear", "linear_cross_entropy"]

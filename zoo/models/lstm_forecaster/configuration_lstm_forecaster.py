@@ -48,6 +48,9 @@ class LSTMForecasterConfig(PreTrainedConfig):
             recurrent net for every patch of the horizon in parallel, by position and channel embeddings (SegRNN);
             `"recursive"` forecasts patch after patch and reads its own forecasts (DeepAR, arXiv:1704.04110), with true
             values instead while training (teacher forcing).
+        linear_skip (`bool`, defaults to `False`): Add a linear map from the scaled window to every step of the
+            forecast: the autoregressive highway of LSTNet (arXiv:1703.07015). It reads seasons of any length that the window
+            holds, and the recurrent net learns what they leave. For parallel decoding.
         head (`str`, defaults to `"point"`): What is forecast: `"point"`, `"quantile"`, or a distribution's parameters:
             `"normal"`, `"student_t"`, `"negative_binomial"` (counts; needs `scaling` `"none"` or `"mean"`).
         quantiles (`list[float]`, defaults to 0.1, 0.2 ... 0.9): Levels of the quantile head, ascending, and of
@@ -99,6 +102,7 @@ class LSTMForecasterConfig(PreTrainedConfig):
     channel_independent: bool = True
     scaling: str = "std"
     decoding: str = "direct"
+    linear_skip: bool = False
     head: str = "point"
     quantiles: list[float] | tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     loss: str = "mse"
@@ -201,6 +205,15 @@ class LSTMForecasterConfig(PreTrainedConfig):
             raise ValueError(
                 "patch_embedding=False with decoding='segments': the position of a segment enters the recurrent net "
                 "in place of an embedded patch, so patches must be embedded"
+            )
+        if self.linear_skip and self.decoding == "recursive":
+            raise ValueError(
+                "linear_skip=True with decoding='recursive': the linear map knows prediction_length steps, but "
+                "recursive decoding goes on for as long as it is asked to; use decoding='direct' or 'segments'"
+            )
+        if self.linear_skip and self.head == "negative_binomial":
+            raise ValueError(
+                "linear_skip=True shifts the forecast, but head='negative_binomial' can only be stretched"
             )
         if self.head != "point" and self.loss != "mse":
             raise ValueError(f"loss={self.loss!r} is for head='point' only; head={self.head!r} has a loss of its own")

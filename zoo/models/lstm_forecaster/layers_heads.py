@@ -55,6 +55,22 @@ class LSTMForecasterHead(GradientCheckpointingLayer):
         return raw.flatten(1, 2)
 
 
+class LSTMForecasterSkip(nn.Module):
+    """A linear map from the scaled window to the forecast, the same for every channel (LSTNet's highway)."""
+
+    def __init__(self, config: LSTMForecasterConfig):
+        super().__init__()
+        decoded = config.num_segments * config.patch_length  # the last segment is cropped later
+        steps = config.prediction_length if config.decoding == "direct" else decoded
+        self.linear = nn.Linear(config.num_patches * config.patch_length, steps, bias=False)
+        # Training begins at the plain net.
+        self.linear.starts_at_zero = True
+
+    def forward(self, scaled_values: torch.Tensor) -> torch.Tensor:
+        """(batch, num_patches * patch_length, input_size) -> (batch, steps, input_size), in units of the scale."""
+        return self.linear(scaled_values.to(self.linear.weight.dtype).transpose(1, 2)).transpose(1, 2)
+
+
 class PointOutput:
     """One number a step; loss by `config.loss`."""
 
@@ -64,7 +80,10 @@ class PointOutput:
         self.config = config
 
     def parameters(self, raw: torch.Tensor, loc: torch.Tensor, scale: torch.Tensor) -> Params:
-        """Raw numbers (batch, length, channels, numbers) -> what they mean in the units of the data."""
+        """
+        Raw numbers (batch, length, channels, numbers) -> what they mean in the units of the data. `loc` and `scale`
+        have one step for all, or `loc` one for each.
+        """
         return (raw[..., 0] * scale + loc,)
 
     def point(self, params: Params) -> torch.Tensor:
@@ -249,6 +268,7 @@ OUTPUTS: dict[str, type[PointOutput]] = {
 
 __all__ = [
     "LSTMForecasterHead",
+    "LSTMForecasterSkip",
     "OUTPUTS",
     "DistributionOutput",
     "Params",

@@ -19,6 +19,8 @@ class LSTMForecasterModelOutput(ModelOutput):
         loc: (batch, 1, input_size), what was subtracted from the values.
         scale: (batch, 1, input_size), what they were divided by.
         static_features: (batch, num_static_features), categories embedded.
+        scaled_values: (batch, num_patches * patch_length, input_size), the window as the net reads it, 0 where nothing
+            was observed; with `linear_skip` only.
     """
 
     # A ModelOutput wants defaults, also for what is always there.
@@ -28,6 +30,7 @@ class LSTMForecasterModelOutput(ModelOutput):
     loc: torch.Tensor = None  # type: ignore[assignment]
     scale: torch.Tensor = None  # type: ignore[assignment]
     static_features: torch.Tensor | None = None
+    scaled_values: torch.Tensor | None = None
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 
 def read_series(
@@ -59,6 +60,13 @@ def check_static_features(name: str, features: torch.Tensor | None, batch: int, 
         raise ValueError(f"{name} has shape {tuple(features.shape)}, but ({batch}, {width}) is needed")
 
 
+def fit(series: torch.Tensor, context_length: int, padded_length: int) -> torch.Tensor:
+    """The last `context_length` steps of (batch, length, ...), filled up with zeros on the left to `padded_length`."""
+    series = series[:, -context_length:]
+    missing = padded_length - series.shape[1]
+    return nn.functional.pad(series, (0, 0, missing, 0)) if missing else series
+
+
 def tile(tensor: torch.Tensor, copies: int, dim: int = 0) -> torch.Tensor:
     """The whole tensor `copies` times in a row along `dim`."""
     return tensor if copies == 1 else torch.cat([tensor] * copies, dim=dim)
@@ -96,4 +104,4 @@ class Window(NamedTuple):
         )
 
 
-__all__ = ["Window", "check_static_features", "read_series", "read_step_features", "tile", "tile_or_none"]
+__all__ = ["Window", "check_static_features", "fit", "read_series", "read_step_features", "tile", "tile_or_none"]

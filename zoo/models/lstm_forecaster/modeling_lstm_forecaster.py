@@ -13,11 +13,11 @@ from transformers.modeling_outputs import SampleTSPredictionOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_lstm_forecaster import LSTMForecasterConfig
-from .layers_heads import OUTPUTS, DistributionOutput, LSTMForecasterHead, Params, join
+from .layers_heads import OUTPUTS, DistributionOutput, LSTMForecasterHead, LSTMForecasterSkip, Params, join
 from .layers_outputs import LSTMForecasterForPredictionOutput, LSTMForecasterModelOutput
 from .layers_recurrent import LSTMForecasterLayer, LSTMForecasterSegmentQueries, init_recurrent_weights
 from .layers_scaling import LSTMForecasterScaler
-from .layers_window import Window, check_static_features, read_series, read_step_features, tile, tile_or_none
+from .layers_window import Window, check_static_features, fit, read_series, read_step_features, tile, tile_or_none
 
 # Parameters of a forecast -> the values that it goes on from.
 Choose = Callable[[Params], torch.Tensor]
@@ -41,7 +41,7 @@ class LSTMForecasterPreTrainedModel(PreTrainedModel):
             init_recurrent_weights(module)
         elif isinstance(module, nn.Linear):
             # LeCun's range: outputs as large as inputs. The base class would draw from a range made for wide layers.
-            bound = module.in_features**-0.5
+            bound = 0.0 if getattr(module, "starts_at_zero", False) else module.in_features**-0.5
             init.uniform_(module.weight, -bound, bound)
             if module.bias is not None:
                 init.zeros_(module.bias)
@@ -184,14 +184,9 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
 
-        def fit(series: torch.Tensor) -> torch.Tensor:
-            """The last `context_length` steps, filled up on the left to whole patches."""
-            series = series[:, -config.context_length :]
-            missing = config.num_patches * config.patch_length - series.shape[1]
-            return nn.functional.pad(series, (0, 0, missing, 0)) if missing else series
-
-        values, observed = fit(values), fit(observed)
-        features = None if features is None else fit(features)
+        lengths = (config.context_length, config.num_patches * config.patch_length)
+        values, observed = fit(values, *lengths), fit(observed, *lengths)
+        features = features if features is None else fit(features, *lengths)
         loc, scale = self.scaler(values, observed)
         encoded = LSTMForecasterModelOutput(
             loc=loc,
@@ -200,6 +195,8 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         )
         hidden_states, encoded.recurrent_state = self.recur(self.embed(values, observed, features, encoded))
         encoded.last_hidden_state = self.from_rows(hidden_states[-1])
+        if config.linear_skip:
+            encoded.scaled_values = torch.where(observed, (values - loc) / scale, 0.0)
         if output_hidden_states:
             encoded.hidden_states = tuple(self.from_rows(hidden_state) for hidden_state in hidden_states)
         return encoded
@@ -216,6 +213,8 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
             self.queries = LSTMForecasterSegmentQueries(config)
         steps = config.prediction_length if config.decoding == "direct" else config.patch_length
         self.head = LSTMForecasterHead(config, steps, self.output.numbers)
+        if config.linear_skip:
+            self.skip = LSTMForecasterSkip(config)
         self.post_init()
 
     def output_distribution(self, params: Params) -> Distribution:
@@ -241,7 +240,10 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         raw = self.head(features, covariates)
         if self.config.channel_independent:
             raw = self.model.from_rows(raw).squeeze(3).transpose(1, 2)
-        return self.output.parameters(raw.to(encoded.loc.dtype), encoded.loc, encoded.scale)
+        loc = encoded.loc
+        if self.config.linear_skip:
+            loc = loc + self.skip(encoded.scaled_values).to(loc.dtype) * encoded.scale
+        return self.output.parameters(raw.to(loc.dtype), loc, encoded.scale)
 
     def read_on(
         self,

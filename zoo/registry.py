@@ -17,6 +17,7 @@ FAMILIES = {
 TASKS = {
     "forecasting": "zoo.tasks.forecasting",
     "image_classification": "zoo.tasks.image_classification",
+    "summarization": "zoo.tasks.summarization",
     "translation": "zoo.tasks.translation",
 }
 

@@ -1,5 +1,6 @@
 """Where the parts meet: a recipe becomes data, model, processor and Trainer."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,8 +141,11 @@ def build_trainer(
         decay = set(trainer.get_decay_parameter_names(model))
         rates = (settings.zoo.muon_learning_rate, settings.zoo.muon_momentum)
         trainer.optimizer = MuonWithAdamW(muon_groups(model, *rates, settings.training, decay))
-    if settings.training.label_smoothing_factor and task.label_smoother is not None:
-        trainer.label_smoother = task.label_smoother(settings.training.label_smoothing_factor)
+    smoothing = settings.training.label_smoothing_factor
+    if smoothing and task.label_smoother is not None:
+        trainer.label_smoother = task.label_smoother(smoothing)
+    elif smoothing and "label_smoothing" in inspect.signature(model.forward).parameters:
+        trainer.label_smoother, trainer.label_smoothing = None, smoothing
     return trainer
 
 

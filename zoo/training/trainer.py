@@ -101,9 +101,17 @@ class GenerationMixin(EveryRowMixin):
     `compute_metrics` gets the data set as its second argument.
     """
 
+    # Given to a model that smooths its own loss: it need not hold all logits for that, as the Trainer's smoother must.
+    label_smoothing = 0.0
     # Rows that evaluations during training generate for; 0: all.
     generation_samples = 0
     generating = True
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """The Trainer's, with the model's own smoothing in training."""
+        if self.label_smoothing:
+            inputs = {**inputs, "label_smoothing": self.label_smoothing}
+        return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
 
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None, **kwargs: Any

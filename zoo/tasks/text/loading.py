@@ -75,7 +75,7 @@ def read_hub(arguments: TextArguments) -> dict[str, "ParallelText"]:
     from zoo.data.parallel_files import read_hub_pairs
 
     return read_hub_pairs(
-        arguments.dataset_name,
+        arguments.dataset_name or "",
         arguments.dataset_config_name,
         source_column=arguments.source_column,
         target_column=arguments.target_column,

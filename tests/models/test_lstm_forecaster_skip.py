@@ -29,7 +29,7 @@ def test_it_adds_a_linear_map_of_the_scaled_window(decoding, scaling):
     skipping = model(decoding=decoding, scaling=scaling)
     values = 5 + 3 * torch.randn(3, 10, 2)
     before = skipping(values)
-    weight = torch.nn.init.normal_(skipping.skip.linear.weight.data)
+    weight = torch.nn.init.normal_(skipping.skip.weight.data)
     after = skipping(values)
     scaled = (values - before.loc) / before.scale
     added = torch.einsum("blc,sl->bsc", scaled, weight[:6, 2:]) * before.scale  # two steps of padding come first
@@ -38,7 +38,7 @@ def test_it_adds_a_linear_map_of_the_scaled_window(decoding, scaling):
 
 def test_missing_values_do_not_enter():
     skipping = model()
-    torch.nn.init.normal_(skipping.skip.linear.weight.data)
+    torch.nn.init.normal_(skipping.skip.weight.data)
     values, observed = torch.randn(2, 10, 2), torch.ones(2, 10, 2)
     observed[0, 3] = 0
     other = values.clone()
@@ -63,7 +63,7 @@ def test_it_learns_a_season_longer_than_the_net_remembers():
 
 def test_longer_and_shorter_horizons():
     skipping = model()
-    torch.nn.init.normal_(skipping.skip.linear.weight.data, std=0.1)
+    torch.nn.init.normal_(skipping.skip.weight.data, std=0.1)
     values = torch.randn(2, 10, 2)
     whole = skipping(values).prediction_outputs
     torch.testing.assert_close(skipping(values, prediction_length=3).prediction_outputs, whole[:, :3])
@@ -87,7 +87,7 @@ def test_what_cannot_be_is_refused(fields, message):
 
 def test_saved_and_loaded(tmp_path):
     skipping = model()
-    torch.nn.init.normal_(skipping.skip.linear.weight.data)
+    torch.nn.init.normal_(skipping.skip.weight.data)
     skipping.save_pretrained(tmp_path)
     values = torch.randn(2, 10, 2)
     again = LSTMForecasterForPrediction.from_pretrained(tmp_path)

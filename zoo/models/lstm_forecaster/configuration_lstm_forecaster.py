@@ -49,8 +49,8 @@ class LSTMForecasterConfig(PreTrainedConfig):
             `"recursive"` forecasts patch after patch and reads its own forecasts (DeepAR, arXiv:1704.04110), with true
             values instead while training (teacher forcing).
         linear_skip (`bool`, defaults to `False`): Add a linear map from the scaled window to every step of the
-            forecast: the autoregressive highway of LSTNet (arXiv:1703.07015). It reads seasons of any length that the window
-            holds, and the recurrent net learns what they leave. For parallel decoding.
+            forecast: the autoregressive highway of LSTNet (arXiv:1703.07015). It reads seasons of any length that the
+            window holds, and the recurrent net learns what they leave. For parallel decoding.
         head (`str`, defaults to `"point"`): What is forecast: `"point"`, `"quantile"`, or a distribution's parameters:
             `"normal"`, `"student_t"`, `"negative_binomial"` (counts; needs `scaling` `"none"` or `"mean"`).
         quantiles (`list[float]`, defaults to 0.1, 0.2 ... 0.9): Levels of the quantile head, ascending, and of

@@ -62,13 +62,12 @@ class LSTMForecasterSkip(nn.Module):
         super().__init__()
         decoded = config.num_segments * config.patch_length  # the last segment is cropped later
         steps = config.prediction_length if config.decoding == "direct" else decoded
-        self.linear = nn.Linear(config.num_patches * config.patch_length, steps, bias=False)
-        # Training begins at the plain net.
-        self.linear.starts_at_zero = True
+        # Zeros at first: training begins at the plain net.
+        self.weight = nn.Parameter(torch.zeros(steps, config.num_patches * config.patch_length))
 
     def forward(self, scaled_values: torch.Tensor) -> torch.Tensor:
         """(batch, num_patches * patch_length, input_size) -> (batch, steps, input_size), in units of the scale."""
-        return self.linear(scaled_values.to(self.linear.weight.dtype).transpose(1, 2)).transpose(1, 2)
+        return torch.matmul(self.weight, scaled_values.to(self.weight.dtype))
 
 
 class PointOutput:

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from .configuration_lstm_forecaster import LSTMForecasterConfig
+
 
 def read_series(
     name: str, values: torch.Tensor, mask: torch.Tensor | None, channels: int
@@ -60,10 +62,10 @@ def check_static_features(name: str, features: torch.Tensor | None, batch: int, 
         raise ValueError(f"{name} has shape {tuple(features.shape)}, but ({batch}, {width}) is needed")
 
 
-def fit(series: torch.Tensor, context_length: int, padded_length: int) -> torch.Tensor:
-    """The last `context_length` steps of (batch, length, ...), filled up with zeros on the left to `padded_length`."""
-    series = series[:, -context_length:]
-    missing = padded_length - series.shape[1]
+def fit(series: torch.Tensor, config: LSTMForecasterConfig) -> torch.Tensor:
+    """The last `context_length` steps of (batch, length, ...), filled up with zeros on the left to whole patches."""
+    series = series[:, -config.context_length :]
+    missing = config.num_patches * config.patch_length - series.shape[1]
     return nn.functional.pad(series, (0, 0, missing, 0)) if missing else series
 
 
@@ -104,4 +106,35 @@ class Window(NamedTuple):
         )
 
 
-__all__ = ["Window", "check_static_features", "fit", "read_series", "read_step_features", "tile", "tile_or_none"]
+def read_request(
+    config: LSTMForecasterConfig,
+    past_values: torch.Tensor,
+    past_time_features: torch.Tensor | None,
+    past_observed_mask: torch.Tensor | None,
+    static_categorical_features: torch.Tensor | None,
+    static_real_features: torch.Tensor | None,
+    future_time_features: torch.Tensor | None,
+    prediction_length: int | None,
+) -> tuple[Window, torch.Tensor | None, int]:
+    """The window, what is known of the steps to forecast, and how many they are."""
+    length = config.prediction_length if prediction_length is None else prediction_length
+    if length < 1:
+        raise ValueError(f"prediction_length={length} must be at least 1")
+    values, observed = read_series("past", past_values, past_observed_mask, config.input_size)
+    known = read_step_features(
+        "future_time_features", future_time_features, len(values), length, config.num_step_features
+    )
+    window = Window(values, observed, past_time_features, static_categorical_features, static_real_features)
+    return window, known, length
+
+
+__all__ = [
+    "Window",
+    "check_static_features",
+    "fit",
+    "read_request",
+    "read_series",
+    "read_step_features",
+    "tile",
+    "tile_or_none",
+]

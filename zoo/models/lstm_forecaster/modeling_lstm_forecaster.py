@@ -17,7 +17,16 @@ from .layers_heads import OUTPUTS, DistributionOutput, LSTMForecasterHead, LSTMF
 from .layers_outputs import LSTMForecasterForPredictionOutput, LSTMForecasterModelOutput
 from .layers_recurrent import LSTMForecasterLayer, LSTMForecasterSegmentQueries, init_recurrent_weights
 from .layers_scaling import LSTMForecasterScaler
-from .layers_window import Window, check_static_features, fit, read_series, read_step_features, tile, tile_or_none
+from .layers_window import (
+    Window,
+    check_static_features,
+    fit,
+    read_request,
+    read_series,
+    read_step_features,
+    tile,
+    tile_or_none,
+)
 
 # Parameters of a forecast -> the values that it goes on from.
 Choose = Callable[[Params], torch.Tensor]
@@ -41,7 +50,7 @@ class LSTMForecasterPreTrainedModel(PreTrainedModel):
             init_recurrent_weights(module)
         elif isinstance(module, nn.Linear):
             # LeCun's range: outputs as large as inputs. The base class would draw from a range made for wide layers.
-            bound = 0.0 if getattr(module, "starts_at_zero", False) else module.in_features**-0.5
+            bound = module.in_features**-0.5
             init.uniform_(module.weight, -bound, bound)
             if module.bias is not None:
                 init.zeros_(module.bias)
@@ -53,6 +62,8 @@ class LSTMForecasterPreTrainedModel(PreTrainedModel):
             init.normal_(module.position)
             if module.channel is not None:
                 init.normal_(module.channel)
+        elif isinstance(module, LSTMForecasterSkip):
+            init.zeros_(module.weight)
         elif isinstance(module, LSTMForecasterScaler) and module.scaling == "revin":
             init.zeros_(module.log_weight)
             init.zeros_(module.bias)
@@ -184,9 +195,8 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
 
-        lengths = (config.context_length, config.num_patches * config.patch_length)
-        values, observed = fit(values, *lengths), fit(observed, *lengths)
-        features = features if features is None else fit(features, *lengths)
+        values, observed = fit(values, config), fit(observed, config)
+        features = None if features is None else fit(features, config)
         loc, scale = self.scaler(values, observed)
         encoded = LSTMForecasterModelOutput(
             loc=loc,
@@ -364,27 +374,6 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
                 step_features, copies = tile_or_none(step_features, copies), 1
         return join(params, length), torch.cat(path, dim=1), first
 
-    def read_request(
-        self,
-        past_values: torch.Tensor,
-        past_time_features: torch.Tensor | None,
-        past_observed_mask: torch.Tensor | None,
-        static_categorical_features: torch.Tensor | None,
-        static_real_features: torch.Tensor | None,
-        future_time_features: torch.Tensor | None,
-        prediction_length: int | None,
-    ) -> tuple[Window, torch.Tensor | None, int]:
-        """The window, what is known of the steps to forecast, and how many they are."""
-        length = self.config.prediction_length if prediction_length is None else prediction_length
-        if length < 1:
-            raise ValueError(f"prediction_length={length} must be at least 1")
-        values, observed = read_series("past", past_values, past_observed_mask, self.config.input_size)
-        known = read_step_features(
-            "future_time_features", future_time_features, len(values), length, self.config.num_step_features
-        )
-        window = Window(values, observed, past_time_features, static_categorical_features, static_real_features)
-        return window, known, length
-
     @can_return_tuple
     def forward(
         self,
@@ -434,7 +423,8 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
             if self.config.head == "negative_binomial" and bool((target < 0).any()):
                 raise ValueError("future_values has negative numbers, but head='negative_binomial' forecasts counts")
             prediction_length = target.shape[1]
-        window, step_features, length = self.read_request(
+        window, step_features, length = read_request(
+            self.config,
             past_values,
             past_time_features,
             past_observed_mask,
@@ -504,7 +494,8 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         copies = self.config.num_parallel_samples if num_parallel_samples is None else num_parallel_samples
         if copies < 1:
             raise ValueError(f"num_parallel_samples={copies} must be at least 1")
-        window, step_features, length = self.read_request(
+        window, step_features, length = read_request(
+            self.config,
             past_values,
             past_time_features,
             past_observed_mask,

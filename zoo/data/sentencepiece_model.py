@@ -1,0 +1,245 @@
+"""Training SentencePiece from texts in memory, and reading what it learned."""
+
+import io
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+MODEL_TYPES = ("unigram", "bpe")
+PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
+# Texts that a vocabulary is trained on: more of them change nothing but the minutes that it takes.
+_MOST_TEXTS = 1_000_000
+# Occurrences of a character that is worth a piece of its own.
+_FREQUENT = 5
+# Scores are rounded to multiples of this. Their sums are then exact in the 32-bit floats of SentencePiece as in the
+# 64-bit ones of tokenizers, so that both choose the same of two segmentations whose scores are equal (0|00 and 00|0).
+_SCORE_STEP = 1 / 1024
+# Fields of SentencePiece's ModelProto (sentencepiece_model.proto) and its parts.
+_PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
+_PIECE_SCORE = 2
+_MODEL_TYPE, _SPACE_AFTER = 3, 24
+_CHARSMAP, _DUMMY_PREFIX, _STRIP_SPACES = 2, 3, 4
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+class VocabularySizeError(ValueError):
+    """The text cannot give so many pieces, or so few.
+
+    Args:
+        message: What is wrong and what to do.
+        limit: The largest size that the text gives, or the smallest that holds its characters; None if not known.
+    """
+
+    def __init__(self, message: str, limit: int | None = None):
+        super().__init__(message)
+        self.limit = limit
+
+
+@dataclass(frozen=True)
+class SentencePieceModel:
+    """What of a SentencePiece model a fast tokenizer is made of.
+
+    Args:
+        model_type: "unigram" or "bpe".
+        pieces: In the order of their ids.
+        scores: Log probabilities of unigram; minus the number of the merge in BPE.
+        normal: (pieces,) whether text can become the piece: not so for control signs, bytes and the unknown sign.
+        unk_id: Id of the unknown sign.
+        byte_fallback: Whether unknown characters are spelt in bytes.
+        charsmap: The compiled rules of normalisation; empty for none.
+    """
+
+    model_type: str
+    pieces: list[str]
+    scores: list[float]
+    normal: list[bool]
+    unk_id: int
+    byte_fallback: bool
+    charsmap: bytes
+
+
+def train_sentencepiece(
+    texts: Sequence[str],
+    vocab_size: int,
+    model_type: str = "unigram",
+    *,
+    byte_fallback: bool = True,
+    control_tokens: Sequence[str] = (),
+    normalization: str = "nmt_nfkc",
+    character_coverage: float | None = None,
+) -> bytes:
+    """A SentencePiece model (the content of a `.model` file); the same texts give the same bytes.
+
+    Ids: 0 `<pad>`, 1 `<unk>`, 2 `<s>`, 3 `</s>`, then `control_tokens`, then with `byte_fallback` the 256 bytes, then
+    pieces. All of them count in `vocab_size`.
+
+    Args:
+        texts: Source and target texts; of more than a million, every second, third... is read.
+        model_type: "unigram" (Kudo, 2018) or "bpe" (Sennrich et al., 2016).
+        byte_fallback: Whether characters that are not in the vocabulary are spelt in UTF-8 bytes.
+        control_tokens: Tokens that no text becomes.
+        normalization: SentencePiece's rule: "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf" or "identity".
+        character_coverage: Share of the characters of the text that must be pieces; the rarest become bytes. Default:
+            all that occur five times, since the embedding of a character that was seen twice learned nothing; without
+            `byte_fallback` all.
+
+    Raises:
+        VocabularySizeError: The texts cannot give so many pieces, or so few.
+        ValueError: There is no text, an unknown model type or rule, or a control token that stands twice.
+    """
+    import sentencepiece
+
+    if model_type not in MODEL_TYPES:
+        raise ValueError(f"model_type={model_type!r}: expected one of {', '.join(MODEL_TYPES)}")
+    named = [PAD, UNK, BOS, EOS, *control_tokens]
+    twice = next((token for number, token in enumerate(named) if token in named[:number]), None)
+    if twice is not None:
+        raise ValueError(f"the special token {twice!r} is given twice")
+    if not any(text.strip() for text in texts):
+        raise ValueError("there is no text to train a tokenizer on")
+    texts = texts[:: -(-len(texts) // _MOST_TEXTS)]
+    if character_coverage is None:
+        character_coverage = _share_of_frequent_characters(texts) if byte_fallback else 1.0
+    written = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=written,
+            vocab_size=vocab_size,
+            model_type=model_type,
+            byte_fallback=byte_fallback,
+            pad_id=0,
+            unk_id=1,
+            bos_id=2,
+            eos_id=3,
+            pad_piece=PAD,
+            unk_piece=UNK,
+            bos_piece=BOS,
+            eos_piece=EOS,
+            control_symbols=list(control_tokens),
+            normalization_rule_name=normalization,
+            character_coverage=character_coverage,
+            # Longer texts are left out by default, whole documents that are to be summarized first of all.
+            max_sentence_length=1 << 24,
+            # Sums over threads make the result depend on their number, not on the machine's.
+            num_threads=16,
+            minloglevel=2,
+        )
+    except (RuntimeError, OSError) as error:
+        raise _explained(error, vocab_size, normalization) from error
+    model = written.getvalue()
+    return _rounded(model) if model_type == "unigram" else model
+
+
+def _share_of_frequent_characters(texts: Sequence[str]) -> float:
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text)
+    frequent = sum(count for count in counts.values() if count >= _FREQUENT)
+    return (frequent or counts.total()) / counts.total()
+
+
+def _explained(error: Exception, vocab_size: int, normalization: str) -> ValueError:
+    """SentencePiece's message, which quotes its source, for people."""
+    message = " ".join(str(error).split())
+    if found := re.search(r"value <= (\d+)", message):
+        return VocabularySizeError(
+            f"the text is too small for vocab_size={vocab_size}: it gives {found[1]} pieces at most; set "
+            f"vocab_size to {found[1]} or less, or add text",
+            int(found[1]),
+        )
+    if found := re.search(r"required_chars\. \d+ vs (\d+)", message):
+        return VocabularySizeError(
+            f"vocab_size={vocab_size} does not hold the characters of the text with bytes and special tokens: set it "
+            f"above {found[1]}, or character_coverage lower",
+            int(found[1]) + 1,
+        )
+    if normalization in message or "normaliz" in message.lower():
+        return ValueError(f"normalization={normalization!r}: not a rule of SentencePiece")
+    return ValueError(f"SentencePiece cannot train on this text with vocab_size={vocab_size}: {message}")
+
+
+def read_model(model: bytes) -> SentencePieceModel:
+    """What a fast tokenizer needs of a model that SentencePiece wrote.
+
+    Raises:
+        ValueError: It is not a SentencePiece model, neither unigram nor BPE, or built on words that end in spaces.
+    """
+    import sentencepiece
+
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"not a SentencePiece model ({' '.join(str(error).split())})") from error
+    ids = range(processor.get_piece_size())
+    trainer, rules = _part(model, _TRAINER), _part(model, _NORMALIZER)
+    number = trainer.get(_MODEL_TYPE, 1)
+    if number not in (1, 2):
+        raise ValueError("the SentencePiece model splits into words or characters; expected unigram or bpe")
+    if not (rules.get(_DUMMY_PREFIX, 1) and rules.get(_STRIP_SPACES, 1)) or trainer.get(_SPACE_AFTER, 0):
+        raise ValueError("the SentencePiece model keeps spaces in another way than this library's tokenizers")
+    charsmap = rules.get(_CHARSMAP, b"")
+    return SentencePieceModel(
+        model_type=MODEL_TYPES[number - 1],
+        pieces=[processor.id_to_piece(i) for i in ids],
+        scores=[processor.get_score(i) for i in ids],
+        normal=[not (processor.is_control(i) or processor.is_unknown(i) or processor.is_byte(i)) for i in ids],
+        unk_id=processor.unk_id(),
+        byte_fallback=any(processor.is_byte(i) for i in ids),
+        charsmap=charsmap if isinstance(charsmap, bytes) else b"",
+    )
+
+
+def _part(model: bytes, number: int) -> dict[int, int | bytes]:
+    """Field number -> value of a part that stands once in a message."""
+    found = next((value for field, _, _, value in _fields(model) if field == number), b"")
+    return {field: value for field, _, _, value in _fields(found)} if isinstance(found, bytes) else {}
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int, int, int | bytes]]:
+    """(field number, wire type, place of its value, value) of a protobuf message.
+
+    A reader of ten lines, because the package protobuf would be one more dependency for one field.
+    """
+    position = 0
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            byte = message[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while position < len(message):
+        key = varint()
+        field, kind = key >> 3, key & 7
+        if kind == _VARINT:
+            at, value = position, varint()
+            yield field, kind, at, value
+            continue
+        size = varint() if kind == _BYTES else {_FIXED32: 4, _FIXED64: 8}[kind]
+        at, position = position, position + size
+        yield field, kind, at, message[at:position]
+
+
+def _rounded(model: bytes) -> bytes:
+    """The model with every score rounded to a multiple of `_SCORE_STEP`, in place."""
+    changed = bytearray(model)
+    for field, _, piece_at, piece in _fields(model):
+        if field != _PIECES or not isinstance(piece, bytes):
+            continue
+        for part, kind, at, value in _fields(piece):
+            if part == _PIECE_SCORE and kind == _FIXED32 and isinstance(value, bytes):
+                score = round(struct.unpack("<f", value)[0] / _SCORE_STEP) * _SCORE_STEP
+                changed[piece_at + at : piece_at + at + 4] = struct.pack("<f", score)
+    return bytes(changed)
+
+
+__all__ = ["BOS", "EOS", "MODEL_TYPES", "PAD", "UNK", "SentencePieceModel", "VocabularySizeError", "read_model",
+           "train_sentencepiece"]  # fmt: skip

@@ -1,0 +1,147 @@
+"""Other ways to cut a training text into the same pieces: subword regularisation and BPE-dropout."""
+
+import json
+import math
+import random
+import re
+from typing import Any
+
+from .tokenizer import sentencepiece_type
+
+# Cuts that are drawn of each word. Taking one of these is far faster than cutting anew, and few words have more than
+# so many likely ones.
+_DRAWS_BITS = 6
+_DRAWS = 1 << _DRAWS_BITS
+# Words that are remembered; the memory starts anew above it.
+_MOST_WORDS = 200_000
+# What SentencePiece takes off the least score for a character without a piece.
+_UNKNOWN_PENALTY = 10.0
+
+
+class SubwordSampler:
+    """Cuts a text another way each time, and the same way for the same key.
+
+    A unigram tokenizer draws a segmentation with probability P(segmentation)**amount (Kudo, 2018); a BPE tokenizer
+    leaves out each possible merge with probability `amount` at each step (Provilkov et al., 2020). The cut of a word
+    is one of 64 that are drawn once, by the word alone; which one is drawn by the key. So neither the order of texts
+    nor the number of processes changes what a text becomes, and a resumed run sees what the first would have seen.
+
+    Args:
+        tokenizer: A fast tokenizer with SentencePiece's pieces.
+        amount: Unigram: above 0; 0.1 to 0.5 is usual, less is more random, and 0 is not "off" but every segmentation
+            alike. BPE: above 0 and at most 1; 0.1 is usual, more is more random.
+        seed: Of the run.
+
+    Raises:
+        ValueError: The tokenizer is of another kind, or the amount makes no sense for it.
+    """
+
+    def __init__(self, tokenizer: Any, amount: float, seed: int = 0):
+        kind = sentencepiece_type(tokenizer)
+        if kind is None:
+            raise ValueError("sampling needs a fast tokenizer with the pieces of SentencePiece (unigram or BPE)")
+        if not 0 < amount <= (1 if kind == "bpe" else math.inf):
+            raise ValueError(
+                f"amount={amount}: expected above 0" + (" and at most 1 for BPE" if kind == "bpe" else "")
+            )
+        self.seed, self.amount = seed, amount
+        self._backend = tokenizer.backend_tokenizer
+        settings = json.loads(self._backend.to_str())["model"]
+        self._ids: dict[str, int] = tokenizer.get_vocab()
+        self._end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        self._unknown = tokenizer.unk_token_id
+        self._added: dict[str, int] = tokenizer.get_added_vocab()
+        pattern = "|".join(re.escape(token) for token in sorted(self._added, key=len, reverse=True))
+        self._tokens = re.compile(f"({pattern})") if pattern else None
+        self._byte_fallback = settings["byte_fallback"] and "<0x00>" in self._ids
+        if kind == "unigram":
+            hidden = {*self._added, *(f"<0x{byte:02X}>" for byte in range(256))}
+            self._scores = {piece: score for piece, score in settings["vocab"] if piece not in hidden}
+            self._unknown_score = min(self._scores.values()) - _UNKNOWN_PENALTY
+            self._longest = max(map(len, self._scores))
+            self._cut = self._cut_unigram
+        else:
+            pairs = [merge if isinstance(merge, list) else merge.split(" ") for merge in settings["merges"]]
+            self._ranks = {(left, right): rank for rank, (left, right) in enumerate(pairs)}
+            self._cut = self._cut_bpe
+        self._drawn: dict[str, list[list[int] | None]] = {}
+
+    def __call__(self, text: str, *key: int) -> list[int]:
+        """The ids of a text, with its end sign.
+
+        Args:
+            text: As the tokenizer gets it, special tokens and language tags included.
+            key: Whole numbers that name this draw, such as the epoch, the row and the side.
+        """
+        draw = random.Random(repr((self.seed, *key)))
+        ids: list[int] = []
+        parts = self._tokens.split(text) if self._tokens else [text]
+        for number, part in enumerate(parts):
+            if number % 2:  # the groups of the pattern stand between the parts that it splits
+                ids.append(self._added[part])
+                continue
+            normal = self._backend.normalizer.normalize_str(part)
+            for word, _ in self._backend.pre_tokenizer.pre_tokenize_str(normal) if normal else ():
+                ids += self._draw(word, draw.getrandbits(_DRAWS_BITS))
+        return ids + self._end
+
+    def _draw(self, word: str, number: int) -> list[int]:
+        drawn = self._drawn.get(word)
+        if drawn is None:
+            if len(self._drawn) >= _MOST_WORDS:
+                self._drawn.clear()
+            drawn = self._drawn[word] = [None] * _DRAWS
+        ids = drawn[number]
+        if ids is None:
+            pieces = self._cut(word, random.Random(f"{number} {word}"))
+            ids = drawn[number] = [number for piece in pieces for number in self._piece_ids(piece)]
+        return ids
+
+    def _piece_ids(self, piece: str) -> list[int]:
+        if piece in self._ids:
+            return [self._ids[piece]]
+        if self._byte_fallback:
+            return [self._ids[f"<0x{byte:02X}>"] for byte in piece.encode()]
+        return [self._unknown]
+
+    def _cut_unigram(self, word: str, draw: random.Random) -> list[str]:
+        """Forward filtering, backward sampling on the lattice of all segmentations."""
+        # ways[end]: (start, log weight) of each piece that ends there; total[end]: log of the sum over the cuts so far
+        total = [0.0]
+        ways: list[list[tuple[int, float]]] = [[]]
+        for end in range(1, len(word) + 1):
+            found = []
+            for start in range(max(0, end - self._longest), end):
+                score = self._scores.get(word[start:end])
+                if score is None and start == end - 1:
+                    score = self._unknown_score
+                if score is not None:
+                    found.append((start, total[start] + self.amount * score))
+            most = max(weight for _, weight in found)
+            total.append(most + math.log(sum(math.exp(weight - most) for _, weight in found)))
+            ways.append(found)
+        pieces: list[str] = []
+        end = len(word)
+        while end:
+            starts = [start for start, _ in ways[end]]
+            start = draw.choices(starts, [math.exp(weight - total[end]) for _, weight in ways[end]])[0]
+            pieces.append(word[start:end])
+            end = start
+        return pieces[::-1]
+
+    def _cut_bpe(self, word: str, draw: random.Random) -> list[str]:
+        """Merge the best of the pairs that are not left out this time, until none is."""
+        pieces = list(word)
+        while True:
+            found = [
+                (rank, place)
+                for place, pair in enumerate(zip(pieces, pieces[1:]))
+                if (rank := self._ranks.get(pair)) is not None and draw.random() >= self.amount
+            ]
+            if not found:
+                return pieces
+            _, place = min(found)
+            pieces[place : place + 2] = ["".join(pieces[place : place + 2])]
+
+
+__all__ = ["SubwordSampler"]

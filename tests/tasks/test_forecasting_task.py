@@ -1,13 +1,15 @@
 """Forecasting from a CSV to a run, its record, its evaluation and its pipeline."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
-from transformers import pipeline
+from transformers import PreTrainedConfig, pipeline
 
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
@@ -263,8 +265,40 @@ def test_limits_take_windows_from_everywhere(tmp_path):
 
 
 def test_the_card_says_what_the_record_says(run):
-    card = render_card(RunRecord.read(run))
     record = RunRecord.read(run)
+    card = render_card(record)
     assert "pipeline_tag: time-series-forecasting" in card
     assert f"{record.metrics['test']['mse']:.4f}" in card and "baseline: naive2" in card
-    assert f"{100 * record.metrics['test']['coverage_80']:.1f}%" in card
+    row = {row["level"]: row for row in record.tables["intervals"]}[0.8]
+    (line,) = [line for line in card.splitlines() if line.startswith("| 80% |")]
+    figures = (f"{100 * row['coverage']:.1f}%", f"{100 * row['coverage_before']:.1f}%", f"{row['width_before']:.4g}")
+    assert all(figure in line for figure in figures) and line.count("|") == 7
+    for picture in (run / "pictures").iterdir():
+        assert f"(pictures/{picture.name})" in card
+    del record.tables["calibration_before"]  # a point head
+    (line,) = [line for line in render_card(record).splitlines() if line.startswith("| 80% |")]
+    assert line.count("|") == 5
+
+
+def test_the_docs_name_every_field():
+    text = (Path(__file__).parents[2] / "docs/forecasting.md").read_text()
+    config = set(dataclasses.asdict(LSTMForecasterConfig())) - set(dataclasses.asdict(PreTrainedConfig()))
+    for name in [field.name for field in dataclasses.fields(ForecastingArguments)] + sorted(config):
+        assert f"`{name}`" in text, name
+
+
+def test_some_channels_of_a_named_data_set(tmp_path):
+    values = np.random.default_rng(0).normal(size=(14_400, 3))
+    table = pd.DataFrame(values, columns=["HUFL", "LULL", "OT"])
+    table.insert(0, "date", pd.date_range("2016-07-01", periods=len(table), freq="h"))
+    table.to_csv(tmp_path / "ETTh1.csv", index=False)
+    arguments = ForecastingArguments(dataset_name="etth1", data_dir=str(tmp_path), target_columns=["OT", "HUFL"])
+    data = load_data(arguments, LSTMForecasterConfig(**SIZES))
+    assert data.model_fields["input_size"] == 2 and data.processor.channels == ["OT", "HUFL"]
+    np.testing.assert_allclose(data.train.windows.series.values, values[:, [2, 0]], rtol=1e-6)
+    for fields, message in (
+        ({"target_columns": ["XY"]}, "no column 'XY'; the data has HUFL, LULL, OT"),
+        ({"known_columns": ["HUFL"]}, "etth1 has its own columns: leave out known_columns"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_data(dataclasses.replace(arguments, **fields), LSTMForecasterConfig(**SIZES))

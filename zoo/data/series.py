@@ -1,6 +1,7 @@
 """Series in memory: many of any length, one after another; their chronological split and their scaler."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,6 +56,18 @@ class SeriesSet:
     def item(self, number: int) -> np.ndarray:
         """(rows, channels) of one series, a view."""
         return self.values[self.offsets[number] : self.offsets[number + 1]]
+
+    def select(self, channels: Sequence[str]) -> "SeriesSet":
+        """Only these channels, in this order.
+
+        Raises:
+            ValueError: One is not there.
+        """
+        missing = [name for name in channels if name not in self.channels]
+        if missing:
+            raise ValueError(f"there is no column {missing[0]!r}; the data has {', '.join(self.channels)}")
+        places = [self.channels.index(name) for name in channels]
+        return replace(self, values=self.values[:, places], channels=tuple(channels))
 
     def timestamps(self, number: int, extra: int = 0) -> pd.Index:
         """Time stamps of one series and of `extra` steps after its end."""

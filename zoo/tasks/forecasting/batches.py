@@ -26,6 +26,8 @@ TRAINING_WINDOWS = 1000
 BASELINE_HISTORY = 1024
 # Windows whose contexts are looked at in one go.
 SPREAD_BATCH = 512
+# What says how to read own data; data sets that the library knows by name need none of it.
+NOT_NAMED = ("timestamp_column", "timestamp_format", "item_id_column", "known_columns", "static_columns", "frequency")
 FILES = ("train_file", "validation_file", "test_file")
 
 
@@ -262,7 +264,11 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
                 f"{arguments.dataset_name} is forecast {named.prediction_length} steps ahead: "
                 f"set prediction_length={named.prediction_length}"
             )
+        foreign = [name for name in NOT_NAMED if getattr(arguments, name)]
+        if foreign:
+            raise ValueError(f"{arguments.dataset_name} has its own columns: leave out {foreign[0]}")
         series = load_named_series(arguments.dataset_name or "", arguments.data_dir)
+        series = series.select(arguments.target_columns) if arguments.target_columns else series
         bounds = named.bounds(series)
         found = {split: (series, bounds.rows(split)) for split in ("train", "validation", "test")}
         notes = {"known_release": series.is_release, "licence": named.licence, "homepage": named.homepage}

@@ -19,7 +19,7 @@ class ParallelText:
         target: What it should write; as long as `source`.
         origin: Where the pairs came from, for the record: it travels with a model, so it names no folder.
         place: How to name the place of a pair to a person, with {} for its number: "mine.tsv, line {}".
-        numbers: That number of each pair; empty if they are 1, 2, 3...
+        numbers: That number (or name) of each pair; empty if they are 1, 2, 3...
         is_release: Whether the bytes are those of a known release of a named data set.
 
     Raises:
@@ -30,7 +30,7 @@ class ParallelText:
     target: list[str]
     origin: str = ""
     place: str = "pair {}"
-    numbers: Sequence[int] = ()
+    numbers: Sequence[int | str] = ()
     is_release: bool = False
 
     def __post_init__(self):

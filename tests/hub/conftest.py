@@ -1,9 +1,16 @@
-"""Fixtures of the Hub's tests: a server on loopback, and this process's client pointed at it."""
+"""Fixtures of the Hub's tests: a server on loopback, this process's client pointed at it, and things to publish."""
+
+import shutil
+from unittest import mock
 
 import pytest
+import yaml
 from huggingface_hub.utils import disable_progress_bars
 
 from tests.hub_server import HubServer, client_of
+from zoo.commands.train import main as train
+from zoo.hub import remote
+from zoo.hub.blocks import Card, merge
 
 disable_progress_bars()
 TOKEN = "hf_" + "AdaWritesHere" + "x" * 21
@@ -11,18 +18,73 @@ READ_TOKEN = "hf_" + "AdaReadsOnly" + "x" * 22
 OTHER_TOKEN = "hf_" + "BobIsNotAda" + "x" * 23
 
 
+def accounts(server):
+    """ada writes for the organisation primer-zoo, and has a token that only reads; bob is nobody there."""
+    server.accounts.add("ada", TOKEN, organisations=["primer-zoo"])
+    server.accounts.add("ada", READ_TOKEN, role="read")
+    server.accounts.add("bob", OTHER_TOKEN)
+    return server
+
+
 @pytest.fixture
 def hub(tmp_path):
-    """ada writes for the organisation primer-zoo; bob does not."""
+    """A server with its accounts."""
     with HubServer(tmp_path / "server") as server:
-        server.accounts.add("ada", TOKEN, organisations=["primer-zoo"])
-        server.accounts.add("ada", READ_TOKEN, role="read")
-        server.accounts.add("bob", OTHER_TOKEN)
-        yield server
+        yield accounts(server)
 
 
 @pytest.fixture
 def api(hub, tmp_path):
-    """The client, logged in as ada."""
-    with client_of(hub, tmp_path / "home", TOKEN) as client:
+    """The client, logged in as ada; the library does not wait between its tries."""
+    with mock.patch.object(remote, "WAITS", (0.0,) * 4), client_of(hub, tmp_path / "home", TOKEN) as client:
         yield client
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A folder such as `stage` makes, in small and without a model in it: what uploads are about."""
+    folder = tmp_path / "small"
+    (folder / "pictures").mkdir(parents=True)
+    head = {"license": "mit", "tags": ["primer-zoo"]}
+    (folder / "README.md").write_text(merge(Card(head, {"about": "# Small", "results": "0.5"}), None))
+    (folder / "config.json").write_text('{"model_type": "small"}')
+    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 8)
+    (folder / "modeling_small.py").write_text("x = 1\n")
+    (folder / "pictures/a.png").write_bytes(b"png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, tiny_data):
+    """The folder of a run that took a second or two."""
+    folder = tmp_path_factory.mktemp("finished")
+    recipe = {
+        "family": "fashion_cnn",
+        "task": "image_classification",
+        "data": {"data_dir": str(tiny_data), "validation_size": 40, "test_time_augmentation": "flip"},
+        "model": {"stage_channels": [4]},
+        "training": {
+            "num_train_epochs": 4,
+            "per_device_train_batch_size": 20,
+            "learning_rate": "1e-2",
+            "use_cpu": True,
+            "disable_tqdm": True,
+        },
+        "publish": {
+            "title": "A Title",
+            "license": "apache-2.0",
+            "summary": "What it is.",
+            "limits": ["Knows ten classes only."],
+            "language": "en",
+            "datasets": ["org/data"],
+        },
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    assert train([str(folder / "tiny.yaml"), "--output_dir", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    """A copy of that folder, to break."""
+    return shutil.copytree(finished_run, tmp_path / "run")

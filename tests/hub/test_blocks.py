@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.hub.blocks import Card, edited_since_written, merge
+from zoo.hub.blocks import Card, merge
 from zoo.hub.card import read_card
 
 HEAD = {"license": "mit", "tags": ["primer-zoo"]}
@@ -37,12 +37,18 @@ def test_text_after_a_block_that_is_gone_moves_up():
 def test_edits_since_the_library_wrote_the_card_show():
     fresh = generated(a="A")
     text = merge(fresh, None)
-    assert not edited_since_written(Card.parse(text), fresh)
+    assert not Card.parse(text).edited
     for edited in (text + "\nMore.\n", text.replace("license: mit", "license: mit\nwidget: x")):
-        assert edited_since_written(Card.parse(edited), fresh)
-        assert not edited_since_written(Card.parse(merge(fresh, Card.parse(edited))), fresh)
+        assert Card.parse(edited).edited
+        assert not Card.parse(merge(fresh, Card.parse(edited))).edited
     # A block that was edited by hand is no loss: it is generated anyway.
-    assert not edited_since_written(Card.parse(text.replace("\nA\n", "\nB\n")), fresh)
+    assert not Card.parse(text.replace("\nA\n", "\nB\n")).edited
+
+
+def test_metadata_that_the_library_no_longer_writes_goes():
+    earlier = Card({**HEAD, "base_model": "a/b", "thumbnail": "x.png"}, {"a": "A"})
+    again = Card.parse(merge(generated(a="A"), Card.parse(earlier.render())))
+    assert again.head == {**HEAD, "thumbnail": "x.png"}
 
 
 def test_somebody_else_s_card_is_not_overwritten():

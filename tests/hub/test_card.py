@@ -1,37 +1,12 @@
 """Cards and staging: from results.json alone, and nothing unmeasured is published."""
 
 import pytest
-import yaml
 from huggingface_hub import ModelCard
 
 from zoo.commands.card import main
-from zoo.commands.train import main as train
 from zoo.hub.card import render_card
 from zoo.hub.stage import stage
 from zoo.record import RunRecord
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, tiny_data):
-    folder = tmp_path_factory.mktemp("card")
-    recipe = {
-        "family": "fashion_cnn",
-        "task": "image_classification",
-        "data": {"data_dir": str(tiny_data), "validation_size": 40, "test_time_augmentation": "flip"},
-        "model": {"stage_channels": [4]},
-        "training": {"num_train_epochs": 1, "per_device_train_batch_size": 40, "use_cpu": True, "disable_tqdm": True},
-        "publish": {
-            "title": "A Title",
-            "license": "apache-2.0",
-            "summary": "What it is.",
-            "limits": ["Knows ten classes only."],
-            "language": "en",
-            "datasets": ["org/data"],
-        },
-    }
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
-    assert train([str(folder / "tiny.yaml"), "--output_dir", str(folder / "run")]) == 0
-    return folder / "run"
 
 
 def test_the_card_says_what_was_measured(run):
@@ -83,21 +58,19 @@ def test_staging_takes_what_is_published_and_nothing_else(run, tmp_path, capsys)
 
 
 def test_staging_again_replaces_the_folder_whole(run, tmp_path):
-    stage(run, tmp_path / "card")
-    (tmp_path / "card/stray.txt").write_text("old")
-    stage(run, tmp_path / "card")
-    assert not (tmp_path / "card/stray.txt").exists()
-    assert [p.name for p in tmp_path.iterdir()] == ["card"]
+    target = tmp_path / "cards/card"
+    stage(run, target)
+    (target / "stray.txt").write_text("old")
+    stage(run, target)
+    assert not (target / "stray.txt").exists()
+    assert [p.name for p in target.parent.iterdir()] == ["card"]
 
 
 def test_weights_that_were_not_measured_are_refused(run, tmp_path):
-    import shutil
-
-    shutil.copytree(run, tmp_path / "run")
-    weights = tmp_path / "run/model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     stage(run, tmp_path / "card")
     before = (tmp_path / "card/README.md").read_bytes()
+    weights = run / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     with pytest.raises(ValueError, match="sha256"):
-        stage(tmp_path / "run", tmp_path / "card")
+        stage(run, tmp_path / "card")
     assert (tmp_path / "card/README.md").read_bytes() == before

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from .accounts import Accounts
-from .api import PAGE, Api, Request, Response, answer
+from .api import PAGE, Api, Request, Response
 from .faults import Fault
 from .storage import Repo, Storage
 
@@ -100,7 +100,9 @@ class Handler(BaseHTTPRequestHandler):
             body = self._chunked() if "chunked" in (self.headers.get("transfer-encoding") or "") else b""
             body = body or self.rfile.read(length)
             if fault and kind.isdigit():
-                return self._send(answer({"error": "injected"}, int(kind), **dict(fault.headers)))
+                # A proxy's error page, which is not the API's JSON.
+                page = {"Content-Type": "text/html", **dict(fault.headers)}
+                return self._send(Response(int(kind), b"<html>Something went wrong</html>", page))
             request = Request(self.command, parts.path, parse_qs(parts.query), self.headers, body)
             response = hub.api.handle(request)
             self._send(response, cut=kind == "cut")

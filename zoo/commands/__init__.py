@@ -10,11 +10,15 @@ COMMANDS = {
     "train": ("train", "train a model by a recipe"),
     "evaluate": ("evaluate", "measure a saved model again"),
     "card": ("card", "write the model card of a finished run"),
+    "publish": ("publish", "put a finished run on the Hub, and verify it"),
     "list": ("catalogue", "list recipes and shipped models"),
 }
 
 
-def guarded(command: Callable[[list[str]], None], argv: Sequence[str] | None) -> int:
+INTERRUPTED = "interrupted; go on with --resume_from_checkpoint last"
+
+
+def guarded(command: Callable[[list[str]], None], argv: Sequence[str] | None, interrupted: str = INTERRUPTED) -> int:
     """Run a command: 0 if it went well, 2 for a wrong call, 1 for a failure, each told in one line.
 
     `--debug` anywhere on the command line shows the traceback as well.
@@ -31,16 +35,18 @@ def guarded(command: Callable[[list[str]], None], argv: Sequence[str] | None) ->
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         return _tell(error, 1, debug)
     except KeyboardInterrupt:
-        print("interrupted; go on with --resume_from_checkpoint last", file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         return 130
     return 0
 
 
 def _tell(error: BaseException, code: int, debug: bool) -> int:
+    from zoo.hub.tokens import scrub
+
     if debug:
-        traceback.print_exc()
+        print(scrub(traceback.format_exc()), file=sys.stderr)
     message = " ".join(str(error).split()) or type(error).__name__
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {scrub(message)}", file=sys.stderr)
     return code
 
 

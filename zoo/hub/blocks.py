@@ -11,6 +11,11 @@ BEGIN = "<!-- generated: {name}; `zoo card` writes this block anew, what stands 
 END = "<!-- end: {name} -->"
 # When a card is written, it notes what stood outside of the blocks: whoever edits it later, here or on the Hub, shows.
 MARK = "<!-- own text: {digest} -->"
+# Metadata that the library writes, or leaves out where it has nothing to say; any other key is a person's.
+GENERATED_KEYS = (
+    "library_name", "pipeline_tag", "license", "license_name", "language", "datasets", "metrics", "base_model",
+    "base_model_relation", "tags", "model-index",
+)  # fmt: skip
 _BLOCK = re.compile(r"<!-- generated: (\w+)[^>]*-->\n(.*?)<!-- end: \1 -->\n?", flags=re.S)
 _MARK = re.compile(r"\n*<!-- own text: (\w+) -->\n*")
 _HEAD = re.compile(r"---\r?\n(.*?)\r?\n---\r?(?:\n|$)", flags=re.S)
@@ -63,14 +68,21 @@ class Card:
         if text.strip():
             self.own[before] = text.strip("\n")
 
-    def extra(self, generated: "Card") -> dict[str, Any]:
-        """Metadata of this card that the library does not write."""
-        return {key: value for key, value in self.head.items() if key not in generated.head}
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Metadata that the library does not write."""
+        return {key: value for key, value in self.head.items() if key not in GENERATED_KEYS}
 
-    def own_digest(self, generated: "Card") -> str:
-        """Digest of everything in this card that a person wrote, given what the library would write."""
-        content = yaml.safe_dump([sorted(self.extra(generated).items(), key=str), sorted(self.own.items())])
+    @property
+    def own_digest(self) -> str:
+        """Digest of everything in this card that a person wrote."""
+        content = yaml.safe_dump([sorted(self.extra.items(), key=str), sorted(self.own.items())])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    @property
+    def edited(self) -> bool:
+        """Whether somebody changed the text outside of the blocks after the library wrote the card."""
+        return self.own_digest != self.mark
 
     def with_own_text_of(self, other: "Card") -> "Card":
         """This generated card with a person's text and metadata from another; every text keeps its place."""
@@ -81,27 +93,21 @@ class Card:
             if name in other.own:
                 own.setdefault(place, []).append(other.own[name])
         texts = {name: "\n\n".join(parts) for name, parts in own.items()}
-        return Card({**self.head, **other.extra(self)}, self.blocks, texts)
+        return Card({**self.head, **other.extra}, self.blocks, texts)
 
-    def render(self, digest: str) -> str:
+    def render(self) -> str:
         """The card's text, marked with the digest of its own text."""
         parts = [self.own[""]] if "" in self.own else []
         for name, text in self.blocks.items():
             parts.append(f"{BEGIN.format(name=name)}\n\n{text.strip()}\n\n{END.format(name=name)}")
             parts += [self.own[name]] if name in self.own else []
         head = yaml.safe_dump(self.head, sort_keys=False, allow_unicode=True)
-        return f"---\n{head}---\n\n" + "\n\n".join([*parts, MARK.format(digest=digest)]) + "\n"
+        return f"---\n{head}---\n\n" + "\n\n".join([*parts, MARK.format(digest=self.own_digest)]) + "\n"
 
 
 def merge(generated: Card, earlier: Card | None) -> str:
     """A generated card's text with what a person wrote into an earlier one."""
-    card = generated if earlier is None else generated.with_own_text_of(earlier)
-    return card.render(card.own_digest(generated))
+    return (generated if earlier is None else generated.with_own_text_of(earlier)).render()
 
 
-def edited_since_written(card: Card, generated: Card) -> bool:
-    """Whether somebody changed the text outside of the blocks after the library wrote the card."""
-    return card.own_digest(generated) != card.mark
-
-
-__all__ = ["Card", "edited_since_written", "merge"]
+__all__ = ["Card", "merge"]

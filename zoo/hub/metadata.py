@@ -83,6 +83,7 @@ def metadata(record: RunRecord, metric_type: str) -> dict[str, Any]:
         "library_name": "transformers",
         "pipeline_tag": load_task(record.recipe["task"]).hub_tag,
         "license": publish.get("license"),
+        "license_name": publish.get("license_name"),
         "language": publish.get("language"),
         "datasets": publish.get("datasets"),
         "metrics": [metric_type],

@@ -2,12 +2,14 @@
 
 import inspect
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Trainer, TrainerCallback, set_seed
 
 from zoo.family import Family
+from zoo.pretrained import check_weights
 from zoo.registry import load_family, load_task
 from zoo.task import Task, TaskData
 
@@ -41,7 +43,7 @@ def build_config(family: Family, fields: dict[str, Any], start_from: str | None)
     try:
         if start_from is None:
             return family.config_class(**fields)
-        config = AutoConfig.from_pretrained(start_from, **fields)
+        config = AutoConfig.from_pretrained(start_from, trust_remote_code=False, **fields)
         config.validate()  # fields on top of a saved config are set after its own validation
     except (StrictDataclassError, ValueError, TypeError) as error:
         raise UsageError(f"model: {_reason(error)}") from None
@@ -65,12 +67,17 @@ def build_model(family: Family, task: Task, config: PreTrainedConfig, start_from
     model_class = family.model_classes[task.name]
     if start_from is None:
         return model_class(config)
-    return model_class.from_pretrained(start_from, config=config, ignore_mismatched_sizes=True)
+    if Path(start_from).is_dir():
+        check_weights(start_from)
+    return model_class.from_pretrained(start_from, config=config, ignore_mismatched_sizes=True, use_safetensors=True)
 
 
 def load_processor(task: Task, model: str) -> Any:
     """The processor that saved weights were trained with."""
-    return task.auto_processor.from_pretrained(model)  # type: ignore[attr-defined]
+    # transformers' Auto classes would ask whether to run code that lies beside the weights.
+    is_auto = task.auto_processor.__module__.startswith("transformers.")
+    options = {"trust_remote_code": False} if is_auto else {}
+    return task.auto_processor.from_pretrained(model, **options)  # type: ignore[attr-defined]
 
 
 def build_batch_sampler(settings: RunSettings, dataset: Any) -> TokenBatchSampler | None:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig, Trainer
 from transformers.utils import cached_file
 
-from zoo.pretrained import pretrained, shipped_models
+from zoo.pretrained import check_weights, pretrained, shipped_models
 from zoo.record import RECORD_NAME, RunRecord, write_whole
 from zoo.registry import FAMILIES, load_family, load_task, nearest
-from zoo.task import Task
+from zoo.task import Task, TaskData
 
 from .build import load_processor
 from .command_line import make_parser, parse_flags
@@ -44,10 +44,13 @@ def find_model(name: str) -> str:
 
     Raises:
         UsageError: It is neither a folder nor shipped, and a Hub id has an organisation.
+        ValueError: A folder's weights are a pickle, or its index names files elsewhere.
     """
     if name in shipped_models():
         return pretrained(name)
-    if "/" not in name and not Path(name).is_dir():
+    if Path(name).is_dir() and (Path(name) / "config.json").is_file():
+        check_weights(name)
+    elif "/" not in name and not Path(name).is_dir():
         raise UsageError(f"{name!r} is no folder and no shipped model; {nearest(name, list(shipped_models()))}")
     return name
 
@@ -75,15 +78,26 @@ def check_fields(config: PreTrainedConfig, data_fields: Mapping[str, Any], model
             )
 
 
-def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
-    """`MODEL [--split test] [--flag value ...]`: measure, print and compare with the record.
+@dataclass
+class Evaluation:
+    """A saved model, its task and the data to measure it on."""
 
-    Args:
-        argv: MODEL is the folder of a run, a shipped model's id or a Hub id.
+    name: str
+    path: str
+    recipe: Recipe
+    task: Task
+    processor: Any
+    data_arguments: Any
+    arguments: EvaluationArguments
+    data: TaskData
+    splits: dict[str, Any]
+
+
+def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
+    """`MODEL [--split test] [--flag value ...]` -> everything that an evaluation needs, but the weights.
 
     Raises:
         UsageError: The call is wrong, or model and data do not fit.
-        OSError: The model cannot be loaded.
         FileNotFoundError, ValueError: The data is missing or damaged.
     """
     usage = f"{prog} MODEL [--split test] [--flag value ...]"
@@ -96,7 +110,7 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
         raise UsageError(f"name a model first: {usage}")
     model_name = find_model(argv[0])
     try:
-        config = AutoConfig.from_pretrained(model_name)
+        config = AutoConfig.from_pretrained(model_name, trust_remote_code=False)
     except (OSError, ValueError, StrictDataclassError) as error:
         raise UsageError(f"cannot load {argv[0]}: {' '.join(str(error).split())}") from None
     recipe = read_recipe(model_name, config)
@@ -113,46 +127,62 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
         if arguments.split not in splits:
             raise UsageError(f"--split {arguments.split}: the data has only {', '.join(splits)}")
         splits = {arguments.split: splits[arguments.split]}
+    return Evaluation(argv[0], model_name, recipe, task, processor, data_arguments, arguments, data, splits)
+
+
+def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
+    """`MODEL [--split test] [--flag value ...]`: measure, print and compare with the record.
+
+    Args:
+        argv: MODEL is the folder of a run, a shipped model's id or a Hub id.
+
+    Raises:
+        UsageError: The call is wrong, or model and data do not fit.
+        OSError: The model cannot be loaded.
+        FileNotFoundError, ValueError: The data is missing or damaged.
+    """
+    found = prepare(argv, prog)
+    arguments = found.arguments
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.output_dir or temporary)
-        measured = _measure(task, model_name, processor, data_arguments, arguments, splits, folder)
+        measured = run_evaluation(found, folder)
         if arguments.output_dir is None:
             measured.report.pictures = {}
-    recorded = RunRecord.read(model_name).metrics if (Path(model_name) / RECORD_NAME).is_file() else {}
+    recorded = RunRecord.read(found.path).metrics if (Path(found.path) / RECORD_NAME).is_file() else {}
     if arguments.output_dir is not None:
-        content = {"model": argv[0], "data": dataclasses.asdict(data_arguments), "metrics": measured.metrics}
+        content = {"model": argv[0], "data": dataclasses.asdict(found.data_arguments), "metrics": measured.metrics}
         write_whole(Path(arguments.output_dir) / "evaluation.json", json.dumps(content, indent=1) + "\n")
-    show(argv[0], measured, recorded, recipe.deciding_metric(task)[0])
+    show(argv[0], measured, recorded, found.recipe.deciding_metric(found.task)[0])
     return measured
 
 
-def _measure(
-    task: Task,
-    model_name: str,
-    processor: Any,
-    data_arguments: Any,
-    arguments: EvaluationArguments,
-    splits: dict,
-    folder: Path,
-) -> Measured:
-    """Load the model, run it over the splits and draw the last one's pictures."""
-    model = task.auto_class.from_pretrained(model_name)  # type: ignore[attr-defined]
-    task.prepare_model(model, processor, data_arguments)
+def evaluation_trainer(found: Evaluation, scratch: str) -> Trainer:
+    """Load the model into a Trainer that measures. Weights are safetensors, code is this library's."""
+    task = found.task
+    options = {"use_safetensors": True, "trust_remote_code": False}
+    model = task.auto_class.from_pretrained(found.path, **options)  # type: ignore[attr-defined]
+    task.prepare_model(model, found.processor, found.data_arguments)
+    training = task.training_arguments(
+        output_dir=scratch,
+        per_device_eval_batch_size=found.arguments.per_device_eval_batch_size,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        label_names=list(task.label_names),
+    )
+    return zoo_trainer(task.trainer_class)(
+        model=model,
+        args=training,
+        data_collator=task.build_collator(found.processor, found.data_arguments, model.config, training.seed),
+        processing_class=found.processor,
+    )
+
+
+def run_evaluation(found: Evaluation, folder: Path) -> Measured:
+    """Run the model over the splits and draw the last one's pictures."""
     with tempfile.TemporaryDirectory() as scratch:
-        training = task.training_arguments(
-            output_dir=scratch,
-            per_device_eval_batch_size=arguments.per_device_eval_batch_size,
-            remove_unused_columns=False,
-            dataloader_pin_memory=False,
-            label_names=list(task.label_names),
-        )
-        trainer = zoo_trainer(task.trainer_class)(
-            model=model,
-            args=training,
-            data_collator=task.build_collator(processor, data_arguments, model.config, training.seed),
-            processing_class=processor,
-        )
-        return measure(trainer, task, splits, data_arguments, list(splits)[-1], folder / PICTURES)
+        trainer = evaluation_trainer(found, scratch)
+        reported = list(found.splits)[-1]
+        return measure(trainer, found.task, found.splits, found.data_arguments, reported, folder / PICTURES)
 
 
 def show(name: str, measured: Measured, record: dict[str, dict[str, Any]], metric: str) -> None:
@@ -167,4 +197,4 @@ def show(name: str, measured: Measured, record: dict[str, dict[str, Any]], metri
         print("pictures:\n" + "\n".join(f"  {path}" for path in measured.report.pictures.values()))
 
 
-__all__ = ["EvaluationArguments", "evaluate"]
+__all__ = ["Evaluation", "EvaluationArguments", "evaluate", "evaluation_trainer", "prepare", "run_evaluation"]

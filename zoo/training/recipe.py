@@ -17,7 +17,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 SECTIONS = ("data", "model", "training", "search", "publish")
 PUBLISH_KEYS = (
     "title", "license", "summary", "limits", "tags", "language", "datasets", "citation", "test_looks", "example",
-    "data_license", "out_of_scope",
+    "license_name", "data_license", "out_of_scope",
 )  # fmt: skip
 
 

@@ -118,6 +118,12 @@ def test_a_byte_order_mark_spaces_and_empty_texts(tmp_path):
     assert text.where(1) == f"{path}, line 3"
 
 
+def test_signs_inside_of_a_line_do_not_end_it(tmp_path):
+    lines = ["a\rb", "c\x0bd", "e\x1cf", "g\x85h", "i\u2028j"]
+    files = [write(tmp_path, name, "\n".join(lines)) for name in ("c.en", "c.de")]
+    assert read_pairs(files).source == lines
+
+
 # What is wrong
 
 

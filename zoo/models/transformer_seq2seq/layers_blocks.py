@@ -10,6 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_transformer_seq2seq import TransformerSeq2SeqConfig
 from .layers_attention import TransformerSeq2SeqCrossAttention, TransformerSeq2SeqSelfAttention
+from .layers_dropout import add_dropout, dropout
 from .layers_positions import Rotation
 
 
@@ -38,7 +39,7 @@ class TransformerSeq2SeqFeedForward(nn.Module):
             inner = self.activation(gate) * inner
         else:
             inner = self.activation(inner)
-        return self.fc2(nn.functional.dropout(inner, p=self.dropout, training=self.training))
+        return self.fc2(dropout(inner, self.dropout, self.training))
 
 
 class TransformerSeq2SeqLayer(GradientCheckpointingLayer):
@@ -59,7 +60,7 @@ class TransformerSeq2SeqLayer(GradientCheckpointingLayer):
 
     def leave(self, residual: torch.Tensor, output: torch.Tensor, norm: nn.Module) -> torch.Tensor:
         """What a block hands on: its output added to what it read."""
-        hidden_states = residual + nn.functional.dropout(output, p=self.dropout, training=self.training)
+        hidden_states = add_dropout(residual, output, self.dropout, self.training)
         return hidden_states if self.pre_norm else norm(hidden_states)
 
     def feed_forward(self, hidden_states: torch.Tensor) -> torch.Tensor:

@@ -22,6 +22,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .configuration_transformer_seq2seq import TransformerSeq2SeqConfig
 from .layers_attention import TransformerSeq2SeqAttention
 from .layers_blocks import TransformerSeq2SeqDecoderLayer, TransformerSeq2SeqEncoderLayer, make_norm
+from .layers_dropout import dropout
 from .layers_loss import IGNORED, cross_entropy, is_plain_linear, linear_cross_entropy
 from .layers_positions import (
     Rotation,
@@ -112,7 +113,7 @@ class TransformerSeq2SeqStack(TransformerSeq2SeqPreTrainedModel):
         else:
             positions = self.embed_positions(position_ids).to(embeds.dtype)
             hidden_states = torch.add(positions, embeds, alpha=self.embed_scale)
-        return nn.functional.dropout(hidden_states, p=self.config.dropout, training=self.training), rotation
+        return dropout(hidden_states, self.config.dropout, self.training), rotation
 
     def check_length(self, length: Any) -> None:
         """The last position has to exist. (Of a static cache the length is a tensor, which is not looked into.)"""
@@ -367,6 +368,26 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """Labels (batch, length), -100 on padding -> what the decoder reads, as long."""
         return self.model.shift_right(labels)
+
+    def _expand_inputs_for_generation(
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,
+        input_ids: torch.Tensor | None = None,
+        **model_kwargs: Any,
+    ) -> tuple[torch.Tensor | None, dict[str, Any]]:
+        """
+        Beams and samples of one source share it (see the cross-attention): what belongs to sources is not repeated.
+        """
+        shared = {name: model_kwargs.pop(name, None) for name in ("encoder_outputs", "attention_mask")}
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(expand_size, False, input_ids, **model_kwargs)
+        return input_ids, {**model_kwargs, **{name: value for name, value in shared.items() if value is not None}}
+
+    @staticmethod
+    def _reorder_cache(past_key_values: EncoderDecoderCache, beam_idx: torch.Tensor) -> EncoderDecoderCache:
+        """Keys and values of the targets follow their beams; those of a source are the same for all its beams."""
+        past_key_values.self_attention_cache.reorder_cache(beam_idx)
+        return past_key_values
 
     @can_return_tuple
     def forward(

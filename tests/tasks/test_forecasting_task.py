@@ -189,6 +189,13 @@ def test_the_pipeline_says_what_is_wrong(inputs, options, message):
         (["--train_file", "MINE", "--target_columns", "c"], 1, "'c'"),
         (["--train_file", "MINE", "--model_overrides", "context_length=900"], 1, "too few for"),
         (["--train_file", "MINE", "--validation_size", "-1"], 2, "validation_size=-1.0 must not be negative"),
+        (["--train_file", "MINE", "--validation_size", "0"], 1, "no validation rows to choose the checkpoint by"),
+        (
+            ["--train_file", "MINE", "--validation_size", "40"],
+            1,
+            "validation_size=40 is a number of rows: give the other",
+        ),
+        (["--train_file", "MINE", "--intervals", "80"], 2, "intervals=[80.0] must be coverages between 0 and 1"),
         (["--dataset_name", "m4-hourly"], 1, "48 steps ahead: set prediction_length"),
     ],
 )
@@ -285,6 +292,15 @@ def test_the_docs_name_every_field():
     config = set(dataclasses.asdict(LSTMForecasterConfig())) - set(dataclasses.asdict(PreTrainedConfig()))
     for name in [field.name for field in dataclasses.fields(ForecastingArguments)] + sorted(config):
         assert f"`{name}`" in text, name
+
+
+def test_the_python_example_of_the_docs_runs():
+    text = (Path(__file__).parents[2] / "docs/forecasting.md").read_text()
+    (code,) = [part.split("```")[0] for part in text.split("```python")[1:] if "Trainer(" in part]
+    names = {"frame": frame().rename(columns={"date": "timestamp"})}
+    exec(code.replace("num_train_epochs=5", "max_steps=2, use_cpu=True, disable_tqdm=True"), names)
+    assert len(names["train"]) == 280 - 48 - 12 + 1 and names["model"].config.input_size == 2
+    assert names["trainer"].state.global_step == 2 and np.isfinite(names["errors"]["eval_loss"])
 
 
 def test_some_channels_of_a_named_data_set(tmp_path):

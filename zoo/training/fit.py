@@ -90,7 +90,7 @@ def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for key, label in (("loss", "training (augmented, as optimised)"), ("eval_loss", "validation")):
+    for key, label in (("loss", "training (as optimised)"), ("eval_loss", "validation")):
         points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
         left.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None) if points else None
     left.set(xlabel="epoch", ylabel="loss", title="Loss")
@@ -104,6 +104,8 @@ def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path
             f"Validation {metric}: best {best(value for _, value in points):.4f}, last {points[-1][1]:.4f}"
         )
     right.set(xlabel="epoch", ylabel=metric)
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -117,6 +117,8 @@ class ForecastDataset(Dataset):
         processor: Knows their units and their season.
         numbers: The windows to use; default: all.
         training: Whether these are the training windows, of which only a sample is measured.
+        times: The series as they were read, if windows are to be named by their time stamps: a model that reads no
+            calendar has series without.
     """
 
     def __init__(
@@ -125,8 +127,10 @@ class ForecastDataset(Dataset):
         processor: SeriesProcessor,
         numbers: np.ndarray | None = None,
         training: bool = False,
+        times: "SeriesSet | None" = None,
     ):
         self.windows, self.processor, self.training = windows, processor, training
+        self.calendar = None if times is None or times.starts is None else (times.starts, times.frequency)
         self.numbers = np.arange(len(windows)) if numbers is None else numbers
         self._baselines: dict[str, np.ndarray] = {}
         # Of baselines, by their names: several tables show them.
@@ -148,7 +152,20 @@ class ForecastDataset(Dataset):
         if limit is None or limit >= len(self):
             return self
         rows = np.linspace(0, len(self) - 1, limit).astype(np.int64)
-        return ForecastDataset(self.windows, self.processor, self.numbers[rows], self.training)
+        taken = ForecastDataset(self.windows, self.processor, self.numbers[rows], self.training)
+        taken.calendar = self.calendar
+        return taken
+
+    def origin(self, row: int) -> str:
+        """When the horizon of a window begins, as a person reads it."""
+        item, origin = (int(part) for part in self.windows.locate(self.numbers[row]))
+        if self.calendar is None:
+            return f"row {origin:,}"
+        from zoo.data.series_time import time_stamps
+
+        starts, frequency = self.calendar
+        stamp = time_stamps(starts[item], origin + 1, frequency)[-1]
+        return str(stamp).removesuffix(" 00:00:00").removesuffix(":00")
 
     @cached_property
     def measured(self) -> "ForecastDataset":
@@ -242,6 +259,12 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
     }
     named = NAMED_SERIES.get(arguments.dataset_name or "")
     sizes = (_size(arguments.validation_size, VALIDATION_SIZE), _size(arguments.test_size, TEST_SIZE))
+    given = {name: getattr(arguments, name) for name in ("validation_size", "test_size") if getattr(arguments, name)}
+    if len({size < 1 for size in (*sizes,) if size}) > 1 and arguments.train_file and not arguments.test_file:
+        rows = next(name for name, size in given.items() if size >= 1)
+        raise ValueError(
+            f"{rows}={given[rows]:g} is a number of rows: give the other of the two sizes in rows as well"
+        )
     files: dict[str, Any] = {name: getattr(arguments, name) for name in FILES}
     if arguments.train_file is None and any(files.values()):
         raise ValueError("--validation_file and --test_file need --train_file")
@@ -330,6 +353,11 @@ def load_data(arguments: ForecastingArguments, config: Any, processor: SeriesPro
     parts, notes = read(arguments, config)
     series, rows = parts["train"]
     if processor is None:
+        if "validation" not in parts:
+            raise ValueError(
+                "there are no validation rows to choose the checkpoint by and to calibrate on: give "
+                "validation_size or validation_file"
+            )
         processor = fit_processor(arguments, series, rows, notes["season"])
     prepared = {id(part): processor.prepare(part) for part, _ in parts.values()}
     limits = {
@@ -349,7 +377,7 @@ def load_data(arguments: ForecastingArguments, config: Any, processor: SeriesPro
             min_context=arguments.min_context,
             skip_short=training and arguments.skip_short,
         )
-        found[split] = ForecastDataset(windows, processor, training=training).take(limits[split])
+        found[split] = ForecastDataset(windows, processor, training=training, times=part).take(limits[split])
         if windows.skipped:
             notes["skipped_series"] = len(windows.skipped)
     has_dates = series.starts is not None and series.starts.dtype.kind == "M"

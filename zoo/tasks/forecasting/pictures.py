@@ -47,8 +47,8 @@ def fans(
     for axes in grid.flat[len(shown) :]:
         axes.axis("off")
     horizon = point.shape[1]
-    items, origins = dataset.windows.locate(dataset.numbers[shown])
-    for place, (axes, row, item, origin) in enumerate(zip(grid.flat, shown, items, origins)):
+    items, _ = dataset.windows.locate(dataset.numbers[shown])
+    for place, (axes, row, item) in enumerate(zip(grid.flat, shown, items)):
         channel = place % point.shape[2]
 
         def in_units(values: np.ndarray, row: int = row, channel: int = channel) -> np.ndarray:
@@ -70,7 +70,7 @@ def fans(
         axes.margins(x=0.01)
         series, channels = dataset.windows.series, dataset.processor.channels
         names = [series.item_ids[item]] * (len(series) > 1) + [channels[channel]] * (len(channels) > 1)
-        axes.set_title(", ".join([*names, f"forecast after row {origin:,}"]), fontsize=9)
+        axes.set_title(", ".join([*names, f"from {dataset.origin(int(row))}"]), fontsize=9)
         axes.tick_params(labelsize=8)
         if place >= len(shown) - 2:
             axes.set_xlabel("steps from the origin", fontsize=8)

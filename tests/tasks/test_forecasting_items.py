@@ -186,5 +186,10 @@ def test_a_new_series_is_scaled_by_its_history(tmp_path):
     again = forecast({"other": 1000 + 70 * values})
     # Ten times as large in every way: the same z-scores, so the same forecast ten times as large.
     np.testing.assert_allclose(again["predictions"], 10 * found["predictions"][:6], rtol=1e-5)
+    past, future = frame(56, ["bazaar"]).iloc[:50], frame(56, ["bazaar"]).iloc[50:]
+    options = {"timestamp_column": "date", "target_columns": ["target"]}
+    expected = forecast(past, **options)
+    found = forecast(past, future=future.assign(target=1e9), **options)
+    pd.testing.assert_frame_equal(found, expected)  # the future is no part of the history
     with pytest.raises(ValueError, match="no series to forecast"):
         forecast({})

@@ -126,6 +126,23 @@ def test_a_point_forecaster_gets_intervals_too(run, tmp_path):
     assert (found["0.1"] <= found["predictions"]).all() and (found["predictions"] <= found["0.9"]).all()
 
 
+def test_calibration_follows_its_data_fields(tmp_path):
+    data = load(tmp_path / "mine.csv", frame())
+    truth = data.validation.truth()
+    # Errors grow from window to window: where recent windows count more, intervals are wider.
+    predictions = truth + np.linspace(0.1, 1, len(truth))[:, None, None] * data.validation.spreads
+    margins = {}
+    for half_life in (None, 0, 1000):
+        fields = {"intervals": [0.5], "calibration_half_life": half_life}
+        TASK.calibrate(predictions, None, LSTMForecasterConfig(), data.validation, ForecastingArguments(**fields))
+        (interval,) = data.processor.intervals.intervals
+        assert interval.margins == pytest.approx(interval.margins[0, 0], rel=1e-4)
+        margins[half_life] = interval.margins[0, 0]
+    assert margins[None] > margins[0] + 0.1 and margins[1000] == pytest.approx(margins[0], abs=0.04)
+    TASK.calibrate(predictions, None, LSTMForecasterConfig(), data.validation, ForecastingArguments(intervals=[]))
+    assert data.processor.intervals is None
+
+
 def test_other_channels_are_one_line(run, capsys):
     assert evaluate([str(run), "--target_columns", "a"]) == 1
     assert "the model forecasts 2 channels (a, b), the data has 1 (a)" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 
+from transformers import pipelines
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .family import Family
@@ -63,6 +64,8 @@ def register_all() -> None:
         load_family(name).register(auto_classes)
     for task in tasks.values():
         for name, pipeline_class in task.pipelines.items():
+            # Names that transformers 5 dropped would be refused though they are registered.
+            getattr(pipelines, "REMOVED_TASKS", {}).pop(name, None)
             # Not a second time: transformers warns of that.
             if name not in PIPELINE_REGISTRY.get_supported_tasks():
                 PIPELINE_REGISTRY.register_pipeline(name, pipeline_class, pt_model=task.auto_class)

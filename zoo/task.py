@@ -71,8 +71,8 @@ class Task:
         calibrate: (predictions, label ids, config, validation data, data arguments): fits what the processor adds to a
             trained model's predictions, before any split is scored; default: nothing is.
         score: (predictions, label ids, config, dataset) -> every metric of the record, with n and intervals.
-        baselines: (training data, data to score) -> the same metrics of trivial predictors; the first is the one that
-            the fit diagnosis compares with.
+        baselines: (training data, data to score) -> the same metrics of trivial predictors; the first that has the
+            deciding metric is the one that the fit diagnosis compares with.
         report: (predictions, label ids, config, dataset, folder) -> Report; pictures go to the folder.
         prepare_model: (model, processor, data arguments), called once a model is made or loaded: generation settings.
         inspect: (model, processor, dataset, folder) -> Report of what only the model shows, added to `report`'s.

@@ -269,7 +269,10 @@ def make_record(
         if name in metrics
     }
     metric, greater_is_better = settings.recipe.deciding_metric(task)
-    trivial = {name: next(iter(found.values()))[metric] for name, found in baselines.items()}
+    trivial = {
+        name: next(values[metric] for values in found.values() if metric in values)
+        for name, found in baselines.items()
+    }
     # The verdict compares splits as training saw them: without test-time augmentation.
     plain = {name: metrics.get(f"{name}_plain", metrics[name]) for name in baselines}
     weights = Path(settings.training.output_dir) / "model.safetensors"

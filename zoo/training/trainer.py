@@ -87,6 +87,12 @@ class EveryRowMixin:
         """What the task's hook says of predictions for a data set."""
         return compute_metrics(prediction)
 
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """The Trainer's, but not of the second names of tied weights, which no file holds."""
+        tied = getattr(self.model, "all_tied_weights_keys", {})  # type: ignore[attr-defined]
+        load_result.missing_keys[:] = [name for name in load_result.missing_keys if name not in tied]
+        super()._issue_warnings_after_load(load_result)  # type: ignore[misc]
+
 
 def by_length(dataset: Any) -> Dataset:
     """The data set sorted by length, if its rows have lengths: padding is short, and generation ends together."""

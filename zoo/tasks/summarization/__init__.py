@@ -9,6 +9,7 @@ from zoo.task import Report, Task
 
 from ..text import dataset as rows
 from ..text.arguments import GENERATION, prepare_model
+from ..text.pipeline import SummarizationPipeline
 from .batches import SummarizationArguments, load_data
 
 
@@ -44,6 +45,13 @@ def report(predictions: Any, label_ids: np.ndarray, config: Any, *arguments: Any
     return report(predictions, label_ids, *arguments)
 
 
+def inspect(*arguments: Any) -> Report:
+    """Attention maps; see `zoo/tasks/text/tables.py`."""
+    from ..text.tables import inspect
+
+    return inspect(*arguments)
+
+
 TASK = Task(
     name="summarization",
     auto_class=AutoModelForSeq2SeqLM,
@@ -61,7 +69,9 @@ TASK = Task(
     score=score,
     baselines=baselines,
     report=report,
+    inspect=inspect,
     trainer="Seq2SeqTrainer",
+    pipelines={"summarization": SummarizationPipeline},
     # One text has many good summaries: what is missing from 100 can be removed in part only.
     skill=0.1,
     gap=0.25,

@@ -8,8 +8,6 @@ from zoo.task import TaskData
 from ..text.arguments import TextArguments
 from ..text.loading import load_data as load_texts
 
-DEBIAN = "debian-package-descriptions"
-
 
 @dataclass
 class SummarizationArguments(TextArguments):
@@ -34,10 +32,10 @@ class SummarizationArguments(TextArguments):
 
 def read_named(arguments: SummarizationArguments) -> Any:
     """(splits, notes) of Debian's package descriptions; None for another name."""
-    if arguments.dataset_name != DEBIAN:
-        return None
-    from zoo.data.package_descriptions import load_package_descriptions
+    from zoo.data.package_descriptions import NAME, load_package_descriptions
 
+    if arguments.dataset_name != NAME:
+        return None
     splits = load_package_descriptions(arguments.data_dir)
     return splits, {"licence": "of the packages' maintainers, as part of Debian"}
 

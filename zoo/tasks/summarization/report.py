@@ -7,9 +7,10 @@ import numpy as np
 
 from zoo.task import Report
 
-from ..text.baselines import lead, nearest_targets
+from ..text.baselines import lead, nearest_targets, token_frequencies
 from ..text.dataset import TextDataset, decode, perplexity
-from .metrics import NAMES, summarization_metrics
+from ..text.tables import by_length, draw_by_length, sample_rows
+from .metrics import NAMES, rouge_scores, summarization_metrics
 
 
 def score(predictions: Any, label_ids: np.ndarray, dataset: TextDataset) -> dict[str, Any]:
@@ -21,10 +22,11 @@ def score(predictions: Any, label_ids: np.ndarray, dataset: TextDataset) -> dict
 
 def baselines(train: TextDataset, dataset: TextDataset) -> dict[str, dict[str, Any]]:
     """The same metrics of the first words of the text, as many as a training summary has in the median, and of the
-    summary of the nearest training text."""
+    summary of the nearest training text; and what token frequencies know of the summaries."""
     words = int(np.median([len(text.split()) for text in train.targets]))
     found = {f"lead_{words}": lead(dataset.sources, words), "nearest_neighbour": nearest_targets(train, dataset)}
-    return {name: summarization_metrics(texts, dataset.targets) for name, texts in found.items()}
+    scores = {name: summarization_metrics(texts, dataset.targets) for name, texts in found.items()}
+    return {**scores, "token_frequencies": token_frequencies(train, dataset)}
 
 
 def report(predictions: Any, label_ids: np.ndarray, dataset: TextDataset, folder: Path) -> Report:
@@ -36,13 +38,21 @@ def report(predictions: Any, label_ids: np.ndarray, dataset: TextDataset, folder
         dataset: The rows in the same order.
         folder: Where the pictures go; it must exist.
     """
+    import matplotlib
+
+    matplotlib.use("Agg")
     found = score(predictions, label_ids, dataset)
+    texts = decode(predictions[0], dataset.tokenizer)
+    single = rouge_scores(texts, dataset.targets)["rougeL"]
+    lengths = by_length(dataset.sources, "rougeL", lambda rows: float(single[rows].mean()))
+    picture = folder / "rouge_by_length.png"
+    draw_by_length(lengths, "rougeL", "ROUGE-L", found["rougeL"], picture)
     lines = [f"{found['n']:,} texts"]
-    lines += [
-        f"{name}  {found[name]:.2f}  ({found[f'{name}_low']:.2f} to {found[f'{name}_high']:.2f})" for name in NAMES
-    ]
+    for name in NAMES:
+        lines += [f"{name}  {found[name]:.2f}  ({found[f'{name}_low']:.2f} to {found[f'{name}_high']:.2f})"]
     lines += [f"perplexity of a target token  {found['perplexity']:.3f}"]
-    return Report(text="\n".join(lines))
+    tables = {"by_length": lengths, "samples": sample_rows(single, "rougeL", texts, dataset)}
+    return Report(text="\n".join(lines), tables=tables, pictures={"rouge_by_length": picture})
 
 
 __all__ = ["baselines", "report", "score"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .dataset import TextDataset
+from .dataset import TextDataset, Tokens
 
 # Queries that are compared with all training sources at once.
 CHUNK = 256
@@ -44,9 +44,19 @@ def nearest_targets(train: TextDataset, dataset: TextDataset) -> list[str]:
     return [train.targets[row] for row in nearest(train.sources, dataset.sources, excluded)]
 
 
+def token_frequencies(train: TextDataset, dataset: TextDataset) -> dict[str, float]:
+    """The perplexity of target tokens, each foretold by how often training targets have it (one more than counted)."""
+
+    def counts(tokens: Tokens) -> np.ndarray:
+        return np.bincount(tokens.ids, minlength=len(train.tokenizer)).astype(np.float64)
+
+    known, found = counts(train.encoded[1][0]) + 1, counts(dataset.encoded[1][0])
+    return {"n": len(dataset), "perplexity": float(np.exp(-(found @ np.log(known / known.sum())) / found.sum()))}
+
+
 def lead(texts: Sequence[str], words: int) -> list[str]:
     """The first words of each text."""
     return [" ".join(text.split()[:words]) for text in texts]
 
 
-__all__ = ["lead", "nearest", "nearest_targets"]
+__all__ = ["lead", "nearest", "nearest_targets", "token_frequencies"]

@@ -38,7 +38,9 @@ def tokenize(tokenizer: Any, texts: Sequence[str], limit: int) -> tuple[Tokens, 
     """(tokens with their end sign, (rows,) which were longer than `limit` and are cut before their end sign)."""
     found: list[list[int]] = []
     for first in range(0, len(texts), CHUNK):
-        found += tokenizer(list(texts[first : first + CHUNK]), return_attention_mask=False)["input_ids"]
+        chunk = list(texts[first : first + CHUNK])
+        # Not verbose: it would warn of texts above the tokenizer's `model_max_length`, which are cut here.
+        found += tokenizer(chunk, return_attention_mask=False, verbose=False)["input_ids"]
     long = np.array([len(ids) > limit for ids in found], bool)
     return Tokens([cut(ids, limit) for ids in found]), long
 

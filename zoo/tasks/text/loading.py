@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from zoo.task import TaskData
 
@@ -128,12 +129,23 @@ def fit_tokenizer(arguments: TextArguments, config: Any, train: "ParallelText") 
     """A tokenizer of the training texts, of both sides."""
     from zoo.data.tokenizer import train_tokenizer
 
-    return train_tokenizer(
+    tokenizer = train_tokenizer(
         [*train.source, *train.target],
         vocab_size=config.vocab_size,
         model_type=arguments.tokenizer_type,
         byte_fallback=arguments.byte_fallback,
     )
+    tokenizer.model_max_length = arguments.max_source_length  # a pipeline divides what is longer
+    return tokenizer
+
+
+def build_sampler(arguments: TextArguments, tokenizer: Any) -> Any:
+    """What cuts a training text in another way each epoch, or None. It follows from the run's seed."""
+    if not arguments.tokenizer_sampling:
+        return None
+    from zoo.data.tokenizer_sampling import SubwordSampler
+
+    return SubwordSampler(tokenizer, arguments.tokenizer_sampling, torch.initial_seed())
 
 
 def check_positions(config: Any, arguments: TextArguments) -> None:
@@ -178,12 +190,13 @@ def load_data(
             arguments.max_source_length,
             arguments.max_target_length,
             training=training,
+            resample=build_sampler(arguments, tokenizer) if training else None,
         )
         rows.languages = languages
         rows = rows.take(getattr(arguments, LIMITS[split]))
         if training and arguments.over_long == "drop" and rows.long.any():
             notes["cleaning"]["over_long"] = int(rows.long.sum())
-            rows = rows.select(np.flatnonzero(~rows.long))
+            rows = rows.select(np.flatnonzero(~rows.long), rows.resample)
             notes["cleaning"]["kept"] = len(rows)
             if not len(rows):
                 raise ValueError(

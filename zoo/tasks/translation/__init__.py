@@ -9,6 +9,7 @@ from zoo.task import Report, Task
 
 from ..text import dataset as rows
 from ..text.arguments import GENERATION, prepare_model
+from ..text.pipeline import TranslationPipeline
 from .batches import TranslationArguments, load_data
 
 
@@ -43,6 +44,13 @@ def report(predictions: Any, label_ids: np.ndarray, config: Any, *arguments: Any
     return report(predictions, label_ids, *arguments)
 
 
+def inspect(*arguments: Any) -> Report:
+    """Attention maps; see `zoo/tasks/text/tables.py`."""
+    from ..text.tables import inspect
+
+    return inspect(*arguments)
+
+
 TASK = Task(
     name="translation",
     auto_class=AutoModelForSeq2SeqLM,
@@ -60,7 +68,9 @@ TASK = Task(
     score=score,
     baselines=baselines,
     report=report,
+    inspect=inspect,
     trainer="Seq2SeqTrainer",
+    pipelines={"translation": TranslationPipeline},
     # Of 100 BLEU nobody reaches more than half against a single reference.
     skill=0.2,
     gap=0.25,

@@ -62,6 +62,12 @@ def sentence_counts(name: str, predictions: Sequence[str], references: Sequence[
     return np.array(rows, dtype=np.int64)
 
 
+def sentence_chrf(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """(sentences,) chrF of each sentence alone, in 0..100."""
+    chrf = CHRF()
+    return np.array([chrf.sentence_score(text, [truth]).score for text, truth in zip(predictions, references)])
+
+
 def bleu_of(counts: np.ndarray, smooth_method: str) -> float:
     """BLEU of summed counts."""
     matches, totals = counts[:4].tolist(), counts[4:8].tolist()

@@ -7,9 +7,10 @@ import numpy as np
 
 from zoo.task import Report
 
-from ..text.baselines import nearest_targets
+from ..text.baselines import nearest_targets, token_frequencies
 from ..text.dataset import TextDataset, decode, perplexity
-from .metrics import signatures, translation_metrics
+from ..text.tables import by_length, draw_by_length, sample_rows
+from .metrics import bleu_of, sentence_chrf, sentence_counts, signatures, translation_metrics
 
 
 def score(predictions: Any, label_ids: np.ndarray, dataset: TextDataset) -> dict[str, Any]:
@@ -25,10 +26,11 @@ def language_of(dataset: TextDataset) -> str:
 
 
 def baselines(train: TextDataset, dataset: TextDataset) -> dict[str, dict[str, Any]]:
-    """The same metrics of trivial translators, without intervals."""
+    """The same metrics of trivial translators, without intervals, and what token frequencies know of the targets."""
     language = language_of(dataset)
     found = {"copy_source": list(dataset.sources), "nearest_neighbour": nearest_targets(train, dataset)}
-    return {name: translation_metrics(texts, dataset.targets, language, False) for name, texts in found.items()}
+    scores = {name: translation_metrics(texts, dataset.targets, language, False) for name, texts in found.items()}
+    return {**scores, "token_frequencies": token_frequencies(train, dataset)}
 
 
 def report(predictions: Any, label_ids: np.ndarray, dataset: TextDataset, folder: Path) -> Report:
@@ -40,7 +42,16 @@ def report(predictions: Any, label_ids: np.ndarray, dataset: TextDataset, folder
         dataset: The rows in the same order.
         folder: Where the pictures go; it must exist.
     """
+    import matplotlib
+
+    matplotlib.use("Agg")
     found = score(predictions, label_ids, dataset)
+    texts = decode(predictions[0], dataset.tokenizer)
+    counts = sentence_counts("bleu", texts, dataset.targets)
+    lengths = by_length(dataset.sources, "bleu", lambda rows: bleu_of(counts[rows].sum(0), "exp"))
+    picture = folder / "bleu_by_length.png"
+    draw_by_length(lengths, "bleu", "BLEU", found["bleu"], picture)
+    samples = sample_rows(sentence_chrf(texts, dataset.targets), "chrf", texts, dataset)
     interval = f"({found['bleu_low']:.2f} to {found['bleu_high']:.2f})"
     lines = [
         f"{found['n']:,} sentences",
@@ -50,7 +61,8 @@ def report(predictions: Any, label_ids: np.ndarray, dataset: TextDataset, folder
         f"chrF                              {found['chrf']:.2f}",
         f"perplexity of a target token      {found['perplexity']:.3f}",
     ]
-    return Report(text="\n".join(lines), tables={"signatures": signatures()})
+    tables = {"signatures": signatures(), "by_length": lengths, "samples": samples}
+    return Report(text="\n".join(lines), tables=tables, pictures={"bleu_by_length": picture})
 
 
 __all__ = ["baselines", "language_of", "report", "score"]

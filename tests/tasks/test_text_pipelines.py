@@ -1,0 +1,149 @@
+"""The pipelines that transformers 5 dropped: texts in, texts out, in order, and nothing is cut in silence."""
+
+import warnings
+
+import pytest
+import torch
+from transformers import pipeline
+
+from tests.tasks.pairs import pairs
+from zoo.data.tokenizer import train_tokenizer
+from zoo.models.transformer_seq2seq import FAMILY
+from zoo.tasks.text.arguments import TextArguments, prepare_model
+from zoo.tasks.text.pipeline import sentences
+
+TEXTS = ["The old dog sees a cat.", "A bird.", "The man hears the small red bird and the old child."]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A saved model that was never trained."""
+    folder = tmp_path_factory.mktemp("model")
+    texts = [text for pair in pairs(200) for text in pair]
+    tokenizer = train_tokenizer(texts, 74, "unigram", byte_fallback=False, languages=["eo", "de"])
+    tokenizer.model_max_length = 40
+    torch.manual_seed(0)
+    config = FAMILY.config_class(**{**FAMILY.tiny, "vocab_size": len(tokenizer), "tie_word_embeddings": False})
+    model = FAMILY.model_classes["translation"](config)
+    for weight in (model.lm_head.weight, model.model.encoder.embed_tokens.weight):
+        torch.nn.init.normal_(weight, std=1.0)  # so that it writes different things
+    prepare_model(model, tokenizer, TextArguments(num_beams=3, max_target_length=10))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def translate(folder):
+    return pipeline("translation", model=folder, device="cpu")
+
+
+def test_a_text_gives_a_list_and_a_list_gives_one_answer_each(translate):
+    one = translate(TEXTS[0])
+    assert [list(answer) for answer in one] == [["translation_text"]]
+    many = translate(TEXTS)
+    assert len(many) == 3 and many[0] == one[0]
+    assert translate(tuple(TEXTS)) == many
+    assert len({answer["translation_text"] for answer in many}) > 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_batches_change_nothing(translate, batch_size):
+    assert translate(TEXTS, batch_size=batch_size) == [translate(text)[0] for text in TEXTS]
+
+
+def test_an_iterator_gives_an_iterator(translate):
+    found = translate(text for text in TEXTS)
+    assert not isinstance(found, list) and list(found) == translate(TEXTS)
+
+
+def test_nothing_gives_nothing(translate):
+    assert translate([]) == []
+    assert translate("  ") == [{"translation_text": ""}]
+    assert translate(["", TEXTS[0]]) == [{"translation_text": ""}, *translate(TEXTS[0])]
+
+
+def test_settings_of_generation_are_arguments_of_the_call(translate):
+    greedy = translate(TEXTS, num_beams=1)
+    model, tokenizer = translate.model, translate.tokenizer
+    inputs = tokenizer(TEXTS[:1], return_tensors="pt")
+    expected = model.generate(**inputs, num_beams=1, early_stopping=False)
+    assert greedy[0]["translation_text"] == tokenizer.decode(expected[0], skip_special_tokens=True).strip()
+    several = translate(TEXTS, num_return_sequences=2)
+    assert [len(answers) for answers in several] == [2, 2, 2]
+    assert several[0][0] == translate(TEXTS[0])[0]
+    two = tokenizer.decode(expected[0][:3], skip_special_tokens=True).strip()
+    assert translate(TEXTS[0], max_new_tokens=2, num_beams=1)[0]["translation_text"] == two
+    with pytest.raises(ValueError, match="not_a_setting"):
+        translate(TEXTS[0], not_a_setting=1)
+
+
+def test_settings_may_be_given_once_for_all_calls(folder):
+    greedy = pipeline("translation", model=folder, device="cpu", num_beams=1, batch_size=2)
+    assert greedy(TEXTS) == pipeline("translation", model=folder, device="cpu")(TEXTS, num_beams=1)
+
+
+def test_a_long_text_is_translated_in_parts_with_a_warning(translate):
+    text = " ".join(TEXTS)
+    tokens = len(translate.tokenizer(text)["input_ids"])
+    assert tokens > 40
+    with pytest.warns(UserWarning, match=f"a text of {tokens} tokens is longer than the 40 that the model takes"):
+        pieces = translate.preprocess([text])[0]
+    assert len(pieces) > 1 and max(map(len, pieces)) <= 40
+    decoded = " ".join(translate.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in pieces)
+    assert decoded == text
+    with pytest.warns(UserWarning, match="is translated in parts"):
+        whole = translate([TEXTS[1], text])
+    assert whole[0] == translate(TEXTS[1])[0]
+    assert len(whole[1]["translation_text"]) > len(whole[0]["translation_text"])
+
+
+def test_long_words_lose_nothing_either(translate):
+    with pytest.warns(UserWarning):
+        pieces = translate.preprocess(["birdbirdbirdbird" * 10])[0]
+    assert max(map(len, pieces)) <= 40
+    ids = [token for piece in pieces for token in piece[:-1]]
+    assert ids == translate.tokenizer("birdbirdbirdbird" * 10)["input_ids"][:-1]
+
+
+def test_truncation_is_asked_for(translate):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (piece,) = translate.preprocess([" ".join(TEXTS)], truncation=True)[0]
+    assert len(piece) == 40 and piece[-1] == translate.tokenizer.eos_token_id
+
+
+def test_sentences_on_their_own(translate):
+    text = f"{TEXTS[0]} {TEXTS[1]}"
+    parts = [translate(text)[0]["translation_text"] for text in TEXTS[:2]]
+    assert translate(text, split_sentences=True)[0]["translation_text"] == " ".join(parts)
+    text = 'He said "No." Then… he left! 你好。再见。'
+    assert sentences(text) == ['He said "No."', "Then…", "he left!", "你好。", "再见。"]
+
+
+def test_a_target_language_is_a_tag_in_front(translate):
+    tag = translate.tokenizer.convert_tokens_to_ids(">>eo<<")
+    assert translate.preprocess([TEXTS[0]], tgt_lang="eo")[0][0][0] == tag
+    assert translate(TEXTS[0], tgt_lang="eo") == translate(">>eo<< " + TEXTS[0])
+    with pytest.raises(ValueError, match="tgt_lang='fr': the model has eo, de"):
+        translate(TEXTS[0], tgt_lang="fr")
+
+
+@pytest.mark.parametrize("wrong", [7, [TEXTS[0], None], [[TEXTS[0]]]])
+def test_what_is_no_text_is_said(translate, wrong):
+    with pytest.raises(TypeError):
+        translate(wrong)
+
+
+def test_summaries_of_long_texts_read_the_beginning_with_a_warning(folder):
+    summarize = pipeline("summarization", model=folder, device="cpu")
+    assert [list(answer) for answer in summarize(TEXTS[:2])] == [["summary_text"]] * 2
+    with pytest.warns(UserWarning, match="only its beginning is read"):
+        found = summarize(" ".join(TEXTS))
+    assert found == summarize(" ".join(TEXTS), truncation=True)
+
+
+def test_a_saved_pipeline_brings_its_code(translate, tmp_path):
+    translate.save_pretrained(tmp_path)
+    assert (tmp_path / "pipeline.py").is_file()
+    assert "zoo" not in (tmp_path / "pipeline.py").read_text().partition("class ")[0]

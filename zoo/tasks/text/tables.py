@@ -1,0 +1,162 @@
+"""What reports of text tasks share: rows by length, the best and the worst texts, attention maps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from zoo.task import Report
+
+from .dataset import TextDataset
+
+# Texts of each kind in the table of samples; of a bin by length at least so many.
+SAMPLES, SMALLEST_BIN, BINS = 3, 10, 6
+# Texts whose attention is drawn, and the longest of them in tokens.
+MAPS, LONGEST_MAP = 4, 30
+
+
+def length_bins(lengths: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
+    """(shortest, longest, rows) of up to six bins of about equally many texts, one length in one bin only."""
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, BINS + 1)[1:-1], method="nearest"))
+    numbers = np.searchsorted(edges, lengths)
+    bins = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
+    merged: list[np.ndarray] = []
+    for rows in bins:
+        if merged and min(len(rows), len(merged[-1])) < SMALLEST_BIN:
+            merged[-1] = np.concatenate([merged[-1], rows])
+        else:
+            merged.append(rows)
+    return [(int(lengths[rows].min()), int(lengths[rows].max()), np.sort(rows)) for rows in merged]
+
+
+def by_length(sources: Sequence[str], metric: str, measure: Callable[[np.ndarray], float]) -> list[dict[str, Any]]:
+    """A table: words of the source, texts, and the metric of each bin.
+
+    Args:
+        sources: The texts that went in.
+        metric: Its name.
+        measure: (rows) -> the metric of these rows.
+    """
+    lengths = np.array([len(text.split()) for text in sources])
+    return [{"words": [low, high], "n": len(rows), metric: measure(rows)} for low, high, rows in length_bins(lengths)]
+
+
+def draw_by_length(table: Sequence[Mapping[str, Any]], metric: str, label: str, whole: float, path: Path) -> None:
+    """Bars of the metric by words of the source, and its value over all texts."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    names = ["{} to {}".format(*row["words"]) for row in table]
+    bars = axes.bar(names, [row[metric] for row in table])
+    axes.bar_label(bars, [f"n = {row['n']:,}" for row in table], fontsize=8)
+    axes.axhline(whole, color="grey", linestyle="--", label=f"all: {whole:.1f}")
+    axes.set(xlabel="words of the source", ylabel=label, title=f"{label} by length of the source")
+    axes.legend()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def sample_rows(
+    scores: np.ndarray, metric: str, predictions: Sequence[str], dataset: TextDataset
+) -> list[dict[str, Any]]:
+    """The best, the middle and the worst texts by a metric of single texts, the first of equal ones."""
+    order = np.argsort(-scores, kind="stable")
+    count = min(SAMPLES, len(order) // 3) or 1
+    middle = max((len(order) - count) // 2, 0)
+    kinds = {"best": order[:count], "median": order[middle : middle + count], "worst": order[-count:]}
+    return [
+        {
+            "kind": kind,
+            metric: float(scores[row]),
+            "source": dataset.sources[row],
+            "reference": dataset.targets[row],
+            "prediction": predictions[row],
+        }
+        for kind, rows in kinds.items()
+        for row in rows
+    ]
+
+
+def rows_for_maps(dataset: TextDataset) -> list[int]:
+    """Rows of different length that fit a picture, spread over the data set."""
+    lengths = dataset.lengths[:, 0]
+    fitting = np.flatnonzero(lengths <= LONGEST_MAP)
+    if not len(fitting):
+        return []
+    ordered = fitting[np.argsort(lengths[fitting], kind="stable")]
+    places = np.linspace(0, len(ordered) - 1, MAPS + 2)[1:-1].round().astype(int)
+    return [int(ordered[place]) for place in np.unique(places)]
+
+
+@torch.no_grad()
+def attention_maps(model: Any, tokenizer: Any, dataset: TextDataset) -> list[dict[str, Any]]:
+    """For a few sources the tokens that the model reads and writes, and how it looks from one to the other.
+
+    Returns:
+        source, target: tokens; weights: (target, source) mean over layers and heads. Empty for a model without
+        attention.
+    """
+    found = []
+    implementation = model.config._attn_implementation
+    model.eval()
+    try:
+        if implementation not in (None, "eager"):
+            model.set_attn_implementation("eager")  # fused attention keeps no weights
+        for row in rows_for_maps(dataset):
+            source = torch.tensor(dataset.encoded[0][0][row], device=model.device)[None].long()
+            mask = torch.ones_like(source)
+            tokens = model.generate(input_ids=source, attention_mask=mask)
+            outputs = model(
+                input_ids=source, attention_mask=mask, decoder_input_ids=tokens[:, :-1], output_attentions=True
+            )
+            layers = [layer for layer in outputs.cross_attentions or () if layer is not None]
+            if not layers:
+                return []
+            weights = torch.stack([layer[0].float().mean(0) for layer in layers]).mean(0).cpu().numpy()
+            found.append(
+                {
+                    "source": tokenizer.convert_ids_to_tokens(source[0].tolist()),
+                    "target": tokenizer.convert_ids_to_tokens(tokens[0, 1:].tolist()),
+                    "weights": weights,
+                }
+            )
+    finally:
+        if implementation not in (None, "eager"):
+            model.set_attn_implementation(implementation)
+    return found
+
+
+def draw_attention(maps: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """A heat map for each source: its tokens from left to right, what was written from top to bottom."""
+    import matplotlib.pyplot as plt
+
+    figure, grid = plt.subplots(2, -(-len(maps) // 2), figsize=(14, 13), layout="constrained", squeeze=False)
+    for axes in grid.flat[len(maps) :]:
+        axes.axis("off")
+    for axes, item in zip(grid.flat, maps):
+        axes.imshow(item["weights"], cmap="Blues", vmin=0, aspect="auto")
+        labels = [[token.replace("▁", "_") for token in item[side]] for side in ("source", "target")]
+        axes.set_xticks(range(len(labels[0])), labels[0], rotation=90, fontsize=8)
+        axes.set_yticks(range(len(labels[1])), labels[1], fontsize=8)
+        axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
+    figure.suptitle("Where the model looks (across) while it writes (down); mean over layers and heads")
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def inspect(model: Any, tokenizer: Any, dataset: TextDataset, folder: Path) -> Report:
+    """Attention maps; nothing for a model without attention."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    maps = attention_maps(model, tokenizer, dataset)
+    if not maps:
+        return Report("")
+    draw_attention(maps, folder / "attention.png")
+    texts = [{side: tokenizer.convert_tokens_to_string(item[side]) for side in ("source", "target")} for item in maps]
+    return Report("", {"attention": texts}, {"attention": folder / "attention.png"})
+
+
+__all__ = ["attention_maps", "by_length", "draw_attention", "draw_by_length", "inspect", "length_bins", "sample_rows"]

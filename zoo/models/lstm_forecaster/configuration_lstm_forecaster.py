@@ -44,6 +44,9 @@ class LSTMForecasterConfig(PreTrainedConfig):
             and divides by the standard deviation; `"last"` subtracts the last value (NLinear, SegRNN), for data that
             the pipeline has already standardised; `"last_std"` also divides by the standard deviation; `"revin"` is
             `"std"` with a learned scale and shift of each channel (Kim et al. 2022).
+        log_values (`bool`, defaults to `False`): Read and forecast logarithms: of positive values whose errors grow
+            with their size, as most counts and loads do. Errors of the point and quantile heads are then relative.
+            Outputs are in the units of the data; `loc` and `scale` are those of the logarithms.
         decoding (`str`, defaults to `"direct"`): `"direct"` reads all steps from the last state; `"segments"` asks the
             recurrent net for every patch of the horizon in parallel, by position and channel embeddings (SegRNN);
             `"recursive"` forecasts patch after patch and reads its own forecasts (DeepAR, arXiv:1704.04110), with true
@@ -101,6 +104,7 @@ class LSTMForecasterConfig(PreTrainedConfig):
     patch_embedding: bool = True
     channel_independent: bool = True
     scaling: str = "std"
+    log_values: bool = False
     decoding: str = "direct"
     linear_skip: bool = False
     head: str = "point"
@@ -214,6 +218,10 @@ class LSTMForecasterConfig(PreTrainedConfig):
         if self.linear_skip and self.head == "negative_binomial":
             raise ValueError(
                 "linear_skip=True shifts the forecast, but head='negative_binomial' can only be stretched"
+            )
+        if self.log_values and self.head not in ("point", "quantile"):
+            raise ValueError(
+                f"log_values=True is for head='point' and 'quantile'; head={self.head!r} models the values"
             )
         if self.head != "point" and self.loss != "mse":
             raise ValueError(f"loss={self.loss!r} is for head='point' only; head={self.head!r} has a loss of its own")

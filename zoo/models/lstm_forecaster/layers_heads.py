@@ -78,23 +78,30 @@ class PointOutput:
     def __init__(self, config: LSTMForecasterConfig):
         self.config = config
 
+    def restore(self, values: torch.Tensor) -> torch.Tensor:
+        """From what the net forecasts to the units of the data."""
+        return values.exp() if self.config.log_values else values
+
     def parameters(self, raw: torch.Tensor, loc: torch.Tensor, scale: torch.Tensor) -> Params:
         """
-        Raw numbers (batch, length, channels, numbers) -> what they mean in the units of the data. `loc` and `scale`
-        have one step for all, or `loc` one for each.
+        Raw numbers (batch, length, channels, numbers) -> what they mean in the units of `loc` and `scale`, which have
+        one step for all, or `loc` one for each.
         """
         return (raw[..., 0] * scale + loc,)
 
     def point(self, params: Params) -> torch.Tensor:
         """The best single forecast, (batch, length, channels)."""
-        return params[0]
+        return self.restore(params[0])
 
     def quantiles(self, params: Params) -> torch.Tensor | None:
         """(batch, length, channels, levels) at `config.quantiles`, or `None` without a closed form."""
         return None
 
     def loss(self, params: Params, target: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
-        """Loss of each number, (batch, length, channels); errors are in units of `unit` (batch, 1, channels)."""
+        """
+        Loss of each number, (batch, length, channels); `target` is in the units of `params`, errors are in units of
+        `unit` (batch, 1, channels).
+        """
         prediction, target = params[0] / unit, target / unit
         if self.config.loss == "mae":
             return nn.functional.l1_loss(prediction, target, reduction="none")
@@ -132,10 +139,10 @@ class QuantileOutput(PointOutput):
         return (torch.cat([below, centre, above], dim=-1) * scale.unsqueeze(-1) + loc.unsqueeze(-1),)
 
     def point(self, params):
-        return params[0][..., self.centre]
+        return self.restore(params[0][..., self.centre])
 
     def quantiles(self, params):
-        return params[0]
+        return self.restore(params[0])
 
     def loss(self, params, target, unit):
         levels = params[0].new_tensor(self.levels)
@@ -144,7 +151,7 @@ class QuantileOutput(PointOutput):
 
     def sample(self, params):
         """A random level of the piecewise linear quantile function; its outermost pieces go on beyond the levels."""
-        values = params[0]
+        values = self.restore(params[0])
         if self.numbers == 1:
             return values[..., 0]
         levels = values.new_tensor(self.levels)

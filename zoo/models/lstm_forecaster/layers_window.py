@@ -34,6 +34,18 @@ def read_series(
     return torch.where(observed, values, 0.0), observed
 
 
+def logarithms(values: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """Natural logarithms of the observed values, 0 where nothing was observed.
+
+    Raises:
+        ValueError: An observed value is not positive.
+    """
+    if bool((observed & (values <= 0)).any()):
+        least = values[observed].min().item()
+        raise ValueError(f"a value is {least:g}, but log_values=True takes positive values: use log_values=False")
+    return torch.where(observed, values, 1.0).log()
+
+
 def read_step_features(
     name: str, features: torch.Tensor | None, batch: int, length: int, width: int, exact: bool = False
 ) -> torch.Tensor | None:
@@ -132,6 +144,7 @@ __all__ = [
     "Window",
     "check_static_features",
     "fit",
+    "logarithms",
     "read_request",
     "read_series",
     "read_step_features",

@@ -21,6 +21,7 @@ from .layers_window import (
     Window,
     check_static_features,
     fit,
+    logarithms,
     read_request,
     read_series,
     read_step_features,
@@ -197,6 +198,7 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
 
         values, observed = fit(values, config), fit(observed, config)
         features = None if features is None else fit(features, config)
+        values = logarithms(values, observed) if config.log_values else values
         loc, scale = self.scaler(values, observed)
         encoded = LSTMForecasterModelOutput(
             loc=loc,
@@ -263,6 +265,7 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         encoded: LSTMForecasterModelOutput,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The net meets more patches: (batch, steps, input_size) -> (rows, patches, hidden_size) and its states."""
+        values = logarithms(values, observed) if self.config.log_values else values
         inputs = self.model.embed(values, observed, step_features, encoded)
         hidden_states, states = self.model.recur(inputs, encoded.recurrent_state)
         return hidden_states[-1], states
@@ -446,7 +449,8 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         if target is not None:
             # Detached: a learned scale must not make the loss small by making the unit large.
             unit = encoded.scale.detach() if self.config.scale_loss else torch.ones_like(encoded.scale)
-            losses = self.output.loss(params, target, unit)
+            truth = logarithms(target, target_observed) if self.config.log_values else target
+            losses = self.output.loss(params, truth, unit)
             loss = torch.where(target_observed, losses, 0.0).sum() / target_observed.sum().clamp(min=1)
         is_distribution = isinstance(self.output, DistributionOutput)
         quantiles = None if is_distribution and self.training else self.output.quantiles(params)

@@ -99,18 +99,55 @@ def pin(model_id: str, entry: dict[str, Any]) -> None:
     print(f"pinned in {PUBLISHED}")
 
 
-def publish(argv: list[str]) -> None:
-    """Parse the command line, check, send and verify."""
+def publish_folder(
+    source: Path | str,
+    repo_id: str,
+    wish: Any,
+    rows: int = 256,
+    dry_run: bool = False,
+    pinned: bool = False,
+) -> None:
+    """Stage, check, send and verify a run or card folder.
+
+    Args:
+        source: The folder.
+        repo_id: ORGANISATION/NAME.
+        wish: A `zoo.hub.publish.Wish`.
+        rows: Of the sample to measure again; 0 measures nothing.
+        dry_run: Send nothing.
+        pinned: Write the commit into zoo/published.json.
+    """
     from transformers.utils import logging
 
     import zoo  # noqa: F401  registers the families
     from zoo.hub.clean import Workers
-    from zoo.hub.publish import Wish
     from zoo.hub.publish import publish as send
-    from zoo.hub.remote import Remote, find_token
     from zoo.hub.stage import stage
     from zoo.hub.verify import check_download, check_without_library, registry_entry
     from zoo.record import RunRecord
+
+    logging.disable_progress_bar()  # of loading weights; that of the upload stays
+    with tempfile.TemporaryDirectory(prefix="zoo-publish-") as temporary, Workers() as workers:
+        folder = Path(temporary) / "repository"
+        staged = stage(source, folder, repo_id, wish.tag, workers, code=True)
+        batch = remeasure(folder, rows).batch if rows else None
+        print(check_without_library(folder, batch, workers.without_library))
+        show_files(staged, folder, Path(source))
+        if dry_run:
+            print(f"dry run: nothing was sent to {repo_id}")
+            return
+        published = send(folder, repo_id, wish)
+        print(f"{'commit' if published.changed else 'unchanged, commit'} {published.commit}")
+        print(check_download(published, folder, batch, workers.without_library))
+        if pinned:
+            pin(RunRecord.read(folder).model_id, registry_entry(published))
+        print(published.url)
+
+
+def publish(argv: list[str]) -> None:
+    """Parse the command line, and publish."""
+    from zoo.hub.publish import Wish
+    from zoo.hub.remote import Remote, find_token
     from zoo.training.recipe import UsageError
 
     arguments = make_parser().parse_args(argv)
@@ -127,24 +164,10 @@ def publish(argv: list[str]) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     source = find_folder(arguments.folder)
-    logging.disable_progress_bar()  # of loading weights; that of the upload stays
     if not arguments.dry_run:
         Remote(arguments.repo_id, find_token()).check_account(wish.create_pr)  # before the work, not after it
-    with tempfile.TemporaryDirectory(prefix="zoo-publish-") as temporary, Workers() as workers:
-        folder = Path(temporary) / "repository"
-        staged = stage(source, folder, arguments.repo_id, arguments.tag, workers, code=True)
-        batch = None if arguments.no_measure else remeasure(folder, arguments.max_samples).batch
-        print(check_without_library(folder, batch, workers.without_library))
-        show_files(staged, folder, source)
-        if arguments.dry_run:
-            print(f"dry run: nothing was sent to {arguments.repo_id}")
-            return
-        published = send(folder, arguments.repo_id, wish)
-        print(f"{'commit' if published.changed else 'unchanged, commit'} {published.commit}")
-        print(check_download(published, folder, batch, workers.without_library))
-        if arguments.pin:
-            pin(RunRecord.read(folder).model_id, registry_entry(published))
-        print(published.url)
+    rows = 0 if arguments.no_measure else arguments.max_samples
+    publish_folder(source, arguments.repo_id, wish, rows, arguments.dry_run, arguments.pin)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -161,13 +161,17 @@ class Remote:
         """`attempt` for this repository."""
         return attempt(call, doing, self.repo_id, self.endpoint)
 
+    def account(self) -> dict[str, Any]:
+        """Name and organisations of the token's account."""
+        return self.ask(self.api.whoami, "asking the Hub who you are")
+
     def check_account(self, create_pr: bool = False) -> str:
         """The name of the account, which may write to the repository's namespace (or open a pull request there).
 
         Raises:
             PublishError: The token is invalid or only reads, or the namespace is not one of the account's.
         """
-        found = self.ask(self.api.whoami, "asking the Hub who you are")
+        found = self.account()
         name = found["name"]
         role = found.get("auth", {}).get("accessToken", {}).get("role")
         if role == "read":

@@ -34,6 +34,8 @@ TRAINING_DEFAULTS = {
     "per_device_eval_batch_size": 256,
     "remove_unused_columns": False,
     "dataloader_pin_memory": False,
+    # A run is published whole when it has been measured, not checkpoint by checkpoint.
+    "hub_strategy": "end",
 }
 
 
@@ -95,7 +97,8 @@ def parse_values(parser: HfArgumentParser, flags: Sequence[str], *classes: type)
     namespace, unknown = parser.parse_known_args(list(flags))
     if unknown:
         known = [option for action in parser._actions for option in action.option_strings]
-        raise UsageError(f"unknown argument {unknown[0]!r}; {nearest(unknown[0].split('=')[0], known)}")
+        flag = unknown[0].split("=")[0]  # its value may be a token
+        raise UsageError(f"unknown argument {flag!r}; {nearest(flag, known)}")
     return [{f.name: getattr(namespace, f.name) for f in dataclasses.fields(cls) if f.init} for cls in classes]
 
 
@@ -125,6 +128,8 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
         raise SystemExit(0)
     if not argv or argv[0].startswith("-"):
         raise UsageError(f"name a recipe first: {usage}; recipes: {', '.join(available_recipes())}")
+    if any(argument.split("=")[0] == "--hub_token" for argument in argv):
+        raise UsageError("--hub_token: a token comes from HF_TOKEN or `hf auth login`, never from a command line")
     recipe = load_recipe(argv[0])
     family, task = load_family(recipe.family), load_task(recipe.task)
     classes = (task.data_arguments, task.training_arguments, ZooTrainingArguments, RunArguments)

@@ -127,6 +127,8 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     check_keys(recipe.data, field_names(task.data_arguments), f"{where}, data")
     check_keys(recipe.model, config_fields(family.config_class), f"{where}, model")
     check_keys(recipe.training, field_names(task.training_arguments, ZooTrainingArguments), f"{where}, training")
+    if "hub_token" in recipe.training:
+        raise UsageError(f"{where}, training: hub_token: a token comes from HF_TOKEN or a login, not from a file")
     check_keys(recipe.publish, list(PUBLISH_KEYS), f"{where}, publish")
 
 

@@ -33,7 +33,10 @@ from .trainer import final_settings
 
 RECIPE_NAME = "recipe.yaml"
 PICTURES = "pictures"
-NOT_IN_COMMAND = ("--output_dir", "--resume_from_checkpoint", "--disable_tqdm", "--skip_test", "--debug")
+NOT_IN_COMMAND = (
+    "--output_dir", "--resume_from_checkpoint", "--disable_tqdm", "--skip_test", "--debug", "--push_to_hub",
+    "--hub_model_id", "--hub_private_repo", "--hub_strategy", "--hub_revision",
+)  # fmt: skip
 
 
 def whole_checkpoints(folder: Path, needs_average: bool) -> list[Path]:

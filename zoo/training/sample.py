@@ -29,6 +29,7 @@ class Sample:
         value: Of the metric, on the sample.
         recorded: Of the metric, in the record.
         baseline: Of the metric, of the record's trivial predictor.
+        chance: Three standard errors of such a sample, where the record has an interval.
         batch: Some of the rows as the model reads them.
     """
 
@@ -38,16 +39,24 @@ class Sample:
     value: float
     recorded: float
     baseline: float
+    chance: float
     batch: dict[str, torch.Tensor]
 
     @property
     def plausible(self) -> bool:
-        """Whether the sample lies nearer to the record than the trivial predictor does.
+        """Whether the sample lies nearer to the record than to the trivial predictor, or as near as chance allows.
 
-        A sample of some hundred rows differs from the whole split by chance; weights, processor or code that do not
-        belong together leave little of what was learnt.
+        Weights, processor or code that do not belong together leave little of what was learnt.
         """
-        return abs(self.value - self.recorded) < abs(self.baseline - self.recorded)
+        return abs(self.value - self.recorded) <= max(abs(self.baseline - self.recorded) / 2, self.chance)
+
+
+def chance_of(recorded: dict[str, Any], metric: str, n: int) -> float:
+    """Three standard errors of a metric on n rows, from its recorded 95% interval; 0 without one."""
+    low, high = recorded.get(f"{metric}_low"), recorded.get(f"{metric}_high")
+    if low is None or high is None:
+        return 0.0
+    return 3 * (high - low) / (2 * 1.96) * (recorded["n"] / n) ** 0.5
 
 
 def limits(data_arguments: type, rows: int) -> list[str]:
@@ -84,6 +93,7 @@ def measure_sample(folder: Path | str, rows: int = ROWS) -> Sample:
         value=metrics[metric],
         recorded=record.metrics[split][metric],
         baseline=next(iter(record.baselines.values()))[metric],
+        chance=chance_of(record.metrics[split], metric, metrics["n"]),
         batch={name: value.cpu() for name, value in batch.items() if torch.is_tensor(value)},
     )
 

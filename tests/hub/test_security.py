@@ -1,0 +1,311 @@
+"""What must not happen: pickles, files elsewhere, damaged weights, strangers' code, and tokens that show."""
+
+import ast
+import io
+import json
+import logging
+import pickle
+import random
+import shutil
+import string
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+import zoo
+from tests.hub.conftest import TOKEN
+from tests.hub_server import Fault
+from zoo.commands.evaluate import main as evaluate
+from zoo.commands.publish import main as publish_command
+from zoo.commands.train import main as train
+from zoo.hub.publish import publish
+from zoo.hub.remote import PublishError
+from zoo.hub.stage import left_out, stage
+from zoo.hub.tokens import HIDDEN, SECRETS, find_secrets, scrub
+from zoo.pretrained import check_weights, verify
+from zoo.record import sha256
+
+ROOT = Path(__file__).parents[2]
+
+
+class Trap:
+    """Its pickle writes a file when it is loaded."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def spring(folder: Path, trap: Path, keep_safetensors: bool) -> None:
+    """Put a pickle that writes `trap` beside, or in the place of, the weights."""
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(trap)))
+    if not keep_safetensors:
+        (folder / "model.safetensors").unlink()
+
+
+def run_command(command, *arguments) -> tuple[int, str]:
+    """(exit code, everything printed)."""
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        code = command([str(argument) for argument in arguments])
+    return code, printed.getvalue()
+
+
+# Weights
+
+
+def test_pickles_are_refused_even_when_they_are_the_only_weights(run, tmp_path, tiny_recipe):
+    trap = tmp_path / "sprung"
+    spring(run, trap, keep_safetensors=False)
+    with pytest.raises(ValueError, match=r"as a pickle only \(pytorch_model.bin\)"):
+        stage(run, tmp_path / "card")
+    for command in (
+        (evaluate, run),
+        (publish_command, run, "--repo_id", "a/b", "--dry_run"),
+        (train, tiny_recipe, "--model_name_or_path", run, "--output_dir", tmp_path / "out"),
+    ):
+        code, printed = run_command(*command)
+        assert code != 0 and "as a pickle only" in printed, printed
+    assert not trap.exists()
+
+
+def test_pickles_beside_the_weights_are_neither_loaded_nor_published(run, tmp_path):
+    trap = tmp_path / "sprung"
+    spring(run, trap, keep_safetensors=True)
+    (run / "optimizer.pt").write_bytes(b"state")
+    staged = [file.name for file in stage(run, tmp_path / "card")]
+    assert not {"pytorch_model.bin", "optimizer.pt"} & set(staged)
+    assert {"pytorch_model.bin (a pickle)", "optimizer.pt (a pickle)", "trainer_state.json"} <= set(left_out(run))
+    assert run_command(evaluate, run)[0] == 0 and not trap.exists()
+
+
+@pytest.mark.parametrize("name", ["../outside.safetensors", "/etc/x.safetensors", "a/b.safetensors", "x.bin"])
+def test_a_shard_index_that_names_files_elsewhere_is_refused(run, tmp_path, name):
+    shutil.move(run / "model.safetensors", tmp_path / "outside.safetensors")
+    (run / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": name}}))
+    for attempt in (check_weights, lambda folder: stage(folder, tmp_path / "card")):
+        with pytest.raises(ValueError, match="a shard is a .safetensors file in the same folder"):
+            attempt(run)
+    code, printed = run_command(evaluate, run)
+    assert code != 0 and "a shard is a .safetensors file in the same folder" in printed
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"weight_map": 3}', "{}"])
+def test_damaged_indexes_are_refused(tmp_path, text):
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(ValueError, match="is no index of weights"):
+        check_weights(tmp_path)
+
+
+def test_shards_and_links_are_not_published(run, tmp_path):
+    shutil.move(run / "model.safetensors", run / "a.safetensors")
+    (run / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": "a.safetensors"}}))
+    assert check_weights(run).name == "model.safetensors.index.json"
+    with pytest.raises(ValueError, match="in shards: save them in one file"):
+        stage(run, tmp_path / "card")
+    shutil.move(run / "a.safetensors", run / "model.safetensors")
+    (run / "pictures/private.png").symlink_to("/etc/passwd")
+    with pytest.raises(ValueError, match="private.png is a link"):
+        stage(run, tmp_path / "card")
+
+
+def test_damaged_weights_of_the_same_size_are_refused_with_both_checksums(run, tmp_path, monkeypatch):
+    """A shipped model, and one from the Hub, as `zoo.pretrained` finds them."""
+    shipped = tmp_path / "shipped/tiny"
+    stage(run, shipped)
+    monkeypatch.setattr(sys.modules["zoo.pretrained"], "shipped_models", lambda: {"tiny": shipped})
+    assert zoo.pretrained("tiny") == str(shipped)
+    weights = shipped / "model.safetensors"
+    right = sha256(weights)
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match=f"has sha256 {sha256(weights)}, but results.json says {right}"):
+        zoo.pretrained("tiny")
+
+
+def test_a_model_of_the_hub_is_pinned_and_verified(hub, api, small, tmp_path, monkeypatch):
+    module = sys.modules["zoo.pretrained"]
+    published = publish(small, "primer-zoo/small", say=lambda text: None)
+    files = {name: published.files[name] for name in ("config.json", "model.safetensors")}
+    entry = {"repo_id": "primer-zoo/small", "commit": published.commit, "files": files}
+    monkeypatch.setattr(module, "published_models", lambda: {"small": entry})
+    folder = Path(zoo.pretrained("small"))
+    assert folder.name == published.commit and not (folder / "modeling_small.py").exists()
+    # What comes later on main is not taken.
+    (small / "model.safetensors").write_bytes(b"later")
+    publish(small, "primer-zoo/small", say=lambda text: None)
+    assert zoo.pretrained("small") == str(folder)
+    blob = (folder / "model.safetensors").resolve()
+    blob.write_bytes(blob.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(
+        ValueError, match=f"has sha256 [0-9a-f]{{64}}, but published.json says {files['model.safetensors']}"
+    ):
+        zoo.pretrained("small")
+
+
+def test_a_file_that_changes_is_hashed_again(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    verify(path, sha256(path), "a test")
+    path.write_bytes(b"abcd")
+    with pytest.raises(ValueError, match="but a test says"):
+        verify(path, "0" * 64, "a test")
+
+
+# Code
+
+
+def test_strangers_code_is_not_run(run, tmp_path, tiny_recipe):
+    """A folder whose config names code beside it, of a type that the library does not know."""
+    trap = tmp_path / "sprung"
+    (run / "modeling_evil.py").write_text(f"open({str(trap)!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
+    config = json.loads((run / "config.json").read_text())
+    names = {"AutoConfig": "modeling_evil.Config", "AutoModelForImageClassification": "modeling_evil.Model"}
+    for model_type in ("evil", config["model_type"]):
+        (run / "config.json").write_text(json.dumps({**config, "model_type": model_type, "auto_map": names}))
+        code, printed = run_command(evaluate, run)
+        assert (code == 0) == (model_type != "evil"), printed
+        code, printed = run_command(
+            train, tiny_recipe, "--model_name_or_path", run, "--output_dir", tmp_path / "out", "--max_steps", 1
+        )
+        assert code == (0 if model_type != "evil" else 2), printed
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    assert not trap.exists()
+
+
+def test_code_is_trusted_in_one_place_only():
+    """In the process that loads what was just uploaded, after its checksums were compared."""
+    for path in (ROOT / "zoo").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            values = [node.value] if isinstance(node, ast.keyword) and node.arg == "trust_remote_code" else []
+            if isinstance(node, ast.Dict):
+                pairs = zip(node.keys, node.values)
+                values += [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == "trust_remote_code"]
+            for value in values:
+                assert path.name == "worker.py" or ast.unparse(value) == "False", path
+    last = (ROOT / "zoo/hub/verify.py").read_text().split("def check_download(")[1]
+    assert 0 < last.index("folder = download(") < last.index("clean_answers(folder, record, batch, worker)")
+
+
+# Tokens
+
+
+def random_token(generator: random.Random) -> str:
+    return "hf_" + "".join(generator.choices(string.ascii_letters + string.digits, k=34))
+
+
+def test_scrub_hides_tokens_wherever_they_stand(monkeypatch):
+    generator = random.Random(0)
+    for _ in range(200):
+        token = (
+            random_token(generator) if generator.random() < 0.5 else "".join(generator.choices("ab'\"\\\n\té", k=12))
+        )
+        monkeypatch.setenv("HF_TOKEN", token)
+        kept = token.strip()
+        noise = "".join(generator.choices(string.printable, k=30))
+        for text in (f"{noise}{kept}{noise}", f"Illegal header value {kept!r}", f"b'{kept}'"):
+            if len(kept) >= 8:
+                assert kept not in scrub(text) and HIDDEN in scrub(text)
+    assert scrub("hf_" + "a" * 34 + " of somebody else") == f"{HIDDEN} of somebody else"
+
+
+EXAMPLES = {
+    "Hugging Face token": "hf_" + "a" * 34,
+    "GitHub token": "ghp_" + "a" * 36,
+    "GitLab token": "glpat-" + "a" * 20,
+    "AWS key": "AKIA" + "A" * 16,
+    "Google key": "AIza" + "a" * 35,
+    "Slack token": "xoxb-" + "1" * 12,
+    "OpenAI or Anthropic key": "sk-" + "a" * 40,
+    "Weights & Biases key": "wandb_api_key: " + "0" * 40,
+    "private key": "-----BEGIN OPENSSH PRIVATE KEY-----",
+    "password in an address": "https://me:secret@example.org/x",
+}
+
+
+@pytest.mark.parametrize("kind", list(SECRETS))
+def test_secrets_are_found_and_not_shown(tmp_path, kind):
+    (tmp_path / "recipe.yaml").write_text(f"data: x\nnote: {EXAMPLES[kind]}\n")
+    (tmp_path / "fine.json").write_text('{"sha256": "' + "a" * 64 + '", "url": "https://example.org/a@b"}')
+    found = find_secrets(tmp_path, sorted(tmp_path.iterdir()))
+    assert found == [f"recipe.yaml, line 2: {kind}"]
+
+
+def test_a_folder_with_a_secret_in_it_is_not_staged(run, tmp_path, monkeypatch):
+    record = (run / "results.json").read_text()
+    (run / "results.json").write_text(record.replace('"What it is."', '"What it is. hf_' + "a" * 34 + '"'))
+    with pytest.raises(ValueError, match="not published with a secret in it: README.md, line") as caught:
+        stage(run, tmp_path / "card")
+    assert "hf_aaa" not in str(caught.value) and not (tmp_path / "card").exists()
+    monkeypatch.setenv("HF_TOKEN", "What it is.")  # whatever its form: your own token
+    (run / "results.json").write_text(record)
+    with pytest.raises(ValueError, match="your own token"):
+        stage(run, tmp_path / "card")
+
+
+@pytest.mark.parametrize("flag", ["--hub_token", "--push_to_hub_token"])
+def test_a_token_on_the_command_line_is_refused(tiny_recipe, tmp_path, flag):
+    token = random_token(random.Random(1))
+    for arguments in ([flag, token], [f"{flag}={token}"]):
+        code, printed = run_command(train, tiny_recipe, "--output_dir", tmp_path / "out", *arguments)
+        assert code == 2 and token not in printed and not (tmp_path / "out").exists()
+
+
+def test_a_token_in_a_recipe_is_refused(tiny_recipe, tmp_path):
+    token = random_token(random.Random(2))
+    tiny_recipe.write_text(tiny_recipe.read_text().replace("ema_decay: 0.9", f"hub_token: {token}"))
+    code, printed = run_command(train, tiny_recipe, "--output_dir", tmp_path / "out")
+    assert code == 2 and "hub_token" in printed and token not in printed
+
+
+def test_tokens_never_show(hub, api, small, tmp_path, monkeypatch, caplog):
+    """Whatever fails, wherever: not in messages, tracebacks, logs, nor in any file."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr("huggingface_hub.constants.HF_DEBUG", True)
+    generator = random.Random(3)
+    tokens = []
+    for number in range(30):
+        token = random_token(generator)
+        if number % 5 == 4:
+            token = token[:10] + generator.choice(["\x01", " ", "é", "\x7f", "'"]) + token[10:]
+        tokens.append(token)
+        hub.accounts.add("ada", token)
+        monkeypatch.setenv("HF_TOKEN", token)
+        fault = Fault(
+            generator.choice(["500", "403", "401", "412", "cut", "refuse"]), at=generator.randrange(16), times=None
+        )
+        printed = io.StringIO()
+        with hub.failing(fault), redirect_stdout(printed), redirect_stderr(printed):
+            try:
+                publish(small, f"primer-zoo/fuzz{number}")
+            except PublishError as error:
+                assert error.__cause__ is None
+                print(error)
+            code = publish_command([str(tmp_path / "nowhere"), "--repo_id", "a/b", "--debug"])
+        assert code != 0
+        texts = [printed.getvalue(), caplog.text]
+        texts += [path.read_bytes().decode("latin-1") for path in small.rglob("*") if path.is_file()]
+        for text in texts:
+            assert token not in text and ascii(token)[1:-1] not in text
+    written = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert written and not any(t.encode() in p.read_bytes() for p in written for t in tokens)
+
+
+def test_no_worker_is_given_a_token(monkeypatch):
+    from zoo.hub.clean import CleanProcess
+
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    code = f"import os, huggingface_hub as h\nprint(h.get_token(), {TOKEN!r} in os.environ.values())"
+    no_library = "try:\n    import zoo\nexcept ImportError:\n    print('no')"
+    with CleanProcess(without_library=True) as worker:
+        assert worker.ask("run", code=code, replaced={})["output"] == "None False\n"
+        assert worker.ask("run", code=no_library, replaced={})["output"] == "no\n"
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            worker.ask("run", code="1 / 0", replaced={})
+        with pytest.raises(RuntimeError, match="the process that was to run it ended"):
+            worker.ask("run", code="import os\nos._exit(3)", replaced={})

@@ -28,7 +28,7 @@ SINGLE = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}
 VARIANTS = {
     "default": {},
     "luong": {"cell_type": "lstm", "attention_layer": 2, "input_feeding": True, "attention": "general"},
-    "bahdanau": {"attention": "additive", "decoder_layers": 1},
+    "bahdanau": {"attention": "additive", "decoder_layers": 1, "scale_embedding": False},
     "additive above": {"attention": "additive", "attention_layer": 2, "cell_type": "rnn", "bidirectional": False},
     "gnmt": {"cell_type": "lstm", "decoder_layers": 3, "encoder_layers": 3, "attention": "dot"},
     "sutskever": {"cell_type": "lstm", "attention": "none", "bidirectional": False},
@@ -79,7 +79,7 @@ def test_encoder_is_what_torch_computes_for_each_row_alone(cell, bidirectional):
     assert output.last_hidden_state.shape == (5, 9, 16) and output.final_states.shape == (5, 2, 16)
     assert torch.equal(output.hidden_states[-1], output.last_hidden_state) and len(output.hidden_states) == 3
     for row, places in enumerate(PLACES[:-1]):
-        states, final = plain(encoder.embed_tokens(source[row : row + 1, : len(places)]))
+        states, final = plain(encoder.embed(source[row : row + 1, : len(places)]))
         final = final[0] if cell == "lstm" else final
         torch.testing.assert_close(output.last_hidden_state[row, places], states[0])
         torch.testing.assert_close(output.final_states[row], final.view(2, -1))
@@ -124,7 +124,7 @@ def decode_by_hand(model, source: torch.Tensor, target: torch.Tensor) -> tuple[t
         states.append(list(layer.bridge(final).tanh().split(config.hidden_size, dim=1)))
     fed, logits, all_weights = torch.zeros(1, config.embedding_size), [], []
     for token in target:
-        inputs = model.get_input_embeddings()(token)[None]
+        inputs = model.get_input_embeddings()(token)[None] * (12**0.5 if config.scale_embedding else 1)
         inputs = torch.cat([inputs, fed], dim=1) if config.input_feeding else inputs
         context = None
         for index, cell in enumerate(cells):
@@ -379,6 +379,8 @@ def test_weights_begin_on_purpose_even_after_loading(cell, tmp_path):
         assert torch.equal(module.bias_ih_l0 + module.bias_hh_l0, bias)
     embeddings = model.get_input_embeddings().weight
     assert (embeddings[PAD] == 0).all()
+    inputs = model.model.encoder.embed(tokens(8, 6))
+    assert inputs.std().item() == pytest.approx(1, abs=0.1)
     loss = model(tokens(8, 6), labels=tokens(8, 5)).loss.item()
     assert loss == pytest.approx(torch.tensor(40.0).log().item(), abs=0.25)
 

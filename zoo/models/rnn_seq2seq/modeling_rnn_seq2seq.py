@@ -53,13 +53,14 @@ class RNNSeq2SeqEncoder(RNNSeq2SeqPreTrainedModel):
     def __init__(self, config: RNNSeq2SeqConfig):
         super().__init__(config)
         self.embed_tokens: Any = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
+        self.embed_scale = config.embedding_size**0.5 if config.scale_embedding else 1.0
         self.embedding_dropout = nn.Dropout(
             config.dropout if config.embedding_dropout is None else config.embedding_dropout
         )
         self.layers = nn.ModuleList(RNNSeq2SeqEncoderLayer(config, index) for index in range(config.encoder_layers))
         self.post_init()
 
-    def embed(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
+    def embed(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None = None) -> torch.Tensor:
         """
         Tokens of either side, or their embeddings -> (batch, length, embedding_size), with dropout.
 
@@ -70,7 +71,7 @@ class RNNSeq2SeqEncoder(RNNSeq2SeqPreTrainedModel):
             raise ValueError("give token ids or their embeddings, one of them: see input_ids and inputs_embeds")
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
-        return self.embedding_dropout(inputs_embeds)
+        return self.embedding_dropout(inputs_embeds * self.embed_scale)
 
     @can_return_tuple
     def forward(

@@ -29,8 +29,7 @@ def test_the_list_names_recipes_and_figures(capsys):
 
 def test_the_page_of_models_is_up_to_date():
     page = (ROOT / "docs/models.md").read_text()
-    assert page == markdown() + "
-", "write it anew: zoo list --markdown > docs/models.md"
+    assert page == markdown() + "\n", "write it anew: zoo list --markdown > docs/models.md"
 
 
 def test_unknown_arguments_are_refused(capsys):

@@ -1,5 +1,7 @@
 """The Transformer encoder-decoder: what it computes, in every variant that its config can name."""
 
+import math
+
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -10,7 +12,9 @@ from zoo.models.transformer_seq2seq import (
     TransformerSeq2SeqConfig,
     TransformerSeq2SeqForConditionalGeneration,
     TransformerSeq2SeqModel,
+    layers_dropout,
     layers_loss,
+    layers_positions,
 )
 
 PAD, START, END, IGNORED = 0, 2, 3, -100
@@ -129,6 +133,149 @@ def test_attention_implementations_agree():
     expected = model(**batch()).logits
     model.set_attn_implementation("eager")
     torch.testing.assert_close(model(**batch()).logits, expected)
+
+
+def test_the_fused_kernel_shows_the_weights_that_it_used():
+    model = build()
+    outputs = []
+    for implementation in ("sdpa", "eager"):
+        model.set_attn_implementation(implementation)
+        outputs.append(model(**batch(), output_attentions=True))
+    for name in ("encoder_attentions", "decoder_attentions", "cross_attentions"):
+        assert len(outputs[0][name]) == 2
+        for fused, plain in zip(outputs[0][name], outputs[1][name]):
+            torch.testing.assert_close(fused, plain)
+            torch.testing.assert_close(fused.sum(-1), torch.ones(fused.shape[:-1]))
+    assert (outputs[0].cross_attentions[0][1, :, :, 5:] == 0).all()  # padding of the source
+    assert (outputs[0].decoder_attentions[0].triu(1) == 0).all()  # the future
+
+
+@pytest.mark.parametrize("length", [40, 60])
+def test_short_and_long_texts_train_alike(length):
+    """On a CPU short texts are trained with plain operations, long ones with the fused kernel."""
+    model = build(max_position_embeddings=length).train()
+    ids = torch.randint(4, 32, (2, length), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[1, length // 2 :] = 0
+    gradients = []
+    for implementation in ("sdpa", "eager"):
+        model.set_attn_implementation(implementation)
+        model.zero_grad()
+        model(ids, attention_mask=mask, labels=ids).loss.backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
+    torch.testing.assert_close(*gradients)
+
+
+@every_variant
+def test_beams_that_share_a_source_are_beams_with_copies_of_it(fields):
+    """The decoder takes a source once for several targets; with a copy for each it answers alike."""
+    model, inputs = build(**fields), source(batch())
+    targets = torch.randint(4, 32, (6, 4), generator=torch.Generator().manual_seed(1))
+    copies = {name: value.repeat_interleave(2, 0) for name, value in inputs.items()}
+    expected = model(**copies, decoder_input_ids=targets, output_attentions=True)
+    encoded = model.get_encoder()(**inputs)
+    mask = inputs["attention_mask"]
+    shared = model(encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=targets, output_attentions=True)
+    torch.testing.assert_close(shared.logits, expected.logits)
+    torch.testing.assert_close(shared.cross_attentions, expected.cross_attentions)
+
+
+def test_beam_search_of_marians_way_finds_the_same():
+    """Copies of the source for each beam, and a cache that is reordered as a whole."""
+    model, inputs = build(), source(batch())
+    settings = {"num_beams": 4, "num_return_sequences": 3, "max_new_tokens": 8}
+    shared = model.generate(**inputs, **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(TransformerSeq2SeqForConditionalGeneration, "_expand_inputs_for_generation")
+        patch.delattr(TransformerSeq2SeqForConditionalGeneration, "_reorder_cache")
+        assert torch.equal(model.generate(**inputs, **settings), shared)
+
+
+def test_half_precision_trains_towards_the_same(monkeypatch):
+    """bfloat16 autocast, chunks of 5 rows and the smoothed loss: gradients point where those of float32 do."""
+    monkeypatch.setitem(layers_loss.CHUNK_BYTES, "cpu", 5 * 32 * 2)
+    model, found = build().train(), []
+    for half in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = model(**batch(), label_smoothing=0.1).loss
+        loss.backward()
+        found.append((loss, torch.cat([parameter.grad.flatten() for parameter in model.parameters()])))
+    assert found[1][0].dtype == torch.float32
+    assert found[1][0].item() == pytest.approx(found[0][0].item(), rel=0.01)
+    assert torch.cosine_similarity(found[0][1], found[1][1], dim=0) > 0.999
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_adapters_on_the_output_layer_count():
+    """The loss that holds no logits reads the weights of the layer; an adapter's would be missed."""
+    peft = pytest.importorskip("peft")
+    model = build(tie_word_embeddings=False).train()
+    plain = model(**batch()).loss
+    adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules=["lm_head", "qkv_proj", "kv_proj"]))
+    adapter = next(weight for name, weight in adapted.named_parameters() if "lm_head.lora_B" in name)
+    torch.testing.assert_close(adapted(**batch()).loss, plain)
+    torch.nn.init.normal_(adapter)
+    assert (adapted(**batch()).loss - plain).abs() > 0.01
+    adapted(**batch()).loss.backward()
+    assert all(p.grad is not None for p in adapted.parameters() if p.requires_grad)
+
+
+def test_frozen_embeddings_get_no_gradient():
+    model = build().train()
+    model.lm_head.weight.requires_grad_(False)
+    model(**batch()).loss.backward()
+    assert model.lm_head.weight.grad is None and model.model.encoder.layers[0].ffn.fc1.weight.grad is not None
+    with torch.no_grad():
+        assert model(**batch()).loss.isfinite()
+
+
+def test_labels_that_are_all_ignored_cost_nothing():
+    model = build().train()
+    inputs = batch()
+    inputs["labels"][:] = IGNORED
+    for skip_logits in (True, False):
+        assert model(**inputs, skip_logits=skip_logits).loss == 0
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.3])
+def test_dropout_drops_as_many_as_it_says(probability):
+    torch.manual_seed(0)
+    values = torch.full((400, 101), 2.0, requires_grad=True)
+    dropped = layers_dropout.dropout(values, probability, True)
+    dropped.sum().backward()
+    assert (dropped == 0).float().mean().item() == pytest.approx(probability, abs=0.01)
+    assert dropped.mean().item() == pytest.approx(2, abs=0.05)
+    torch.testing.assert_close(values.grad, dropped.detach() / 2)
+    added = layers_dropout.add_dropout(torch.ones_like(values), values, probability, True)
+    assert (added == 1).float().mean().item() == pytest.approx(probability, abs=0.01)
+    assert added.mean().item() == pytest.approx(3, abs=0.05)
+    assert layers_dropout.dropout(values, probability, False) is values
+    torch.manual_seed(0)
+    assert torch.equal(layers_dropout.dropout(values, probability, True), dropped)
+
+
+def test_sinusoidal_positions_by_hand():
+    config = TransformerSeq2SeqConfig(**{**FAMILY.tiny, "d_model": 4})
+    table = layers_positions.TransformerSeq2SeqSinusoidalPositions(config).table
+    sines = [math.sin(3), math.sin(3 / 10000), math.cos(3), math.cos(3 / 10000)]
+    torch.testing.assert_close(table[3], torch.tensor(sines))
+
+
+def test_rotary_scores_depend_on_distance_alone():
+    positions = layers_positions.TransformerSeq2SeqRotaryPositions(8, 100.0)
+    generator = torch.Generator().manual_seed(0)
+    query, key = (torch.randn(1, 1, 1, 8, generator=generator) for _ in range(2))
+
+    def score(query_at: int, key_at: int) -> torch.Tensor:
+        turned = [
+            layers_positions.rotate(states, positions(torch.tensor([[at]]), torch.float32))
+            for states, at in ((query, query_at), (key, key_at))
+        ]
+        return (turned[0] * turned[1]).sum()
+
+    torch.testing.assert_close(score(5, 3), score(25, 23))
+    assert not torch.isclose(score(5, 3), score(5, 2))
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class TransformerSeq2SeqAttention(nn.Module):
         super().__init__()
         self.config, self.layer_idx, self.is_causal = config, layer_idx, is_causal
         self.num_heads, self.head_dim = num_heads, config.d_model // num_heads
-        self.scaling = self.head_dim**-0.5
+        self.scaling, self.dropout = self.head_dim**-0.5, config.attention_dropout
         self.out_proj = nn.Linear(config.d_model, config.d_model)
 
     def split(self, projected: torch.Tensor, parts: int) -> tuple[torch.Tensor, ...]:
@@ -83,10 +83,15 @@ class TransformerSeq2SeqAttention(nn.Module):
         key: torch.Tensor,
         value: torch.Tensor,
         attention_mask: torch.Tensor | None,
+        implementation: str | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Heads (batch, heads, length, head_dim) -> output (batch, queries, d_model) and weights, where they exist."""
-        implementation = self.config._attn_implementation
+        """
+        Heads (batch, heads, length, head_dim) -> output (batch, queries, d_model) and weights, where they exist.
+        `implementation`: the config's, which is slow to look up in every layer.
+        """
+        if implementation is None:
+            implementation = self.config._attn_implementation
         if kwargs.get("output_attentions") or (implementation == "sdpa" and is_short_on_cpu(query, key)):
             implementation = "eager"  # fused kernels never hold the weights
         attention = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
@@ -96,7 +101,7 @@ class TransformerSeq2SeqAttention(nn.Module):
             key,
             value,
             attention_mask,
-            dropout=self.config.attention_dropout if self.training else 0.0,
+            dropout=self.dropout if self.training else 0.0,
             scaling=self.scaling,
             **kwargs,
         )

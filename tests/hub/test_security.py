@@ -23,7 +23,7 @@ from zoo.commands.train import main as train
 from zoo.hub.publish import publish
 from zoo.hub.remote import PublishError
 from zoo.hub.stage import left_out, stage
-from zoo.hub.tokens import HIDDEN, SECRETS, find_secrets, scrub
+from zoo.hub.tokens import HIDDEN, SECRETS, find_home_paths, find_secrets, scrub
 from zoo.pretrained import check_weights, verify
 from zoo.record import sha256
 
@@ -234,6 +234,21 @@ def test_secrets_are_found_and_not_shown(tmp_path, kind):
     (tmp_path / "fine.json").write_text('{"sha256": "' + "a" * 64 + '", "url": "https://example.org/a@b"}')
     found = find_secrets(tmp_path, sorted(tmp_path.iterdir()))
     assert found == [f"recipe.yaml, line 2: {kind}"]
+
+
+def test_paths_of_home_folders_are_noticed(tmp_path):
+    lines = [
+        "data_dir: /home/ada/x",
+        "C:\\Users\\ada\\x",
+        "/root/x",
+        "/Users/ada/x",
+        "https://a.org/home/x",
+        "model/root/x",
+        "~/x",
+    ]
+    (tmp_path / "recipe.yaml").write_text("\n".join(lines))
+    found = find_home_paths(tmp_path, [tmp_path / "recipe.yaml"])
+    assert found == [f"recipe.yaml, line {number}" for number in (1, 2, 3, 4)]
 
 
 def test_a_folder_with_a_secret_in_it_is_not_staged(run, tmp_path, monkeypatch):

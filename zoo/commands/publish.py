@@ -80,10 +80,14 @@ def remeasure(folder: Path, rows: int) -> Any:
 def show_files(staged: list[Path], folder: Path, source: Path) -> None:
     """What would be sent, with sizes, and what stays."""
     from zoo.hub.stage import left_out
+    from zoo.hub.tokens import find_home_paths
 
     for file in staged:
         print(f"{file.stat().st_size:>12,}  {file.relative_to(folder).as_posix()}")
     print(f"{sum(file.stat().st_size for file in staged):>12,}  bytes in {len(staged)} files")
+    personal = find_home_paths(folder, staged)
+    if personal:
+        print(f"note: {'; '.join(personal[:5])} names a path of a home folder, which everybody will see")
     stays = left_out(source)
     if stays:
         print(f"stays here: {', '.join(stays)}")

@@ -18,6 +18,7 @@ SECRETS = {
     "private key": r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----",
     "password in an address": r"://[^/\s:@\"']+:[^/\s:@\"']+@",
 }
+HOME_PATH = re.compile(r"(?:/home/|/Users/|[A-Z]:\\{1,2}Users\\{1,2})[\w.-]+[/\\]|(?<![\w/.])/root/\w")
 TEXTS = (".json", ".jinja", ".md", ".py", ".txt", ".yaml", ".yml")
 
 
@@ -55,4 +56,15 @@ def find_secrets(folder: Path, files: list[Path]) -> list[str]:
     return found
 
 
-__all__ = ["find_secrets", "scrub"]
+def find_home_paths(folder: Path, files: list[Path]) -> list[str]:
+    """ "FILE, line N" of every line that names a file in somebody's home folder: no secret, but seldom meant."""
+    return [
+        f"{file.relative_to(folder)}, line {number}"
+        for file in files
+        if file.suffix in TEXTS
+        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        if HOME_PATH.search(line)
+    ]
+
+
+__all__ = ["find_home_paths", "find_secrets", "scrub"]

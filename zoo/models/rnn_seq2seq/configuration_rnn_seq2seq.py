@@ -36,9 +36,9 @@ class RNNSeq2SeqConfig(PreTrainedConfig):
         input_feeding (`bool`, defaults to `False`): Give the vector from which a token was chosen to the first layer
             together with the token's embedding (Luong et al. 2015). Every step then waits for the one before, so
             training loops over tokens and is about half as fast.
-        scale_embedding (`bool`, defaults to `True`): Multiply embeddings by the root of their size before the recurrent
-            layers read them. The table begins small, because the output compares with it; inputs as small would make
-            the first epochs slow.
+        scale_embedding (`bool`, defaults to `True`): Multiply embeddings by the root of their size before the
+            recurrent layers read them. The table begins small, because the output compares with it; inputs as small
+            would make the first epochs slow.
         dropout (`float`, defaults to 0.3): Dropout on the outputs of recurrent layers and attention.
         embedding_dropout (`float`, *optional*): Dropout on embedded tokens; `dropout` by default.
         output_dropout (`float`, *optional*): Dropout on the vector that is compared with the output embeddings;

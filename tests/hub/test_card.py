@@ -40,6 +40,14 @@ def test_a_card_without_something_a_person_must_say_is_refused(run, key):
         render_card(record)
 
 
+@pytest.mark.parametrize(("key", "value"), [("limits", [{"It reads logs": "no zeros"}]), ("tags", [False])])
+def test_what_yaml_made_something_else_of_is_refused(run, key, value):
+    record = RunRecord.read(run)
+    record.recipe["publish"][key] = value
+    with pytest.raises(ValueError, match=f"{key}: .* is no text: quote it"):
+        render_card(record)
+
+
 def test_a_record_without_a_measurement_is_refused(run):
     record = RunRecord.read(run)
     del record.metrics["test"]["macro_f1"]

@@ -17,15 +17,17 @@ def refresh_publish(run: Path) -> None:
     Raises:
         UsageError: The library has no such recipe.
     """
+    import yaml
+
     from zoo.record import RunRecord, write_whole
     from zoo.training.recipe import load_recipe
 
     record = RunRecord.read(run)
     record.recipe["publish"] = load_recipe(record.model_id).publish
     if (run / "recipe.yaml").is_file():
-        recipe = load_recipe(run / "recipe.yaml")
-        recipe.publish = record.recipe["publish"]
-        write_whole(run / "recipe.yaml", recipe.to_yaml())
+        content = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
+        content["publish"] = record.recipe["publish"]
+        write_whole(run / "recipe.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     record.write(run)
 
 

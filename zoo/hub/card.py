@@ -84,6 +84,10 @@ def build_card(record: RunRecord) -> tuple[Card, list[Example]]:
     for key in NEEDED:
         if not publish.get(key):
             raise ValueError(f"{record.model_id}: a card needs {key!r} in the recipe's `publish` section")
+    for key, value in publish.items():
+        for text in value if isinstance(value, list) else [value]:
+            if not isinstance(text, str):
+                raise ValueError(f"{record.model_id}: `publish`, {key}: {text!r} is no text: quote it in the recipe")
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,

@@ -116,6 +116,14 @@ def config_fields(config_class: type) -> list[str]:
     return [*field_names(config_class), "num_labels"]
 
 
+def check_texts(publish: dict[str, Any], where: str) -> None:
+    """What a person says on the card is text: YAML makes a mapping of `- Only logs: no zeros`, and False of `no`."""
+    for key, value in publish.items():
+        for text in value if isinstance(value, list) else [value]:
+            if not isinstance(text, str):
+                raise UsageError(f"{where}, publish: {key}: YAML reads {text!r}, which is no text: put it in quotes")
+
+
 def check_recipe(recipe: Recipe, where: str) -> None:
     """Every key of every section is one that something reads."""
     try:
@@ -130,6 +138,7 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     if "hub_token" in recipe.training:
         raise UsageError(f"{where}, training: hub_token: a token comes from HF_TOKEN or a login, not from a file")
     check_keys(recipe.publish, list(PUBLISH_KEYS), f"{where}, publish")
+    check_texts(recipe.publish, where)
 
 
 def load_recipe(name: str | os.PathLike) -> Recipe:

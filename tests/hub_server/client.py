@@ -1,6 +1,7 @@
 """This process's huggingface_hub client, pointed at a test server."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from unittest import mock
 
 import huggingface_hub
 import transformers.utils.hub
-from huggingface_hub import constants, hf_api
+from huggingface_hub import constants, file_download, hf_api
 from huggingface_hub.utils import _http
 
 from .server import HubServer
@@ -45,11 +46,13 @@ def client_of(hub: HubServer, home: Path, token: str | None = None) -> Iterator[
         "HF_STORED_TOKENS_PATH": str(home / "stored_tokens"),
     }
     variables = {"HF_TOKEN": token} if token else {}
+    impatient = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None})
     with (
         mock.patch.multiple(constants, **changed),
         mock.patch.multiple(hf_api.api, endpoint=hub.url),
         mock.patch.object(transformers.utils.hub, "_hf_api", None),
-        mock.patch.object(_http, "time", SimpleNamespace(sleep=lambda seconds: None)),
+        mock.patch.object(_http, "time", impatient),
+        mock.patch.object(file_download, "time", impatient),
         mock.patch.dict("os.environ", variables),
     ):
         if token is None:

@@ -115,7 +115,7 @@ def main() -> None:
         parts = build(parse_run([arguments.recipe, *flags]))
     models = {"zoo": parts.model, "marian": make_peer(parts.model.config)}
     for name, model in models.items():
-        model.generation_config.eos_token_id = None
+        model.generation_config.eos_token_id = model.generation_config.max_length = None
         print(f"{name}: {sum(weight.numel() for weight in model.parameters()):,} parameters")
     batches = token_batches(parts, arguments.steps)
     for half in (False, True):

@@ -5,13 +5,15 @@ import math
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, AutoModel
+from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, AutoModel
+from transformers.masking_utils import flash_attention_mask
 
 from zoo.models.transformer_seq2seq import (
     FAMILY,
     TransformerSeq2SeqConfig,
     TransformerSeq2SeqForConditionalGeneration,
     TransformerSeq2SeqModel,
+    layers_attention,
     layers_dropout,
     layers_loss,
     layers_positions,
@@ -148,6 +150,28 @@ def test_the_fused_kernel_shows_the_weights_that_it_used():
             torch.testing.assert_close(fused.sum(-1), torch.ones(fused.shape[:-1]))
     assert (outputs[0].cross_attentions[0][1, :, :, 5:] == 0).all()  # padding of the source
     assert (outputs[0].decoder_attentions[0].triu(1) == 0).all()  # the future
+
+
+def test_flash_attention_never_meets_the_padding_of_the_source():
+    """Flash attention is told the padding of keys, and takes it for that of queries too unless there is one query."""
+    calls = []
+
+    def flash(module, query, key, value, attention_mask, **kwargs):
+        calls.append((type(module).__name__, attention_mask))
+        assert attention_mask is None or attention_mask.ndim == 2
+        return layers_attention.eager_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+    AttentionInterface.register("keys_and_padding", flash)
+    AttentionMaskInterface.register("keys_and_padding", flash_attention_mask)
+    model, inputs = build(), batch()
+    expected = model(**inputs).logits, model.generate(**source(inputs), num_beams=3, max_new_tokens=6)
+    model.set_attn_implementation("keys_and_padding")
+    torch.testing.assert_close(model(**inputs).logits, expected[0])
+    assert torch.equal(model.generate(**source(inputs), num_beams=3, max_new_tokens=6), expected[1])
+    assert {name for name, _ in calls} == {"TransformerSeq2SeqSelfAttention"}
+    full = {"input_ids": inputs["input_ids"], "labels": inputs["labels"]}
+    model(**full)
+    assert {name for name, _ in calls} == {"TransformerSeq2SeqSelfAttention", "TransformerSeq2SeqCrossAttention"}
 
 
 @pytest.mark.parametrize("length", [40, 60])

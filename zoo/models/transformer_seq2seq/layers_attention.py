@@ -93,6 +93,10 @@ class TransformerSeq2SeqAttention(nn.Module):
         if implementation is None:
             implementation = self.config._attn_implementation
         if kwargs.get("output_attentions") or (implementation == "sdpa" and is_short_on_cpu(query, key)):
+            if attention_mask is not None and not isinstance(attention_mask, torch.Tensor):
+                raise ValueError(
+                    f"attn_implementation={implementation!r} shows no attention weights: use 'eager' or 'sdpa'"
+                )
             implementation = "eager"  # fused kernels never hold the weights
         attention = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
         output, weights = attention(
@@ -146,6 +150,7 @@ class TransformerSeq2SeqCrossAttention(TransformerSeq2SeqAttention):
         encoder_hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         past_key_values: EncoderDecoderCache | None = None,
+        implementation: str | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """
@@ -162,14 +167,16 @@ class TransformerSeq2SeqCrossAttention(TransformerSeq2SeqAttention):
             if past_key_values is not None:
                 key, value = past_key_values.cross_attention_cache.update(key, value, self.layer_idx)
                 past_key_values.is_updated[self.layer_idx] = True
+        if attention_mask is not None and implementation != "eager":
+            implementation = "sdpa"  # flash attention would take the padding of the source for that of the target
         rows, copies = len(query), len(query) // len(key)
         if copies == 1:
-            return self.attend(query, key, value, attention_mask, **kwargs)
+            return self.attend(query, key, value, attention_mask, implementation, **kwargs)
         # Targets of one source stand one after the other, as if they were tokens of one target.
         query = query.unflatten(0, (-1, copies)).transpose(1, 2).flatten(2, 3)
-        if attention_mask is not None and attention_mask.ndim == 4:
+        if attention_mask is not None:
             attention_mask = attention_mask[:, :, :1]  # hides padding of the source, from all queries alike
-        output, weights = self.attend(query, key, value, attention_mask, **kwargs)
+        output, weights = self.attend(query, key, value, attention_mask, implementation, **kwargs)
         if weights is not None:
             weights = weights.unflatten(2, (copies, -1)).transpose(1, 2).flatten(0, 1)
         return output.reshape(rows, -1, output.shape[-1]), weights

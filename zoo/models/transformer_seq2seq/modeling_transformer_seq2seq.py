@@ -85,10 +85,16 @@ def hide_padding(
     source: torch.Tensor | None = None,
 ) -> Any:
     """
-    The mask of the source (batch, length), as attention from `embeds` to it takes it. For torch's kernels that is a
-    view, made here: the general way costs a twentieth of a step of generation on a CPU.
+    The mask of the source (batch, length), as attention from `embeds` to themselves, or to the source, takes it.
+
+    For torch's kernels that is a view, made here: the general way costs a twentieth of a step of generation on a CPU.
+    Attention to the source takes it with every implementation but the plain one (see `layers_attention.py`).
     """
-    if attention_mask is None or attention_mask.ndim != 2 or config._attn_implementation != "sdpa":
+    implementation = config._attn_implementation
+    if source is not None and attention_mask is None:
+        return None
+    takes_view = implementation == "sdpa" or (source is not None and implementation != "eager")
+    if attention_mask is None or attention_mask.ndim != 2 or not takes_view:
         return create_bidirectional_mask(config, embeds, attention_mask, source)
     if not is_torchdynamo_compiling() and attention_mask.device.type == "cpu" and attention_mask.all():
         return None
@@ -112,6 +118,8 @@ class TransformerSeq2SeqStack(TransformerSeq2SeqPreTrainedModel):
         super().__init__(config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.d_model, config.pad_token_id)
         self.embed_scale = config.d_model**0.5 if config.scale_embedding else 1.0
+        self.dropout = config.dropout
+        self.longest = None if config.position_embedding_type == "rotary" else config.max_position_embeddings
         self.embed_positions: nn.Module
         if config.position_embedding_type == "sinusoidal":
             self.embed_positions = TransformerSeq2SeqSinusoidalPositions(config)
@@ -140,13 +148,12 @@ class TransformerSeq2SeqStack(TransformerSeq2SeqPreTrainedModel):
         else:
             positions = self.embed_positions(position_ids).to(embeds.dtype)
             hidden_states = torch.add(positions, embeds, alpha=self.embed_scale)
-        return dropout(hidden_states, self.config.dropout, self.training), rotation
+        return dropout(hidden_states, self.dropout, self.training), rotation
 
     def check_length(self, length: Any) -> None:
         """The last position has to exist. (Of a static cache the length is a tensor, which is not looked into.)"""
-        limit = self.config.max_position_embeddings
-        if isinstance(length, int) and length > limit and self.config.position_embedding_type != "rotary":
-            raise ValueError(f"{length} tokens are more than max_position_embeddings={limit} of this model")
+        if self.longest is not None and isinstance(length, int) and length > self.longest:
+            raise ValueError(f"{length} tokens are more than max_position_embeddings={self.longest} of this model")
 
 
 class TransformerSeq2SeqEncoder(TransformerSeq2SeqStack):

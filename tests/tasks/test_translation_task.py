@@ -3,6 +3,8 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -208,11 +210,15 @@ def test_the_transformer_trains_by_loss_alone(run, tmp_path):
         "training": {**training, "metric_for_best_model": "perplexity", "greater_is_better": False},
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
-    flags = ["--train_file", str(run.parent / "mine.tsv"), "--output_dir", str(tmp_path / "run")]
+    flags = ["--train_file", str(run.parent / "mine.tsv"), "--output_dir", str(tmp_path / "run"), "--bf16", "true"]
     assert train([str(tmp_path / "tiny.yaml"), *flags, "--num_train_epochs", "2", "--max_train_samples", "100"]) == 0
     record = RunRecord.read(tmp_path / "run")
     assert "bleu" in record.metrics["test"] and record.fit["metric"] == "perplexity"
     assert not any("eval_bleu" in entry for entry in record.history)
+    # The final figures are of the saved weights in their own precision, as others will measure them.
+    assert evaluate([str(tmp_path / "run"), "--output_dir", str(tmp_path / "out")]) == 0
+    measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]
+    assert measured["test"]["perplexity"] == pytest.approx(record.metrics["test"]["perplexity"], rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +243,26 @@ def test_bad_input_is_one_line(run, tmp_path, capsys, flags, code, message):
     assert train([str(run.parent / "tiny.yaml"), *flags, "--output_dir", str(tmp_path / "run")]) == code
     error = capsys.readouterr().err.strip().splitlines()
     assert message in error[-1] and error[-1].startswith("error: ") and "Traceback" not in "\n".join(error)
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_one_measures(run, tmp_path):
+    """Rows are sorted, dealt to the processes and gathered again; the record must be in the data's own order."""
+    root = Path(__file__).parents[2]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "scripts/accelerate/multi_cpu.yaml"]
+    flags = ["--train_file", str(run.parent / "mine.tsv"), "--output_dir", str(tmp_path / "run")]
+    flags += ["--num_train_epochs", "5", "--per_device_eval_batch_size", "7", "--validation_size", "39"]
+    command = [*launch, "scripts/train.py", str(run.parent / "tiny.yaml"), *flags]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    record = RunRecord.read(tmp_path / "run")
+    assert record.compute["processes"] == 2 and record.metrics["validation"]["n"] == 39
+    assert record.compute["batches_per_epoch"] % 2 == 0
+    assert record.metrics["validation"]["bleu"] > 20
+    assert evaluate([str(tmp_path / "run"), "--split", "all", "--output_dir", str(tmp_path / "out")]) == 0
+    measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]
+    for split, metrics in record.metrics.items():
+        assert measured[split] == pytest.approx(metrics, rel=1e-4)
 
 
 def test_batches_by_tokens_need_rows_with_lengths(tiny_recipe, tmp_path, capsys):

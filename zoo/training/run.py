@@ -29,7 +29,7 @@ from .callbacks import EMA_NAME, EMACallback, StopEarlyCallback
 from .command_line import RunSettings
 from .fit import describe_fit, diagnose, draw_learning_curves
 from .recipe import Recipe, UsageError, load_recipe
-from .trainer import final_settings
+from .trainer import final_settings, in_full_precision
 
 RECIPE_NAME = "recipe.yaml"
 PICTURES = "pictures"
@@ -206,6 +206,7 @@ def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[
                 callback.load(checkpoint)
     if checkpoint is None or not stopped_early(trainer, checkpoint):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    in_full_precision(trainer)
     seconds = max((entry.get("seconds", 0.0) for entry in trainer.state.log_history), default=0.0)
     return {
         "train_seconds": seconds,

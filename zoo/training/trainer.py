@@ -175,6 +175,17 @@ def zoo_trainer(trainer_class: type[Trainer]) -> type[Trainer]:
     return type(f"Zoo{trainer_class.__name__}", (mixin, trainer_class), {})
 
 
+def in_full_precision(trainer: Trainer) -> None:
+    """From now on the model computes in the precision of its weights, as it does for those who load them.
+
+    accelerate leaves bfloat16's autocast around the model's forward after training.
+    """
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        return
+    trainer.accelerator.native_amp = False
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+
+
 @contextmanager
 def final_settings(trainer: Trainer) -> Iterator[None]:
     """Within it, a model that generates does so by its own generation settings, not by those of training."""
@@ -189,4 +200,4 @@ def final_settings(trainer: Trainer) -> Iterator[None]:
             setattr(trainer.args, name, value)
 
 
-__all__ = ["EveryRowMixin", "GenerationMixin", "final_settings", "zoo_trainer"]
+__all__ = ["EveryRowMixin", "GenerationMixin", "final_settings", "in_full_precision", "zoo_trainer"]

@@ -48,7 +48,7 @@ def draw_by_length(table: Sequence[Mapping[str, Any]], metric: str, label: str, 
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    names = ["{} to {}".format(*row["words"]) for row in table]
+    names = [" to ".join(map(str, dict.fromkeys(row["words"]))) for row in table]
     bars = axes.bar(names, [row[metric] for row in table])
     axes.bar_label(bars, [f"n = {row['n']:,}" for row in table], fontsize=8)
     axes.axhline(whole, color="grey", linestyle="--", label=f"all: {whole:.1f}")

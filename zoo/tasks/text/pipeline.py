@@ -207,6 +207,8 @@ class TranslationPipeline(TextToTextPipeline):
     """
 
     answer = "translation_text"
+    # The language's tag in front of every piece, if there is one.
+    tag: tuple[int, ...] = ()
 
     def _sanitize_parameters(  # type: ignore[override]
         self, tgt_lang: str | None = None, split_sentences: bool | None = None, **kwargs: Any
@@ -227,14 +229,13 @@ class TranslationPipeline(TextToTextPipeline):
             ValueError: The model has no tag for the language.
         """
         assert self.tokenizer is not None
-        # In front of every piece.
-        self.tag: list[int] = []
+        self.tag = ()
         if tgt_lang is not None:
             known = self.tokenizer.get_added_vocab()
             if f">>{tgt_lang}<<" not in known:
                 languages = [token[2:-2] for token in known if token.startswith(">>")]
                 raise ValueError(f"tgt_lang={tgt_lang!r}: the model has {', '.join(languages) or 'one language only'}")
-            self.tag = [known[f">>{tgt_lang}<<"]]
+            self.tag = (known[f">>{tgt_lang}<<"],)
         if not split_sentences:
             return super().preprocess(input_, truncation)
         split = [sentences(text) for text in input_]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, AutoModel
+from transformers.generation import CompileConfig
 from transformers.masking_utils import flash_attention_mask
 
 from zoo.models.transformer_seq2seq import (
@@ -95,6 +96,33 @@ def test_padding_on_either_side_changes_nothing(fields):
         length = int(right["attention_mask"][row].sum())
         alone = model.generate(right["input_ids"][row : row + 1, :length], max_new_tokens=6)
         assert torch.equal(alone[0], together[row, : alone.shape[1]])
+
+
+@every_variant
+def test_padded_beginnings_of_targets_change_nothing(fields):
+    """Beginnings of different lengths, padded on the left, are gone on from as each alone is."""
+    model, inputs = build(**fields), source(batch())
+    beginnings = [[START, 9, 8, 7], [START, 5], [START]]
+    ids = torch.tensor([[PAD] * (4 - len(ids)) + ids for ids in beginnings])
+    settings = {"max_new_tokens": 5, "min_new_tokens": 5}
+    padded = {**inputs, "decoder_input_ids": ids, "decoder_attention_mask": (ids != PAD).long()}
+    for variation in ({}, {"cache_implementation": "static"}, {"use_cache": False}, {"num_beams": 2}):
+        together = model.generate(**padded, **settings, **variation)[:, 4:]
+        for row, own in enumerate(beginnings):
+            single = {name: value[row : row + 1] for name, value in inputs.items()}
+            alone = model.generate(**single, decoder_input_ids=torch.tensor([own]), **settings, **variation)
+            assert torch.equal(alone[0, len(own) :], together[row]), (variation, row)
+
+
+def test_a_beginning_that_is_not_foretold_is_read():
+    """Labels that begin with -100 are padding only where the decoder reads padding."""
+    model, inputs = build(), batch()
+    ids = model.prepare_decoder_input_ids_from_labels(inputs["labels"])
+    inputs["labels"][:, :2] = IGNORED
+    expected = torch.nn.functional.cross_entropy(
+        model(**source(inputs), decoder_input_ids=ids).logits.flatten(0, 1), inputs["labels"].flatten()
+    )
+    torch.testing.assert_close(model(**inputs, decoder_input_ids=ids).loss, expected)
 
 
 @every_variant
@@ -325,3 +353,24 @@ def test_a_text_beyond_the_last_position_is_an_error():
     model = build(max_position_embeddings=4)
     with pytest.raises(ValueError, match="7 tokens are more than max_position_embeddings=4"):
         model(**batch())
+
+
+def test_decoding_steps_compile_into_one_graph():
+    """With a static cache every step has one shape, and nothing in it sends torch.compile back to Python."""
+    model, inputs = build(), source(batch())
+    settings = {"max_new_tokens": 6, "cache_implementation": "static"}
+    expected = model.generate(**inputs, **settings)
+    compiling = CompileConfig(fullgraph=True, dynamic=False, backend="eager")
+    compiling._compile_all_devices = True  # generate() compiles for accelerators alone, unless told so
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    assert torch.equal(model.generate(**inputs, **settings, compile_config=compiling), expected)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_a_compiled_model_trains():
+    """Compiled, the loss is made of all logits, as the compiler would rather fuse it itself."""
+    model = build().train()
+    compiled = torch.compile(model, backend="eager")
+    torch.testing.assert_close(compiled(**batch()).loss, model(**batch()).loss)
+    compiled(**batch()).loss.backward()

@@ -8,7 +8,6 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 from transformers.generation import GenerationMixin
-from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 from transformers.modeling_outputs import (
     BaseModelOutput,
     BaseModelOutputWithPastAndCrossAttentions,
@@ -24,6 +23,7 @@ from .layers_attention import TransformerSeq2SeqAttention
 from .layers_blocks import TransformerSeq2SeqDecoderLayer, TransformerSeq2SeqEncoderLayer, make_norm
 from .layers_dropout import dropout
 from .layers_loss import IGNORED, cross_entropy, is_plain_linear, linear_cross_entropy
+from .layers_masks import hide_future, hide_padding, mask_left_padding
 from .layers_positions import (
     Rotation,
     TransformerSeq2SeqLearnedPositions,
@@ -76,39 +76,6 @@ class TransformerSeq2SeqPreTrainedModel(PreTrainedModel):
                 decoder.embed_tokens, embeddings.num_embeddings, mean_resizing=mean_resizing
             )
         return embeddings
-
-
-def hide_padding(
-    config: TransformerSeq2SeqConfig,
-    embeds: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    source: torch.Tensor | None = None,
-) -> Any:
-    """
-    The mask of the source (batch, length), as attention from `embeds` to themselves, or to the source, takes it.
-
-    For torch's kernels that is a view, made here: the general way costs a twentieth of a step of generation on a CPU.
-    Attention to the source takes it with every implementation but the plain one (see `layers_attention.py`).
-    """
-    implementation = config._attn_implementation
-    if source is not None and attention_mask is None:
-        return None
-    takes_view = implementation == "sdpa" or (source is not None and implementation != "eager")
-    if attention_mask is None or attention_mask.ndim != 2 or not takes_view:
-        return create_bidirectional_mask(config, embeds, attention_mask, source)
-    if not is_torchdynamo_compiling() and attention_mask.device.type == "cpu" and attention_mask.all():
-        return None
-    return attention_mask[:, None, None, :].bool()
-
-
-def hide_future(
-    config: TransformerSeq2SeqConfig, embeds: torch.Tensor, attention_mask: torch.Tensor | None, cache: Any
-) -> Any:
-    """The mask of the target: a token sees itself and what stands before it, and one step of generation sees all."""
-    own = None if cache is None else cache.self_attention_cache
-    if attention_mask is None and embeds.shape[1] == 1 and isinstance(own, DynamicCache):
-        return None
-    return create_causal_mask(config, embeds, attention_mask, own)
 
 
 class TransformerSeq2SeqStack(TransformerSeq2SeqPreTrainedModel):
@@ -401,6 +368,15 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
         """Labels (batch, length), -100 on padding -> what the decoder reads, as long."""
         return self.model.shift_right(labels)
 
+    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As every model does it; padded beginnings get their positions before a static cache hides their mask."""
+        inputs = super().prepare_inputs_for_generation(input_ids, *args, **kwargs)
+        mask = kwargs.get("decoder_attention_mask")
+        if mask is not None and mask.ndim == 2:
+            length = inputs["decoder_input_ids"].shape[1]
+            inputs.setdefault("decoder_position_ids", count_positions(mask)[:, -length:])
+        return inputs
+
     def _expand_inputs_for_generation(
         self,
         expand_size: int = 1,
@@ -456,8 +432,8 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
             use_cache = False if use_cache is None else use_cache
             if decoder_input_ids is None and decoder_inputs_embeds is None:
                 decoder_input_ids = self.model.shift_right(labels)
-            if decoder_attention_mask is None and not is_torchdynamo_compiling() and (labels[:, 0] == IGNORED).any():
-                decoder_attention_mask = (labels != IGNORED).long().cummax(-1).values  # padding on the left
+            if decoder_input_ids is not None and decoder_attention_mask is None:
+                decoder_attention_mask = mask_left_padding(self.config, decoder_input_ids, labels)
         outputs = self.model(
             input_ids,
             attention_mask=attention_mask,

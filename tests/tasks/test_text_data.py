@@ -198,3 +198,24 @@ def test_what_is_measured_of_training_is_a_sample():
 
     rows = TextDataset([str(n) for n in range(3000)], [""] * 3000, Tokenizer(), 8, 8, training=True)
     assert len(rows.measured) == 1000 and rows.measured.numbers[-1] == 2999
+
+
+def test_further_training_pairs_are_cleaned_and_never_measured(tmp_path):
+    own, extra = pairs(40), pairs(90, seed=9)
+    write_tsv(tmp_path / "own.tsv", own)
+    write_tsv(tmp_path / "test.tsv", extra[:3])
+    write_tsv(tmp_path / "extra.tsv", [*extra, ("same", "same")])
+    options = {"test_file": str(tmp_path / "test.tsv"), "validation_size": 0, "drop_overlap": "pair"}
+    data = load(tmp_path / "own.tsv", **options, extra_train=str(tmp_path / "extra.tsv"), repeat_train=2)
+    assert len(data.train) == 2 * 40 + 87 and data.source == "own.tsv + extra.tsv"
+    (counts,) = data.notes["extra_train"]
+    assert counts["source"] == "extra.tsv" and counts["cleaning"]["identical"] == 1
+    assert counts["cleaning"]["in_validation_or_test"] == 3 and counts["cleaning"]["kept"] == 87
+    assert data.notes["cleaning"]["kept"] == 40 and len(data.test) == 3
+    measured = data.train.measured
+    assert len(measured) == 80 and set(zip(measured.sources, measured.targets)) == set(own)
+    assert data.train.take(50).own == 80
+    with pytest.raises(ValueError, match="extra_train: nothing.tsv is neither a file nor a data set"):
+        load(tmp_path / "own.tsv", extra_train="nothing.tsv")
+    with pytest.raises(ValueError, match="repeat_train=0 must be at least 1"):
+        load(tmp_path / "own.tsv", repeat_train=0)

@@ -27,6 +27,16 @@ class TextArguments:
             "help": "Own pairs: one TSV, CSV, JSONL or Parquet file, or two aligned files of lines, source first."
         },
     )
+    extra_train: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Further training pairs: names of data sets that the library knows (their training splits), or "
+            "files with two columns. They are cleaned alike, and never validated or tested on."
+        },
+    )
+    repeat_train: int = field(
+        default=1, metadata={"help": "How often an epoch shows each pair of the data itself, beside extra_train."}
+    )
     validation_file: list[str] | None = field(
         default=None, metadata={"help": "Own validation pairs; default: set aside from train_file."}
     )
@@ -95,6 +105,10 @@ class TextArguments:
                 setattr(self, name, [value])
             elif value is not None and len(value) > 2:
                 raise ValueError(f"{name} is one file, or two aligned files of lines; got {len(value)}")
+        if isinstance(self.extra_train, str):
+            self.extra_train = [self.extra_train]
+        if self.repeat_train < 1:
+            raise ValueError(f"repeat_train={self.repeat_train} must be at least 1")
         for name in ("max_train_samples", "max_eval_samples", "max_predict_samples", "num_beams"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")

@@ -83,6 +83,8 @@ class TextDataset(Dataset):
         self.languages: tuple[str | None, str | None] = (None, None)
         # Of each row: its number in the split that it was taken from.
         self.numbers = np.arange(len(sources))
+        # Numbers below it are of the data itself, the others of further training pairs.
+        self.own = len(sources)
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -133,7 +135,7 @@ class TextDataset(Dataset):
             training=self.training,
             resample=resample,
         )
-        part.numbers, part.languages = self.numbers[rows], self.languages
+        part.numbers, part.languages, part.own = self.numbers[rows], self.languages, self.own
         return part
 
     def take(self, limit: int | None) -> "TextDataset":
@@ -144,10 +146,12 @@ class TextDataset(Dataset):
 
     @cached_property
     def measured(self) -> "TextDataset":
-        """The rows that are measured: all, but of training rows a sample, without sampled segmentation."""
+        """The rows that are measured: all, but of training rows a sample of the data itself, so that they resemble
+        validation, without sampled segmentation."""
         if not self.training:
             return self
-        rows = np.linspace(0, len(self) - 1, min(TRAINING_ROWS, len(self))).astype(np.int64)
+        own = np.flatnonzero(self.numbers < self.own)
+        rows = own[np.linspace(0, len(own) - 1, min(TRAINING_ROWS, len(own))).astype(np.int64)]
         return self.select(rows)
 
 

@@ -1,6 +1,8 @@
 """From files or a data set's name to cleaned, tokenized splits."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,12 +109,29 @@ def read(arguments: TextArguments, read_named: ReadNamed) -> tuple[dict[str, "Pa
     return found, {**notes, "known_release": found["train"].is_release}
 
 
-def clean(arguments: TextArguments, found: dict[str, "ParallelText"]) -> tuple["ParallelText", dict[str, Any]]:
+def read_extra(name: str, arguments: TextArguments, read_named: ReadNamed) -> "ParallelText":
+    """Further training pairs: those of a data set that the library knows, or of a file.
+
+    Raises:
+        ValueError: There is neither, or the file is damaged.
+    """
+    own = {"train_file": None, "validation_file": None, "test_file": None, "extra_train": None, "data_dir": None}
+    if Path(name).is_file():
+        return read_files(replace(arguments, **{**own, "train_file": [name]}))["train"]
+    named = read_named(replace(arguments, **own, dataset_name=name))
+    if named is None:
+        raise ValueError(f"extra_train: {name} is neither a file nor a data set that the library knows by name")
+    return named[0]["train"]
+
+
+def clean(
+    arguments: TextArguments, pairs: "ParallelText", found: dict[str, "ParallelText"]
+) -> tuple["ParallelText", dict[str, Any]]:
     """(training pairs worth learning from, counts for the record)."""
     from zoo.data.parallel_text import clean_pairs, drop_overlap
 
     train, counts = clean_pairs(
-        found["train"],
+        pairs,
         max_length=arguments.max_characters,
         max_ratio=arguments.max_length_ratio,
         drop_identical=arguments.drop_identical,
@@ -173,9 +192,19 @@ def load_data(
         FileNotFoundError: The data is nowhere.
         ValueError: The data is damaged, or nothing is left of it.
     """
+    from zoo.data.parallel_text import concatenate
+
     check_positions(config, arguments)
     found, notes = read(arguments, read_named)
-    train, notes["cleaning"] = clean(arguments, found)
+    train, notes["cleaning"] = clean(arguments, found["train"], found)
+    own = len(train) * arguments.repeat_train
+    if own > len(train) or arguments.extra_train:
+        parts = [train] * arguments.repeat_train
+        for name in arguments.extra_train or ():
+            extra, cleaning = clean(arguments, read_extra(name, arguments, read_named), found)
+            notes.setdefault("extra_train", []).append({"source": extra.origin, "cleaning": cleaning})
+            parts.append(extra)
+        train = concatenate(parts)
     tokenizer = fit_tokenizer(arguments, config, train) if processor is None else processor
     languages = (getattr(arguments, "source_lang", None), getattr(arguments, "target_lang", None))
     splits = {}
@@ -192,7 +221,7 @@ def load_data(
             training=training,
             resample=build_sampler(arguments, tokenizer) if training else None,
         )
-        rows.languages = languages
+        rows.languages, rows.own = languages, own if training else len(rows)
         rows = rows.take(getattr(arguments, LIMITS[split]))
         if training and arguments.over_long == "drop" and rows.long.any():
             notes["cleaning"]["over_long"] = int(rows.long.sum())
@@ -220,7 +249,7 @@ def load_data(
             "decoder_start_token_id": tokenizer.bos_token_id,
         },
         fingerprint={split: pairs.fingerprint() for split, pairs in {**found, "train": train}.items()},
-        source=found["train"].origin,
+        source=train.origin,
         notes=notes,
         processor=tokenizer,
     )

@@ -115,10 +115,9 @@ def read_extra(name: str, arguments: TextArguments, read_named: ReadNamed) -> "P
     Raises:
         ValueError: There is neither, or the file is damaged.
     """
-    own = {"train_file": None, "validation_file": None, "test_file": None, "extra_train": None, "data_dir": None}
     if Path(name).is_file():
-        return read_files(replace(arguments, **{**own, "train_file": [name]}))["train"]
-    named = read_named(replace(arguments, **own, dataset_name=name))
+        return read_files(replace(arguments, train_file=[name], validation_file=None, test_file=None))["train"]
+    named = read_named(replace(arguments, dataset_name=name, data_dir=None))
     if named is None:
         raise ValueError(f"extra_train: {name} is neither a file nor a data set that the library knows by name")
     return named[0]["train"]

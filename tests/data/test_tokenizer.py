@@ -220,6 +220,15 @@ def test_a_text_that_is_too_small(kind):
     assert caught.value.limit > 256
 
 
+@KINDS
+def test_many_rare_characters_are_no_obstacle(kind):
+    """Little Chinese, say: most characters occur once, and SentencePiece wants 98% of a text to be pieces."""
+    texts = ["".join(chr(0x4E00 + 7 * row + column) for column in range(7)) for row in range(30)]
+    tokenizer = train_tokenizer(texts, 470, kind)
+    assert len(tokenizer) == 470
+    assert tokenizer.decode(tokenizer(texts[3])["input_ids"], skip_special_tokens=True) == texts[3]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -227,6 +236,7 @@ def test_a_text_that_is_too_small(kind):
         ({"texts": ["", " "]}, "no text to train a tokenizer on"),
         ({"model_type": "wordpiece"}, "model_type='wordpiece': expected one of unigram, bpe"),
         ({"special_tokens": ["<s>"]}, "special token '<s>' is given twice"),
+        ({"character_coverage": 0.9}, "character_coverage=0.9: SentencePiece takes 0.98 to 1"),
         ({"languages": ["de", "de"]}, "special token '>>de<<' is given twice"),
         ({"normalization": "nmt"}, "normalization='nmt': not a rule of SentencePiece"),
     ],

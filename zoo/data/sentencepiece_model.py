@@ -11,6 +11,8 @@ MODEL_TYPES = ("unigram", "bpe")
 PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
 # Texts that a vocabulary is trained on: more of them change nothing but the minutes that it takes.
 _MOST_TEXTS = 1_000_000
+# SentencePiece takes no lower share of characters.
+_LEAST_COVERAGE = 0.98
 # Occurrences of a character that is worth a piece of its own.
 _FREQUENT = 5
 # Scores are rounded to multiples of this. Their sums are then exact in the 32-bit floats of SentencePiece as in the
@@ -82,12 +84,13 @@ def train_sentencepiece(
         control_tokens: Tokens that no text becomes.
         normalization: SentencePiece's rule: "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf" or "identity".
         character_coverage: Share of the characters of the text that must be pieces; the rarest become bytes. Default:
-            all that occur five times, since the embedding of a character that was seen twice learned nothing; without
-            `byte_fallback` all.
+            all that occur five times, since the embedding of a character that was seen twice learned nothing, but at
+            least 0.98, SentencePiece's own limit; without `byte_fallback` all.
 
     Raises:
         VocabularySizeError: The texts cannot give so many pieces, or so few.
-        ValueError: There is no text, an unknown model type or rule, or a control token that stands twice.
+        ValueError: There is no text, an unknown model type or rule, a coverage that SentencePiece does not take, or a
+            control token that stands twice.
     """
     import sentencepiece
 
@@ -100,6 +103,8 @@ def train_sentencepiece(
     if not any(text.strip() for text in texts):
         raise ValueError("there is no text to train a tokenizer on")
     texts = texts[:: -(-len(texts) // _MOST_TEXTS)]
+    if character_coverage is not None and not _LEAST_COVERAGE <= character_coverage <= 1:
+        raise ValueError(f"character_coverage={character_coverage}: SentencePiece takes {_LEAST_COVERAGE} to 1")
     if character_coverage is None:
         character_coverage = _share_of_frequent_characters(texts) if byte_fallback else 1.0
     written = io.BytesIO()
@@ -138,7 +143,7 @@ def _share_of_frequent_characters(texts: Sequence[str]) -> float:
     for text in texts:
         counts.update(text)
     frequent = sum(count for count in counts.values() if count >= _FREQUENT)
-    return (frequent or counts.total()) / counts.total()
+    return max((frequent or counts.total()) / counts.total(), _LEAST_COVERAGE)
 
 
 def _explained(error: Exception, vocab_size: int, normalization: str) -> ValueError:
@@ -153,7 +158,7 @@ def _explained(error: Exception, vocab_size: int, normalization: str) -> ValueEr
     if found := re.search(r"required_chars\. \d+ vs (\d+)", message):
         return VocabularySizeError(
             f"vocab_size={vocab_size} does not hold the characters of the text with bytes and special tokens: set it "
-            f"above {found[1]}, or character_coverage lower",
+            f"above {found[1]}, or character_coverage lower (not below {_LEAST_COVERAGE})",
             int(found[1]) + 1,
         )
     if normalization in message or "normaliz" in message.lower():

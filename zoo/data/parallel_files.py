@@ -126,16 +126,25 @@ def read_lines(path: Path) -> list[str]:
     and two aligned files would drift apart.
 
     Raises:
-        ValueError: The file is empty, or a line is not UTF-8.
+        ValueError: The file is empty, or a line is not UTF-8 text.
     """
     content = read_bytes(path).removeprefix(b"\xef\xbb\xbf")  # the byte order mark that Windows writes
     if not content.strip():
         raise ValueError(f"{path} is empty")
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ValueError(f"{path}: is UTF-16, expected UTF-8: convert it with iconv -f UTF-16 -t UTF-8")
+    if content[:2] == b"\x1f\x8b":
+        raise ValueError(f"{path}: is a gzip file: give it a name that ends in .gz")
+    if b"\n" not in content and b"\r" in content.strip():
+        raise ValueError(f"{path}: its lines end in a carriage return alone: convert it with tr '\\r' '\\n'")
     lines = content.removesuffix(b"\n").split(b"\n")
     found = []
     for number, line in enumerate(lines, start=1):
+        if b"\0" in line:
+            raise ValueError(
+                f"{path}, line {number}: holds a NUL byte, which is no text: the file is UTF-16 without its mark "
+                "(convert it with iconv), or damaged (tr -d '\\000' drops the byte)"
+            )
         try:
             found.append(line.removesuffix(b"\r").decode("utf-8"))
         except UnicodeDecodeError as error:
@@ -219,8 +228,13 @@ class _Columns:
         for given, flag in zip(self.given, self.flags):
             if given and given not in names:
                 return ValueError(f"{where} has no column {given!r} ({flag}); it has {there}")
-        return ValueError(f"{where}: no source and target among its columns ({there}): name them with {self.flags[0]} "
-                          f"and {self.flags[1]}")  # fmt: skip
+        if self.given[0] and self.given[0] == self.given[1]:
+            return ValueError(f"{where}: {self.flags[0]} and {self.flags[1]} both name the column {self.given[0]!r}")
+        asked = [f" ({lang})" if lang else "" for lang in self.languages]
+        return ValueError(
+            f"{where}: no source{asked[0]} and target{asked[1]} among its columns ({there}): name them with "
+            f"{self.flags[0]} and {self.flags[1]}"
+        )
 
 
 def _escape(text: str) -> str:
@@ -301,20 +315,10 @@ def _csv_pairs(path: Path, columns: _Columns, reader: Any) -> ParallelText:
 def _read_json(path: Path, columns: _Columns) -> ParallelText:
     lines = read_lines(path)
     if lines[0].lstrip().startswith("["):
-        try:
-            rows = json.loads("\n".join(lines))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
-        numbered, unit = list(enumerate(rows, start=1)), "entry"
+        numbered, unit = list(enumerate(_parse("\n".join(lines), path, 1), start=1)), "entry"
     else:
-        numbered, unit = [], "line"
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                numbered.append((number, json.loads(line)))
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not JSON ({error.msg}, sign {error.colno})") from error
+        numbered = [(number, _parse(line, path, number)) for number, line in enumerate(lines, start=1) if line.strip()]
+        unit = "line"
     for number, row in numbered:
         if not isinstance(row, dict):
             raise ValueError(f"{path}, {unit} {number}: expected an object with a source and a target")
@@ -323,6 +327,17 @@ def _read_json(path: Path, columns: _Columns) -> ParallelText:
     # the names of the first object; a later one that lacks them is an error of its own
     return _from_rows(path, list(numbered[0][1]), (row for _, row in numbered), columns,
                       numbers=[number for number, _ in numbered], unit=unit)  # fmt: skip
+
+
+def _parse(text: str, path: Path, line: int) -> Any:
+    """What JSON that begins in this line of a file holds."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"{path}, line {line + error.lineno - 1}"
+        raise ValueError(f"{place}: not JSON ({error.msg}, sign {error.colno})") from error
+    except RecursionError:
+        raise ValueError(f"{path}, line {line}: nested too deeply, expected an object with two texts") from None
 
 
 def _read_parquet(path: Path, columns: _Columns) -> ParallelText:

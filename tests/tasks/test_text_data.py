@@ -48,6 +48,16 @@ def test_translations_of_one_source_stay_together():
         set_aside(text, {"test": 100}, 0)
 
 
+def test_pairs_with_an_empty_side_are_never_set_aside():
+    """Aligned files of documents have thousands of empty lines."""
+    sources = [f"word {row}" for row in range(60)] + [""] * 30 + ["without"] * 10
+    text = ParallelText(sources, [f"wort {row}" for row in range(60)] + [""] * 40, "mine")
+    for seed in range(20):
+        splits = set_aside(text, {"test": 10, "validation": 0.1}, seed)
+        assert {name: len(split) for name, split in splits.items()} == {"test": 10, "validation": 10, "train": 80}
+        assert all(splits["test"].source + splits["test"].target + splits["validation"].target)
+
+
 def test_files_of_their_own_are_not_cut_off(mine, tmp_path):
     write_tsv(tmp_path / "validation.tsv", pairs(10, seed=5))
     data = load(mine, validation_file=str(tmp_path / "validation.tsv"))

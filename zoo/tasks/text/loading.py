@@ -23,7 +23,8 @@ ReadNamed = Callable[[Any], tuple[dict[str, "ParallelText"], dict[str, Any]] | N
 
 
 def set_aside(pairs: "ParallelText", sizes: Mapping[str, float], seed: int) -> dict[str, "ParallelText"]:
-    """Cut splits off the training pairs; pairs with the same source stay together.
+    """Cut splits off the training pairs; pairs with the same source stay together. Those with an empty side measure
+    nothing: they stay in training, where cleaning drops and counts them.
 
     Args:
         pairs: All pairs.
@@ -35,13 +36,13 @@ def set_aside(pairs: "ParallelText", sizes: Mapping[str, float], seed: int) -> d
     """
     from zoo.data.parallel_text import normal_form
 
-    keys = [normal_form(source) for source in pairs.source]
-    groups = list(dict.fromkeys(keys))
+    keys = [normal_form(source) if target else "" for source, target in zip(pairs.source, pairs.target)]
+    groups = list(dict.fromkeys(filter(None, keys)))
     order = np.random.default_rng(seed).permutation(len(groups))
     numbers: dict[str, list[int]] = {}
     for row, key in enumerate(keys):
         numbers.setdefault(key, []).append(row)
-    found: dict[str, list[int]] = {name: [] for name in (*sizes, "train")}
+    found: dict[str, list[int]] = {**{name: [] for name in sizes}, "train": numbers.pop("", [])}
     wanted = {name: round(size * len(pairs)) if size < 1 else int(size) for name, size in sizes.items()}
     for number in order:
         name = next((name for name in wanted if len(found[name]) < wanted[name]), "train")

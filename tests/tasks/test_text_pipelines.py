@@ -129,7 +129,7 @@ def test_a_target_language_is_a_tag_in_front(translate):
         translate(TEXTS[0], tgt_lang="fr")
 
 
-@pytest.mark.parametrize("wrong", [7, [TEXTS[0], None], [[TEXTS[0]]]])
+@pytest.mark.parametrize("wrong", [7, [TEXTS[0], None], [[TEXTS[0]]], {"text": TEXTS[0]}, TEXTS[0].encode()])
 def test_what_is_no_text_is_said(translate, wrong):
     with pytest.raises(TypeError):
         translate(wrong)

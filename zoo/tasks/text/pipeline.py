@@ -6,7 +6,7 @@ This file imports nothing of the library, so that `pipeline.save_pretrained` can
 import re
 import types
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -90,7 +90,9 @@ class TextToTextPipeline(Pipeline):
         self, inputs: Iterable[str], size: int, preprocess: dict[str, Any], forward: dict[str, Any]
     ) -> list[list[dict[str, Any]]]:
         """For each text its answers."""
-        texts = [inputs] if isinstance(inputs, str) else list(inputs)
+        if isinstance(inputs, Mapping):  # its texts are its values, and it would be read as its keys
+            raise TypeError(f"expected a text or a list of texts, got {type(inputs).__name__}")
+        texts = list(inputs)
         for text in texts:
             if not isinstance(text, str):
                 raise TypeError(f"expected a text or a list of texts, got {type(text).__name__}")

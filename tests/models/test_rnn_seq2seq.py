@@ -408,6 +408,16 @@ def test_embeddings_in_place_of_tokens():
     )
 
 
+def test_what_the_encoder_returned_may_be_a_tuple():
+    model, source, target = build(), tokens(2, 5), tokens(2, 4)
+    expected = model(source, decoder_input_ids=target).logits
+    for states in (False, True):
+        encoded = model.get_encoder()(source, output_hidden_states=states, return_dict=False)
+        assert torch.equal(model(encoder_outputs=encoded, decoder_input_ids=target).logits, expected)
+    with pytest.raises(ValueError, match="encoder_outputs must be what this model's encoder returned"):
+        model(encoder_outputs=encoded[:1], decoder_input_ids=target)
+
+
 # What people get wrong
 
 

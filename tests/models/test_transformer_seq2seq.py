@@ -355,6 +355,12 @@ def test_a_text_beyond_the_last_position_is_an_error():
         model(**batch())
 
 
+def test_a_mask_that_does_not_fit_is_an_error():
+    inputs = source(batch())
+    with pytest.raises(ValueError, match=r"attention_mask has shape \(\d, 2\), but the source has"):
+        build().get_encoder()(inputs["input_ids"], attention_mask=inputs["attention_mask"][:, :2])
+
+
 def test_decoding_steps_compile_into_one_graph():
     """With a static cache every step has one shape, and nothing in it sends torch.compile back to Python."""
     model, inputs = build(), source(batch())

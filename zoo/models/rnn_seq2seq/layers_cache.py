@@ -12,7 +12,7 @@ from transformers.modeling_outputs import BaseModelOutput
 class RNNSeq2SeqEncoderOutput(BaseModelOutput):
     r"""
     Args:
-        last_hidden_state: (batch, source_length, hidden_size); zero where `attention_mask` is.
+        last_hidden_state: (batch, source_length, hidden_size); where `attention_mask` is zero it says nothing.
         final_states: (batch, encoder_layers, hidden_size), each layer's hidden state after the last real token of its
             direction.
     """

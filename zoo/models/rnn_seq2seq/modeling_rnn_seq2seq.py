@@ -164,7 +164,7 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
             decoder_input_ids: (batch, target_length), the target so far; with a cache what is new of it.
             decoder_attention_mask: (batch, target_length): tokens where it is 0 are read over. It may be longer; the
                 last ones hold.
-            encoder_outputs: What the encoder returned for the source, in place of `input_ids`.
+            encoder_outputs: What the encoder returned for the source, output or tuple, in place of `input_ids`.
             past_key_values: What an earlier call returned; it goes on from there, and is changed.
             inputs_embeds: (batch, source_length, embedding_size), in place of `input_ids`.
             decoder_inputs_embeds: (batch, target_length, embedding_size), in place of `decoder_input_ids`.
@@ -194,6 +194,8 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
                 output_hidden_states=output_hidden_states,
                 return_dict=True,
             )
+        elif isinstance(encoder_outputs, tuple) and len(encoder_outputs) > 1:
+            encoder_outputs = RNNSeq2SeqEncoderOutput(encoder_outputs[0], final_states=encoder_outputs[-1])
         final_states = getattr(encoder_outputs, "final_states", None)
         if final_states is None:
             raise ValueError("encoder_outputs must be what this model's encoder returned, with its final_states")

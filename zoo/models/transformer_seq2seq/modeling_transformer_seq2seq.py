@@ -159,6 +159,9 @@ class TransformerSeq2SeqEncoder(TransformerSeq2SeqStack):
         length = embeds.shape[1]
         self.check_length(length)
         if attention_mask is not None and attention_mask.ndim == 2:
+            if attention_mask.shape != embeds.shape[:2]:
+                given, source = tuple(attention_mask.shape), tuple(embeds.shape[:2])
+                raise ValueError(f"attention_mask has shape {given}, but the source has {source}")
             position_ids = count_positions(attention_mask)
         else:
             position_ids = torch.arange(length, device=embeds.device)[None]

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, Trainer, TrainingArguments, set_
 
 from tests.inputs import INPUTS
 from zoo.registry import FAMILIES, TASKS, load_family, load_task
+from zoo.training.trainer import in_full_precision
 
 LABELS = {name for task in TASKS for name in load_task(task).label_names}
 CASES = [(family, task) for family in FAMILIES for task in load_family(family).tasks if task in TASKS]
@@ -224,6 +225,19 @@ def test_trainer_steps(family_name, task_name, tmp_path):
     output = trainer_for(model, rows_of(INPUTS[task_name](model.config, rows=8)), tmp_path).train()
     assert output.global_step == 2
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters()))
+
+
+@every_case
+def test_training_in_bfloat16_leaves_the_model_as_it_was(family_name, task_name, tmp_path):
+    model = tiny_model(family_name, task_name)
+    inputs = INPUTS[task_name](model.config, rows=8)
+    trainer = trainer_for(model, rows_of(inputs), tmp_path, bf16=True)
+    trainer.train()
+    in_full_precision(trainer)
+    fresh = type(model)(model.config).eval()
+    fresh.load_state_dict(model.state_dict())
+    torch.testing.assert_close(predictions(model.eval(), inputs), predictions(fresh, inputs), rtol=0, atol=0)
+    assert isinstance(model(**inputs, return_dict=False), tuple)
 
 
 @every_case

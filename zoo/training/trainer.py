@@ -178,12 +178,16 @@ def zoo_trainer(trainer_class: type[Trainer]) -> type[Trainer]:
 def in_full_precision(trainer: Trainer) -> None:
     """From now on the model computes in the precision of its weights, as it does for those who load them.
 
-    accelerate leaves bfloat16's autocast around the model's forward after training.
+    accelerate leaves bfloat16's autocast around the model's forward after training. Its own way to take it off
+    (`unwrap_model(keep_fp32_wrapper=False)`) goes on through the decorators of the model's forward itself, which then
+    no longer knows `return_dict`.
     """
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         return
     trainer.accelerator.native_amp = False
-    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if "_original_forward" in vars(model):
+        model.forward = vars(model).pop("_original_forward")
 
 
 @contextmanager

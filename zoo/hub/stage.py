@@ -55,13 +55,16 @@ def published_files(run: Path) -> list[Path]:
     """The files of a folder that are published, beside the card.
 
     Raises:
-        ValueError: One of them is a link: what it points to may be anything.
+        ValueError: One of them, or their folder, is a link: what it points to may be anything.
     """
-    found = [file for pattern in PUBLISHED for file in sorted(run.glob(pattern)) if file.is_file()]
-    for file in found:
-        if file.is_symlink():
-            raise ValueError(f"{file} is a link: put the file itself there")
-    return found
+    # `glob` passes over a link that points nowhere, unless its name is a pattern.
+    found = [
+        file for pattern in PUBLISHED for file in (sorted(run.glob(pattern)) if "*" in pattern else [run / pattern])
+    ]
+    for path in (run / CARD_NAME, *found, *{file.parent for file in found} - {run}):
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link: put the {'folder' if path.is_dir() else 'file'} itself there")
+    return [file for file in found if file.is_file()]
 
 
 def left_out(run: Path) -> list[str]:
@@ -71,6 +74,27 @@ def left_out(run: Path) -> list[str]:
     return [
         f"{name} (a pickle)" if name.endswith(PICKLES) else name for name in names if name.strip("/") not in published
     ]
+
+
+def check_target(target: Path, record: RunRecord, code: bool) -> None:
+    """Refuse to replace anything but an earlier card folder of the same model.
+
+    Raises:
+        ValueError: Something else stands there, and would be lost.
+    """
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise ValueError(f"{target} is a file, and a card folder was to be made there: name a folder")
+    if (target / RECORD_NAME).is_file():
+        earlier = RunRecord.read(target).model_id
+        if earlier != record.model_id:
+            raise ValueError(f"{target} holds the model {earlier!r}, not {record.model_id!r}: choose another folder")
+    staged = (*PUBLISHED, CARD_NAME, *(["*.py"] if code else []))
+    for file in sorted(path for path in target.rglob("*") if not path.is_dir()):
+        name = file.relative_to(target)
+        if not any(len(name.parts) == len(Path(pattern).parts) and name.match(pattern) for pattern in staged):
+            raise ValueError(f"{target} is no card folder (it holds {name}), and would be replaced: name another one")
 
 
 def stage(
@@ -84,6 +108,7 @@ def stage(
     """Copy the published files of a run to a card folder and write the card there.
 
     The folder is made under another name and then renamed: an earlier one stays as it was until the new one is whole.
+    Nothing but an earlier card folder of the same model is replaced.
     What a person wrote into an earlier card is kept.
 
     Args:
@@ -100,10 +125,12 @@ def stage(
     Raises:
         FileNotFoundError: The run has no results.json or no weights.
         ValueError: The weights are pickles or not those that were measured; the record lacks something for the card,
-            or an example on it fails; a file holds a secret.
+            or an example on it fails; a file is a link or holds a secret; something else than a card folder stands at
+            the target.
     """
     run, target = Path(run), Path(target)
     record = check_run(run)
+    check_target(target, record, code)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
@@ -112,7 +139,7 @@ def stage(
             destination.parent.mkdir(exist_ok=True)
             shutil.copyfile(file, destination)
         for earlier in (target / CARD_NAME, run / CARD_NAME):
-            if earlier.is_file() and not earlier.is_symlink():
+            if earlier.is_file():
                 shutil.copyfile(earlier, temporary / CARD_NAME)
                 break
         if workers is not None:

@@ -54,13 +54,14 @@ def test_unchanged_content_makes_no_commit(hub, api, small):
 
 def test_what_changed_is_one_commit_and_what_others_put_there_stays(hub, api, small):
     publish(small, REPO)
-    for name in ("notes.txt", "pytorch_model.bin", "old_layers.py", "pictures/old.png", "pictures/hand.jpg"):
+    kept = ("notes.txt", "pictures/hand.jpg", "examples/demo.py", "onnx/model.bin", "pictures/sub/mine.png")
+    for name in ("pytorch_model.bin", "old_layers.py", "pictures/old.png", *kept):
         api.upload_file(path_or_fileobj=b"x", path_in_repo=name, repo_id=REPO)
     (small / "config.json").write_text('{"model_type": "other"}')
     hub.requests.clear()
     said = []
     assert publish(small, REPO, say=said.append).changed and commits(hub) == 1
-    assert on_hub(hub) == local(small) | {"notes.txt": b"x", "pictures/hand.jpg": b"x"}
+    assert on_hub(hub) == local(small) | {name: b"x" for name in kept}
     assert said == ["uploading 1 files, removing old_layers.py, pictures/old.png, pytorch_model.bin"]
 
 
@@ -99,9 +100,62 @@ def test_a_tag_is_never_moved(hub, api, small):
     assert hub.repo(REPO).refs("tags")["v1.0.0"] == first.commit
 
 
+def test_branches_and_tags_are_not_taken_for_each_other(hub, api, small):
+    """What is refused leaves no trace: no commit, no branch, no repository."""
+    publish(small, REPO, Wish(tag="v1.0.0"))
+    api.create_branch(REPO, branch="next")
+    (small / "config.json").write_text("{}")
+    before = {kind: hub.repo(REPO).refs(kind) for kind in ("heads", "tags")}
+    refused(small, "next is a branch of primer-zoo/small: choose another name for the tag", Wish(tag="next"))
+    refused(small, "v1.0.0 is a tag of primer-zoo/small: --revision names a branch", Wish(revision="v1.0.0"))
+    refused(small, "the tag v1.0.0 of .* names other files", Wish(tag="v1.0.0", revision="other"))
+    refused(small, "primer-zoo/small has no refs/pr/9", Wish(revision="refs/pr/9"))
+    assert {kind: hub.repo(REPO).refs(kind) for kind in ("heads", "tags")} == before
+    refused(small, "primer-zoo/new does not exist", Wish(revision="refs/pr/9"), repo="primer-zoo/new")
+    assert not api.repo_exists("primer-zoo/new")
+
+
+def test_a_card_that_was_edited_after_the_tag_is_no_other_version(hub, api, small):
+    first = publish(small, REPO, Wish(tag="v1.0.0"))
+    edit_on_hub(api, hub, "Thanks, says ada.")
+    head = hub.repo(REPO).resolve("main")
+    again = publish(small, REPO, Wish(tag="v1.0.0"))
+    assert (again.changed, again.commit) == (False, first.commit) and hub.repo(REPO).resolve("main") == head
+    before = (small / "README.md").read_text()
+    second = publish(small, REPO, Wish(tag="v1.0.1"))
+    assert own_text(hub) == {"about": "Thanks, says ada."}
+    (small / "README.md").write_text(before)  # staged anew, without that text
+    again = publish(small, REPO, Wish(tag="v1.0.1"))
+    assert (again.changed, again.commit) == (False, second.commit)
+
+
 BAD_REPOSITORIES = ["small", "a/b/c", "../small", "primer-zoo/..", "primer-zoo/a b", "primer-zoo/", "-a/b", "a/b.git"]
-BAD_REPOSITORIES += ["a/x--y", "a/é", "a/" + "x" * 200, "https://evil.example/a", "a/b?x=1", "a/b#c", "a/b\n"]
-BAD_REFS = ["a b", "a..b", "-x", "x.lock", "a~1", "@{", "", "a//b", "x/", "refs/heads/x", "0" * 40]
+BAD_REPOSITORIES += [
+    "a/x--y",
+    "a/é",
+    "a/" + "x" * 200,
+    "https://evil.example/a",
+    "a/b?x=1",
+    "a/b#c",
+    "a/b\n",
+    "a/modèle",
+]
+BAD_REFS = [
+    "a b",
+    "a..b",
+    "-x",
+    "x.lock",
+    "a~1",
+    "@{",
+    "",
+    "a//b",
+    "x/",
+    "refs/heads/x",
+    "0" * 40,
+    "@",
+    "HEAD",
+    "v\udcff",
+]
 
 
 @pytest.mark.parametrize("repo_id", BAD_REPOSITORIES)
@@ -126,6 +180,9 @@ def test_names_of_branches_and_tags_are_checked_before_any_request(hub, api, sma
 def test_contradictions_are_told_before_any_request(hub, api, small, wish):
     with pytest.raises(ValueError, match="--create_pr"):
         publish(small, REPO, wish)
+    for wish in (Wish(tag="main"), Wish(tag="next", revision="next")):
+        with pytest.raises(ValueError, match="--tag '(main|next)' is the name of a branch"):
+            publish(small, REPO, wish)
     assert hub.requests == []
 
 
@@ -178,6 +235,10 @@ def test_a_private_repository_without_access(hub, api, small, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", OTHER_TOKEN)
     refused(small, "there is no organisation 'primer-zoo' that bob belongs to")
     refused(small, "does not exist, or is private and this account has no access", Wish(create_pr=True))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)  # of the organisation, but this repository is not for all of it
+    hidden = Fault("404", matching="GET /api/models", times=None, headers=(("X-Error-Code", "RepoNotFound"),))
+    with hub.failing(hidden):
+        refused(small, "does not exist, or is private and this account has no access")
 
 
 def test_a_token_without_permission_for_this_repository(hub, api, small):
@@ -208,9 +269,11 @@ def test_server_errors_are_waited_for(hub, api, small, monkeypatch):
         assert publish(small, REPO).changed
     assert waits == [1.0, 2.0, 4.0, 1.0, 2.0] and len(hub.repo(REPO).history("main")) == 2
     waits.clear()
-    with hub.failing(Fault("429", matching="whoami", headers=(("Retry-After", "7"),))):
-        publish(small, REPO)
-    assert waits == [7.0]
+    (small / "config.json").write_text("{}")
+    busy = [Fault("429", matching=matching, headers=(("Retry-After", "7"),)) for matching in ("whoami", "/commit/")]
+    with hub.failing(*busy):
+        assert publish(small, REPO).changed
+    assert waits == [7.0, 7.0]
     with hub.failing(Fault("503", times=None)):
         refused(small, r"server error \(503\), 5 times")
 
@@ -284,6 +347,12 @@ def test_somebody_else_s_card_is_not_overwritten(hub, api, small):
     api.upload_file(path_or_fileobj=b"---\nlicense: mit\n---\n\n# By hand\n", path_in_repo="README.md", repo_id=REPO)
     refused(small, "has a card that this library did not write")
     assert publish(small, REPO, Wish(overwrite_card=True)).changed
+    repo = hub.repo(REPO)
+    for content in (b"---\na: [\n---\n", b"\xff\xfe"):
+        tree = repo.tree("main") | {"README.md": repo.add_blob(content)}
+        repo.set_ref("heads/main", repo.write_commit(repo.resolve("main"), tree, "Damaged", "", "ada"))
+        refused(small, "the card of primer-zoo/small cannot be read .*--overwrite_card")
+        assert publish(small, REPO, Wish(overwrite_card=True)).changed
 
 
 # After the upload

@@ -44,7 +44,7 @@ def card_head(repo: Repo, tree: dict[str, Any]) -> dict[str, Any]:
     """The metadata of the README at a commit, or {}."""
     if "README.md" not in tree:
         return {}
-    text = repo.path_of(tree["README.md"]).read_text(encoding="utf-8")
+    text = repo.path_of(tree["README.md"]).read_text(encoding="utf-8", errors="replace")
     match = re.match(r"---\n(.*?)\n---", text, flags=re.S)
     try:
         head = yaml.safe_load(match[1]) if match else {}
@@ -80,7 +80,7 @@ def apply(repo: Repo, parent: str, body: bytes, author: str) -> str:
             raise HubError(400, f"Invalid path: {path}")
         if kind == "file":
             content = base64.b64decode(value["content"])
-            if path == "README.md" and check_card(content.decode())[0]:
+            if path == "README.md" and check_card(content.decode(errors="replace"))[0]:
                 raise HubError(400, "Invalid metadata in README.md")
             tree[path] = repo.add_blob(content)
         elif kind == "lfsFile":

@@ -43,7 +43,9 @@ LANGUAGES = """
     code multilingual
 """.split()
 RELATIONS = ("adapter", "finetune", "merge", "quantized")
-REPO_ID = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?(?<![.-])(?<!\.git)")
+REPO_ID = re.compile(
+    r"(?!.*(?:--|\.\.))[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?(?<![.-])(?<!\.git)", flags=re.ASCII
+)
 
 
 def measured_split(record: RunRecord) -> str:

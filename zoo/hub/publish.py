@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from .stage import PUBLISHED
 
 MAIN = "main"
 # What an earlier version of the library, or somebody else, left in the repository and what would be loaded with the
-# model: it goes when it is not part of what is published. Anything else in the repository stays.
+# model: it goes when it is not part of what is published. Anything else in the repository stays, folders too.
 REPLACED = (*PUBLISHED, "*.safetensors", "*.safetensors.index.json", "*.py", *(f"*{suffix}" for suffix in PICKLES))
 WHOLE = "it holds the files that it held, or all of the new ones; the same command goes on from here"
 
@@ -65,6 +66,8 @@ class Wish:
         """Raise a ValueError for a wish that cannot be."""
         check_names(repo_id, None if self.revision == MAIN else self.revision, self.tag)
         validate_repo_id(repo_id)
+        if self.tag is not None and self.tag in (MAIN, self.revision):
+            raise ValueError(f"--tag {self.tag!r} is the name of a branch: name a version, such as v1.0.0")
         if self.create_pr and self.tag:
             raise ValueError("--tag with --create_pr: a pull request is not tagged; tag the commit that merges it")
         if self.create_pr and self.revision != MAIN:
@@ -79,6 +82,16 @@ def git_blob(path: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
+def _same(path: Path, digest: str | None) -> bool:
+    """Whether a file is the one of which the Hub gives git's hash, or sha256 if it stores it as a large one."""
+    return digest is not None and digest == (sha256(path) if len(digest) == 64 else git_blob(path))
+
+
+def _is_replaced(name: str) -> bool:
+    """Whether a file of the repository belongs to what is published: patterns do not reach into folders."""
+    return any(name.count("/") == pattern.count("/") and fnmatch(name, pattern) for pattern in REPLACED)
+
+
 @dataclass
 class Difference:
     """What separates a repository from a folder."""
@@ -90,8 +103,8 @@ class Difference:
     def between(cls, folder: Path, remote: dict[str, str]) -> "Difference":
         """Compare by checksums; `remote` is Remote.files()."""
         local = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-        add = [name for name, path in local.items() if remote.get(name) not in (git_blob(path), sha256(path))]
-        stale = [name for name in remote if name not in local and any(fnmatch(name, p) for p in REPLACED)]
+        add = [name for name, path in local.items() if not _same(path, remote.get(name))]
+        stale = [name for name in remote if name not in local and _is_replaced(name)]
         return cls(add, sorted(stale))
 
     def __bool__(self) -> bool:
@@ -127,14 +140,17 @@ def take_over_card(remote: Remote, folder: Path, head: str, has_card: bool, over
     with tempfile.TemporaryDirectory() as cache:
 
         def download() -> str:
-            path = hf_hub_download(
+            return hf_hub_download(
                 remote.repo_id, CARD_NAME, revision=head, cache_dir=cache, token=remote.token, endpoint=remote.endpoint
             )
-            return Path(path).read_text(encoding="utf-8")
 
-        theirs = Card.parse(remote.ask(download, f"reading the card of {remote.repo_id}"))
+        path = remote.ask(download, f"reading the card of {remote.repo_id}")
+        advice = "put its text into your card, or throw it away with --overwrite_card"
+        try:
+            theirs = Card.parse(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise PublishError(f"the card of {remote.repo_id} cannot be read ({error}): {advice}") from None
     mine = Card.parse((folder / CARD_NAME).read_text(encoding="utf-8"))
-    advice = "put its text into your card, or throw it away with --overwrite_card"
     if theirs.own and not theirs.blocks:
         raise PublishError(f"{remote.repo_id} has a card that this library did not write: {advice}")
     if theirs.own_digest == mine.own_digest or not theirs.blocks:
@@ -147,28 +163,27 @@ def take_over_card(remote: Remote, folder: Path, head: str, has_card: bool, over
 
 
 def _prepare_repository(remote: Remote, wish: Wish, say: Callable[[str], None]) -> str:
-    """The commit to build on; makes the repository or the branch if there is none."""
+    """The commit to build on, which is main's where the branch is still to be made; makes the repository if needed."""
     api, repo_id = remote.api, remote.repo_id
+    hidden = f"{repo_id} does not exist, or is private and this account has no access to it"
     found = remote.info()
     if found is None:
-        if wish.create_pr:
-            raise PublishError(f"{repo_id} does not exist, or is private and this account has no access to it")
+        if wish.create_pr or wish.revision.startswith("refs/"):
+            raise PublishError(hidden)
         other = remote.other_type()
         if other is not None:
             raise PublishError(f"{repo_id} is the name of a {other} already: choose another name for the model")
         # Whether it exists, but hidden from this account, shows here.
-        create = lambda: api.create_repo(repo_id, private=wish.private, exist_ok=True)  # noqa: E731
-        remote.ask(create, f"making {repo_id}")
+        remote.ask(partial(api.create_repo, repo_id, private=wish.private, exist_ok=True), f"making {repo_id}")
         say(f"made {repo_id}" + (" (private)" if wish.private else ""))
     elif wish.private and not found.private:
         raise PublishError(f"{repo_id} is public: make it private on its settings page, or leave out --private")
-    if wish.revision != MAIN and not wish.revision.startswith("refs/") and remote.head(wish.revision) is None:
-        branch = lambda: api.create_branch(repo_id, branch=wish.revision, exist_ok=True)  # noqa: E731
-        remote.ask(branch, f"making the branch {wish.revision}")
-        say(f"made the branch {wish.revision}")
     head = remote.head(wish.revision)
-    if head is None:
+    if head is None and wish.revision.startswith("refs/"):
         raise PublishError(f"{repo_id} has no {wish.revision}")
+    head = head or remote.head(MAIN)
+    if head is None:
+        raise PublishError(hidden)
     return head
 
 
@@ -206,7 +221,7 @@ def _commit(remote: Remote, folder: Path, difference: Difference, head: str, wis
                 return done
             if stale or wait is None:
                 raise explain(error, "committing", repo_id, remote.endpoint) from None
-            time.sleep(wait)
+            time.sleep(connection.pause(error, wait))
     raise AssertionError("unreachable")
 
 
@@ -221,20 +236,21 @@ def _already_made(remote: Remote, folder: Path, head: str, wish: Wish) -> tuple[
     return None
 
 
-def _check_tag(remote: Remote, folder: Path, tag: str) -> bool:
-    """Whether the tag exists and names these files.
+def _check_refs(remote: Remote, wish: Wish) -> tuple[bool, str | None]:
+    """Whether the branch is still to be made, and the commit of the tag if there is one.
 
     Raises:
-        PublishError: It names others.
+        PublishError: The branch is a tag there, or the tag a branch.
     """
-    commit = remote.tags().get(tag)
-    if commit is None:
-        return False
-    if Difference.between(folder, remote.files(commit)):
-        raise PublishError(
-            f"the tag {tag} of {remote.repo_id} names other files (commit {commit[:8]}): choose the next version"
-        )
-    return True
+    if wish.tag is None and (wish.revision == MAIN or wish.revision.startswith("refs/")):
+        return False, None
+    branches, tags = remote.refs()
+    if wish.tag in branches:
+        raise PublishError(f"{wish.tag} is a branch of {remote.repo_id}: choose another name for the tag")
+    if wish.revision in tags and wish.revision not in branches:
+        raise PublishError(f"{wish.revision} is a tag of {remote.repo_id}: --revision names a branch, --tag a tag")
+    missing = wish.revision not in branches and not wish.revision.startswith("refs/")
+    return missing, tags.get(wish.tag or "")
 
 
 def publish(
@@ -262,22 +278,32 @@ def publish(
         remote.check_account(wish.create_pr)
         head = _prepare_repository(remote, wish, say)
         listed = remote.files(head)
-        take_over_card(remote, folder, head, CARD_NAME in listed, wish.overwrite_card)
-        tagged = wish.tag is not None and _check_tag(remote, folder, wish.tag)
+        branch_is_missing, tagged = _check_refs(remote, wish)
+        under_tag = remote.files(tagged) if tagged else {}
+        # What people wrote into the card after the tag was made does not make another version of the same files.
+        if tagged is None or Difference.between(folder, under_tag):
+            take_over_card(remote, folder, head, CARD_NAME in listed, wish.overwrite_card)
+            if tagged and Difference.between(folder, under_tag):
+                raise PublishError(
+                    f"the tag {wish.tag} of {repo_id} names other files (commit {tagged[:8]}): choose the next version"
+                )
         difference = Difference.between(folder, listed)
+        if branch_is_missing:
+            branch = partial(remote.api.create_branch, repo_id, branch=wish.revision, revision=head, exist_ok=True)
+            remote.ask(branch, f"making the branch {wish.revision}")
+            say(f"made the branch {wish.revision}")
         commit, pull = head, ""
         ref = _open_pull_request(remote, folder) if wish.create_pr and difference else None
-        changed = bool(difference) and ref is None and not tagged
+        changed = bool(difference) and ref is None and tagged is None
         if changed:
             say(f"uploading {len(difference.add)} files" + _removing(difference))
             commit, pull = _commit(remote, folder, difference, head, wish)
         elif ref is not None:
             commit, pull = remote.head(ref) or "", ref
-        if wish.tag is not None and tagged:
-            commit = remote.tags()[wish.tag]
+        if tagged is not None:
+            commit = tagged
         elif wish.tag is not None:
-            tag = lambda: remote.api.create_tag(repo_id, tag=wish.tag or "", revision=commit)  # noqa: E731
-            _tag(remote, tag, wish.tag, commit)
+            _tag(remote, wish.tag, commit)
     except PublishError as error:
         raise PublishError(f"{error} ({repo_id}: {WHOLE})") from None
     page = f"{remote.endpoint}/{repo_id}"
@@ -290,14 +316,14 @@ def _removing(difference: Difference) -> str:
     return f", removing {', '.join(difference.delete)}" if difference.delete else ""
 
 
-def _tag(remote: Remote, create: Callable[[], None], tag: str, commit: str) -> None:
+def _tag(remote: Remote, tag: str, commit: str) -> None:
     """Make the tag; that it exists is fine if an earlier try, whose answer was lost, made it."""
 
     def once() -> None:
         try:
-            create()
+            remote.api.create_tag(remote.repo_id, tag=tag, revision=commit)
         except HfHubHTTPError as error:
-            if error.response.status_code != 409 or remote.tags().get(tag) != commit:
+            if error.response.status_code != 409 or remote.refs()[1].get(tag) != commit:
                 raise
 
     remote.ask(once, f"tagging {commit[:8]} as {tag}")

@@ -25,7 +25,7 @@ from .tokens import scrub
 # but none for asking who one is, for making repositories, commits and tags.
 WAITS = (1.0, 2.0, 4.0, 8.0)
 PASSING = (408, 429, 500, 502, 503, 504)
-BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[/.-]|[/.]$|\.lock$|/\.")
+BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[/.-]|[/.]$|\.lock$|/\.|^@$|^HEAD$|[\ud800-\udfff]")
 T = TypeVar("T")
 
 
@@ -85,7 +85,7 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(cause, (httpx2.TransportError, json.JSONDecodeError))
 
 
-def _pause(error: BaseException, seconds: float) -> float:
+def pause(error: BaseException, seconds: float) -> float:
     """How long to wait: what the Hub asks for, up to a minute."""
     cause = cause_of(error)
     asked = cause.response.headers.get("retry-after", "") if isinstance(cause, HfHubHTTPError) else ""
@@ -137,7 +137,7 @@ def attempt(call: Callable[[], T], doing: str, repo_id: str, endpoint: str) -> T
                 raise
             if wait is None or not is_passing(error):
                 raise explain(error, doing, repo_id, endpoint) from None
-            time.sleep(_pause(error, wait))
+            time.sleep(pause(error, wait))
     raise AssertionError("unreachable")
 
 
@@ -227,10 +227,11 @@ class Remote:
 
         return self.ask(tree, f"listing {self.repo_id}")
 
-    def tags(self) -> dict[str, str]:
-        """Name -> commit."""
-        refs = self.ask(lambda: self.api.list_repo_refs(self.repo_id), f"listing the tags of {self.repo_id}")
-        return {ref.name: ref.target_commit for ref in refs.tags}
+    def refs(self) -> tuple[dict[str, str], dict[str, str]]:
+        """(branches, tags), each name -> commit."""
+        found = self.ask(lambda: self.api.list_repo_refs(self.repo_id), f"listing the branches of {self.repo_id}")
+        branches, tags = ({ref.name: ref.target_commit for ref in refs} for refs in (found.branches, found.tags))
+        return branches, tags
 
 
 __all__ = ["PublishError", "Remote", "attempt", "check_names", "find_token"]

@@ -10,7 +10,8 @@ import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_origin
 
 RECORD_NAME = "results.json"
 PACKAGES = ("primer-zoo", "torch", "transformers", "datasets", "accelerate", "evaluate", "safetensors", "scikit-learn")
@@ -79,11 +80,17 @@ class RunRecord:
             raise FileNotFoundError(f"{path} does not exist: {folder} is not the folder of a finished run")
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**content)
+            record = cls(**content)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not JSON: {error}") from None
         except TypeError as error:
             raise ValueError(f"{path}: not a run record: {str(error).replace('RunRecord.__init__() ', '')}") from None
+        for part in dataclasses.fields(cls):
+            kind: Any = part.type if isinstance(part.type, UnionType) else get_origin(part.type) or part.type
+            if not isinstance(getattr(record, part.name), kind):
+                name = getattr(kind, "__name__", kind)
+                raise ValueError(f"{path}: not a run record: {part.name} is no {name}")
+        return record
 
 
 def write_whole(path: Path, text: str) -> Path:

@@ -1,10 +1,14 @@
 """Cards and staging: from results.json alone, and nothing unmeasured is published."""
 
+import ast
+import json
+import shutil
+
 import pytest
 from huggingface_hub import ModelCard
 
 from zoo.commands.card import main
-from zoo.hub.card import render_card
+from zoo.hub.card import quoted, render_card
 from zoo.hub.stage import stage
 from zoo.record import RunRecord
 
@@ -55,6 +59,58 @@ def test_a_record_without_a_measurement_is_refused(run):
         render_card(record)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("fit", {}, "'fit' has no 'metric'"),
+        ("compute", {}, "no number where its card shows one"),
+        ("metrics", None, "results.json: not a run record: metrics is no dict"),
+        ("recipe", [], "recipe is no dict"),
+        ("history", {}, "history is no list"),
+        ("command", 3, "command is no str"),
+        ("seed", "x", "seed is no int"),
+    ],
+)
+def test_damaged_records_are_one_line(run, capsys, key, value, message):
+    content = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps({**content, key: value}))
+    assert main([str(run), "--no_examples"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and message in error
+
+
+NASTY = [
+    'He said "hi"',
+    'a"""); print("sprung"); print("""b',
+    "C:\\new",
+    "two\nlines\n```",
+    '"',
+    "\\",
+    "é “x”",
+    "\u2028",
+]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_text_of_the_data_is_no_code_in_an_example(text):
+    assert ast.literal_eval(quoted(text)) == text and "\n" not in quoted(text)
+
+
+def test_examples_keep_long_quotations_readable():
+    assert quoted('A "good" day.') == '"""A "good" day."""'
+
+
+@pytest.mark.parametrize("repo_id", ['a/b"); print("sprung"); print("', "no-slash", "a/b\n"])
+def test_what_is_no_repository_gets_into_no_example(run, capsys, repo_id):
+    assert main([str(run), "--repo_id", repo_id]) == 1
+    assert "is no repository" in capsys.readouterr().err
+    assert main([str(run), "--repo_id", "a/b", "--no_examples"]) == 2
+    record = RunRecord.read(run)
+    record.usage["repo_id"] = repo_id  # a folder that came from somebody else
+    record.write(run)
+    assert main([str(run)]) == 1
+
+
 def test_staging_takes_what_is_published_and_nothing_else(run, tmp_path, capsys):
     (run / "secret.txt").write_text("token")
     assert main([str(run), "--output_dir", str(tmp_path / "card"), "--no_examples"]) == 0
@@ -68,10 +124,35 @@ def test_staging_takes_what_is_published_and_nothing_else(run, tmp_path, capsys)
 def test_staging_again_replaces_the_folder_whole(run, tmp_path):
     target = tmp_path / "cards/card"
     stage(run, target)
-    (target / "stray.txt").write_text("old")
+    (target / "pictures/old.png").write_text("old")
     stage(run, target)
-    assert not (target / "stray.txt").exists()
+    assert not (target / "pictures/old.png").exists()
     assert [p.name for p in target.parent.iterdir()] == ["card"]
+
+
+def test_what_is_no_card_folder_is_not_replaced(run, tmp_path, capsys):
+    """A folder of runs, the run itself, a checkout, another model's card, a file: they would be lost."""
+    stage(run, tmp_path / "card")
+    other = RunRecord.read(run)
+    other.model_id = "other"
+    for name in ("runs/a", "checkout/.git", "deep/pictures/more"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("mine")
+    shutil.copytree(tmp_path / "card", tmp_path / "another")
+    other.write(tmp_path / "another")
+    (tmp_path / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for name, message in (
+        ("runs", "runs is no card folder (it holds a/config.json)"),
+        ("checkout", "it holds .git/config.json"),
+        ("deep", "it holds pictures/more/config.json"),
+        ("run", "run is no card folder (it holds checkpoint-"),
+        ("another", "holds the model 'other', not 'tiny'"),
+        ("notes.txt", "notes.txt is a file"),
+    ):
+        assert main([str(run), "--output_dir", str(tmp_path / name), "--no_examples"]) == 1
+        assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_weights_that_were_not_measured_are_refused(run, tmp_path):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.hub.conftest import TOKEN, accounts
-from tests.hub_server import HubServer, client_of
+from tests.hub_server import Fault, HubServer, client_of
 from zoo.commands.publish import main as publish_command
 from zoo.commands.publish import publish_folder
 from zoo.commands.train import main as train
@@ -67,6 +67,28 @@ def test_from_a_run_to_the_hub_and_back(hub, api, run, shared_workers):
     assert repo.resolve("main") == commit
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--max_samples", "0"), "--max_samples 0 must be at least 1; --no_measure measures nothing"),
+        (("--pin", "--create_pr"), "--pin with --create_pr"),
+        (("--tag", "main"), "--tag 'main' is the name of a branch"),
+    ],
+)
+def test_wrong_calls_are_told_before_the_work(run, flags, message):
+    code, printed = command(publish_command, run, "--repo_id", "a/b", "--dry_run", *flags)
+    assert code == 2 and printed.startswith(f"error: {message}"), printed
+
+
+def test_an_interruption_does_not_say_that_nothing_was_sent(run, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.commands.publish.publish_folder", interrupt)
+    code, printed = command(publish_command, run, "--repo_id", "a/b", "--dry_run")
+    assert code == 130 and "the files that it held, or all of the new ones" in printed
+
+
 def test_what_does_not_belong_together_is_noticed_by_measuring(run, shared_workers):
     """The checksum is right, the figures are not."""
     sample = measure_sample(run)
@@ -87,7 +109,11 @@ def test_push_to_hub_of_the_trainer_gives_the_same_card(hub, api, tiny_data, tin
     text = tiny_recipe.read_text().replace("title: Tiny", "title: Tiny\n  summary: What.\n  limits: [Small.]")
     tiny_recipe.write_text(text)
     flags = ("--push_to_hub", "--hub_model_id", "primer-zoo/pushed", "--hub_private_repo", "true")
-    code, printed = command(train, tiny_recipe, "--output_dir", tmp_path / "out", *flags)
+    with hub.failing(Fault("403", matching="/commit/", times=None)):
+        code, printed = command(train, tiny_recipe, "--output_dir", tmp_path / "out", *flags)
+    again = f"zoo publish {tmp_path / 'out'} --repo_id primer-zoo/pushed --private"
+    assert code == 1 and f"the run is finished and whole: `{again}` publishes it" in printed, printed
+    code, printed = command(publish_command, *again.split()[2:])
     assert code == 0 and "with the same checksums" in printed, printed
     repo = hub.repo("primer-zoo/pushed")
     assert repo.settings["private"] and len(repo.history("main")) == 2

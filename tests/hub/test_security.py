@@ -17,6 +17,7 @@ import pytest
 import zoo
 from tests.hub.conftest import TOKEN
 from tests.hub_server import Fault
+from zoo.commands.card import main as card_command
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.publish import main as publish_command
 from zoo.commands.train import main as train
@@ -108,9 +109,18 @@ def test_shards_and_links_are_not_published(run, tmp_path):
     with pytest.raises(ValueError, match="in shards: save them in one file"):
         stage(run, tmp_path / "card")
     shutil.move(run / "a.safetensors", run / "model.safetensors")
-    (run / "pictures/private.png").symlink_to("/etc/passwd")
-    with pytest.raises(ValueError, match="private.png is a link"):
-        stage(run, tmp_path / "card")
+    shutil.move(run / "pictures", tmp_path / "pictures")
+    for name, target in (
+        ("pictures", tmp_path / "pictures"),
+        ("tokenizer.json", tmp_path / "nowhere"),
+        ("README.md", tmp_path / "run/config.json"),
+        ("special_tokens_map.json", "/etc/passwd"),
+    ):
+        (run / name).symlink_to(target)
+        with pytest.raises(ValueError, match=f"{name} is a link: put the (file|folder) itself there"):
+            stage(run, tmp_path / "card")
+        (run / name).unlink()
+    stage(run, tmp_path / "card")
 
 
 def test_damaged_weights_of_the_same_size_are_refused_with_both_checksums(run, tmp_path, monkeypatch):
@@ -269,6 +279,27 @@ def test_a_token_on_the_command_line_is_refused(tiny_recipe, tmp_path, flag):
     for arguments in ([flag, token], [f"{flag}={token}"]):
         code, printed = run_command(train, tiny_recipe, "--output_dir", tmp_path / "out", *arguments)
         assert code == 2 and token not in printed and not (tmp_path / "out").exists()
+
+
+def test_a_token_in_an_odd_place_is_neither_shown_nor_kept(tiny_recipe, tmp_path, monkeypatch):
+    """results.json would keep the command and the recipe."""
+    token = random_token(random.Random(4))
+    out = ("--output_dir", tmp_path / "out")
+    for call in (
+        (train, tiny_recipe, *out, "--run_name", token),
+        (train, tiny_recipe, *out, f"--data_dir=/x/{token}"),
+        (publish_command, tmp_path, "--repo_id", "a/b", "--token", token),
+        (publish_command, tmp_path, "--repo_id", "a/b", "--max_samples", token),
+        (publish_command, tmp_path, "--repo_id", f"{token}"),
+        (card_command, tmp_path, f"--token={token}"),
+    ):
+        code, printed = run_command(*call)
+        assert code == 2 and token not in printed and printed.startswith("error: "), printed
+    monkeypatch.setenv("HF_TOKEN", "my-own-token-of-another-form")
+    tiny_recipe.write_text(tiny_recipe.read_text().replace("title: Tiny", "title: my-own-token-of-another-form"))
+    code, printed = run_command(train, tiny_recipe, *out)
+    assert code == 2 and "a token stands on the command line or in the recipe" in printed
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_token_in_a_recipe_is_refused(tiny_recipe, tmp_path):

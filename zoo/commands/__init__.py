@@ -4,6 +4,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 # Name -> (module, what it does). A module called `list` would hide the builtin in this package.
 COMMANDS = {
@@ -16,6 +17,16 @@ COMMANDS = {
 
 
 INTERRUPTED = "interrupted; go on with --resume_from_checkpoint last"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints `guarded` tells, as any other: argparse would print what may be a token."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a UsageError."""
+        from zoo.training.recipe import UsageError
+
+        raise UsageError(message)
 
 
 def guarded(command: Callable[[list[str]], None], argv: Sequence[str] | None, interrupted: str = INTERRUPTED) -> int:

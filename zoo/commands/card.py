@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import guarded
+from . import Parser, guarded
 
 
 def refresh_publish(run: Path) -> None:
@@ -37,10 +37,9 @@ def card(argv: list[str]) -> None:
     from zoo.hub.clean import Workers
     from zoo.hub.stage import check_run, stage
     from zoo.hub.usage import run_examples
+    from zoo.training.recipe import UsageError
 
-    parser = argparse.ArgumentParser(
-        prog="zoo card", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("zoo card", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run, or a card folder")
     parser.add_argument("--output_dir", type=Path, help="card folder to make or replace")
     parser.add_argument("--repo_id", help="the repository that the card speaks of; default: primer-zoo/ID")
@@ -48,6 +47,8 @@ def card(argv: list[str]) -> None:
     refresh = "take title, limits and so on from the library's recipe of this id"
     parser.add_argument("--refresh_publish", action="store_true", help=refresh)
     arguments = parser.parse_args(argv)
+    if arguments.repo_id and arguments.no_examples:
+        raise UsageError("--repo_id with --no_examples: the examples name the repository, and would be other ones")
     if arguments.refresh_publish:
         refresh_publish(arguments.run)
     with Workers() as workers:

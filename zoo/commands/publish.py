@@ -13,13 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import guarded
+from . import Parser, guarded
+
+INTERRUPTED = (
+    "interrupted: the repository holds the files that it held, or all of the new ones; run the same command again"
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The flags."""
     as_it_is = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("zoo publish", description=__doc__, formatter_class=as_it_is, allow_abbrev=False)
+    parser = Parser("zoo publish", description=__doc__, formatter_class=as_it_is, allow_abbrev=False)
     parser.add_argument("folder", help="folder of a finished run, a card folder, or the id of a shipped model")
     parser.add_argument("--repo_id", required=True, help="ORGANISATION/NAME")
     parser.add_argument("--private", action="store_true", help="make a new repository private")
@@ -168,6 +172,10 @@ def publish(argv: list[str]) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     source = find_folder(arguments.folder)
+    if arguments.pin and arguments.create_pr:
+        raise UsageError("--pin with --create_pr: pin the commit that merges it")
+    if arguments.max_samples < 1:
+        raise UsageError(f"--max_samples {arguments.max_samples} must be at least 1; --no_measure measures nothing")
     if not arguments.dry_run:
         Remote(arguments.repo_id, find_token()).check_account(wish.create_pr)  # before the work, not after it
     rows = 0 if arguments.no_measure else arguments.max_samples
@@ -176,4 +184,4 @@ def publish(argv: list[str]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command."""
-    return guarded(publish, argv, interrupted="interrupted: the repository is as it was; run the same command again")
+    return guarded(publish, argv, INTERRUPTED)

@@ -37,10 +37,17 @@ def hub_target(training: Any, model_id: str) -> tuple[str, Any]:
 
 def train(argv: list[str]) -> None:
     """Parse the command line, run, and publish the run if that is asked for."""
+    from zoo.hub.tokens import scrub
     from zoo.training.command_line import parse_run
+    from zoo.training.recipe import UsageError
     from zoo.training.run import run
 
     settings = parse_run(argv)
+    if any(scrub(text) != text for text in (*argv, str(settings.recipe))):
+        raise UsageError(
+            "a token stands on the command line or in the recipe, and would be kept in results.json: leave it out; it "
+            "comes from HF_TOKEN or `hf auth login`"
+        )
     target = None
     if settings.training.push_to_hub:
         # The Trainer's own pushes would send pickles, and a card that knows nothing of the measurements.
@@ -48,9 +55,18 @@ def train(argv: list[str]) -> None:
         if settings.training.process_index == 0:
             target = hub_target(settings.training, settings.recipe.id)
     if run(settings, argv) is not None and target is not None:
+        from zoo.hub.remote import PublishError
+
         from .publish import publish_folder
 
-        publish_folder(settings.training.output_dir, *target)
+        try:
+            publish_folder(settings.training.output_dir, *target)
+        except PublishError as error:
+            repo_id, wish = target
+            again = f"zoo publish {settings.training.output_dir} --repo_id {repo_id}"
+            again += f" --revision {wish.revision}" if wish.revision != "main" else ""
+            again += " --private" if wish.private else ""
+            raise PublishError(f"{error}; the run is finished and whole: `{again}` publishes it") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

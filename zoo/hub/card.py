@@ -1,5 +1,6 @@
 """The model card: README.md written from results.json alone."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,13 @@ def table_cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
+def quoted(text: Any) -> str:
+    """A text of the data as a literal in an example's code, which nothing in it ends."""
+    text = str(text)
+    plain = text.isprintable() and "\\" not in text and '"""' not in text and not text.endswith('"')
+    return f'"""{text}"""' if plain else json.dumps(text)
+
+
 def build_card(record: RunRecord) -> tuple[Card, list[Example]]:
     """The generated parts of a card, by the template of the record's task, and the examples that stand on it.
 
@@ -81,6 +89,8 @@ def build_card(record: RunRecord) -> tuple[Card, list[Example]]:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
     publish = record.recipe.get("publish", {})
+    if "metric" not in record.fit:
+        raise ValueError(f"{record.model_id}: the record lacks what its card must say: 'fit' has no 'metric'")
     for key in NEEDED:
         if not publish.get(key):
             raise ValueError(f"{record.model_id}: a card needs {key!r} in the recipe's `publish` section")
@@ -113,11 +123,19 @@ def build_card(record: RunRecord) -> tuple[Card, list[Example]]:
         output = f"\n```text\n{ran['output']}```\n" if ran.get("code") == example.code else ""
         return f"```python\n{example.code}```\n{output}"
 
-    environment.filters |= {"part": part, "executed": executed, "sentence": _sentence, "cell": table_cell}
+    environment.filters |= {
+        "part": part,
+        "executed": executed,
+        "sentence": _sentence,
+        "cell": table_cell,
+        "quoted": quoted,
+    }
     try:
         environment.get_template(f"{record.recipe['task']}.md.jinja").render(**_context(record))
     except UndefinedError as error:
         raise ValueError(f"{record.model_id}: the record lacks what its card must say: {error.message}") from None
+    except TypeError as error:  # a number is to be formatted that is none, or is not there
+        raise ValueError(f"{record.model_id}: the record has no number where its card shows one: {error}") from None
     head = metadata(record, record.fit["metric"])
     check_metadata(head, record.model_id)
     return Card(head, blocks), list(examples.values())

@@ -17,8 +17,8 @@ LIMIT = 900.0  # seconds that one request may take
 class CleanProcess:
     """A worker process, started at its first request and shared by the later ones: importing torch takes seconds.
 
-    It has no network, no token, an empty folder as its working directory and a module cache of its own. Code that
-    comes with a model runs in it and nowhere else.
+    It has no token, a Hub client that is offline, an empty folder as its working directory and a module cache of its
+    own. Code that comes with a model runs in it and nowhere else.
 
     Args:
         without_library: Whether importing `zoo` fails in it.

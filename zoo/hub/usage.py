@@ -10,6 +10,7 @@ from zoo.record import RunRecord
 from .card import Example, build_card
 from .clean import Workers
 from .code import add_code
+from .remote import check_names
 
 
 def run_example(example: Example, folder: Path, record: RunRecord, workers: Workers) -> str:
@@ -34,9 +35,10 @@ def run_examples(folder: Path, record: RunRecord, repo_id: str, revision: str | 
     What already ran with these weights is not run again.
 
     Raises:
-        ValueError: An example fails.
+        ValueError: An example fails, or the repository or revision cannot be.
     """
     known = record.usage.get("examples", {}) if record.usage.get("weights_sha256") == record.weights_sha256 else {}
+    check_names(repo_id, tag=revision)  # they stand in code that is run
     record.usage = {"repo_id": repo_id, "weights_sha256": record.weights_sha256}
     if revision:
         record.usage["revision"] = revision

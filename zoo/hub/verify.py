@@ -1,6 +1,7 @@
 """Prove that a model works where nothing but transformers is installed, and that a download is what was uploaded."""
 
 import tempfile
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,13 @@ def download(published: Publication, cache: Path) -> Path:
     token = find_token()
 
     def fetch() -> str:
-        return snapshot_download(published.repo_id, revision=published.revision, cache_dir=cache, token=token)
+        return snapshot_download(
+            published.repo_id,
+            revision=published.revision,
+            cache_dir=cache,
+            token=token,
+            allow_patterns=[escape(name) for name in published.files],  # and not what else lies there
+        )
 
     folder = Path(attempt(fetch, f"downloading {published.repo_id}", published.repo_id, constants.ENDPOINT))
     if folder.name != published.commit:

@@ -1,5 +1,6 @@
 """zoo.pretrained and the shipped models."""
 
+import re
 import sys
 
 import pytest
@@ -37,6 +38,15 @@ def test_cards_say_what_the_record_says(name):
     folder = shipped_models()[name]
     text = (folder / "README.md").read_text()
     assert text == render_card(RunRecord.read(folder), text), f"write it anew: zoo card model_cards/{name}"
+
+
+@pytest.mark.parametrize("name", list(shipped_models()))
+def test_what_is_hardest_on_a_card_is_hardest_in_its_figures(name):
+    text = (shipped_models()[name] / "README.md").read_text()
+    figures = [float(found) for found in re.findall(r"Hardest to forecast: [^(]*\(\w+ ([\d.]+)\)", text)]
+    assert figures == sorted(figures, reverse=True)
+    assert bool(figures) == ("time-series-forecasting" in text)
+    assert "took 1 minutes" not in text
 
 
 @pytest.mark.parametrize("name", list(shipped_models()))

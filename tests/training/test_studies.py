@@ -1,52 +1,61 @@
 """Every variant of a shipped study is a `zoo train` that runs."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from zoo.commands.train import main
 from zoo.record import RunRecord
+from zoo.registry import load_family
+from zoo.search.study import check_study, flags_of, load_study, settings_of
 from zoo.tasks.forecasting import pictures
 from zoo.training import run
-from zoo.training.command_line import parse_run
-from zoo.training.recipe import RECIPES, available_recipes
+from zoo.training.recipe import RECIPES, load_recipe
 
 STUDIES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((RECIPES / "studies").glob("*.yaml"))}
 FORECASTER = STUDIES["lstm-forecaster"]
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def flags_of(variant: dict[str, Any]) -> list[str]:
-    """The overrides of a variant as flags of `zoo train`."""
-    flags = []
-    if variant.get("model"):
-        parts = (f"{key}={str(value).replace(' ', '')}" for key, value in variant["model"].items())
-        flags += ["--model_overrides", ",".join(parts)]
-    for section in ("data", "training"):
-        for key, value in variant.get(section, {}).items():
-            flags += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
-    return flags
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_names_recipes_and_overrides_that_give_models(study):
+    """Each variant differs from all others, and its net can be built (without memory for its weights)."""
+    found = load_study(study)
+    check_study(found)
+    assert found.title and found.question.endswith("?") and len(found.seeds) > 2
+    for variant in found.variants:
+        recipe = settings_of(variant, found.seeds[0], []).recipe
+        family = load_family(recipe.family)
+        with torch.device("meta"):
+            family.model_classes[recipe.task](family.config_class(**recipe.model))
 
 
-@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
-def test_a_study_names_a_recipe_and_overrides_that_its_recipe_knows(study):
-    assert set(study) == {"title", "question", "base", "seeds", "variants"}
-    assert study["base"] in available_recipes() and len(set(study["seeds"])) == len(study["seeds"]) > 2
-    base = parse_run([study["base"]]).recipe.what_is_learnt()
-    learnt = [
-        parse_run([study["base"], *flags_of(variant)]).recipe.what_is_learnt()
-        for variant in study["variants"].values()
-    ]
-    assert all(recipe != base for recipe in learnt), "a variant changes nothing"
-    assert all(one != two for place, one in enumerate(learnt) for two in learnt[:place]), "two variants are the same"
+def test_the_nets_of_the_seq2seq_study_have_equal_parameters():
+    counts = {}
+    for variant in load_study("seq2seq-course").variants:
+        recipe = settings_of(variant, 1, []).recipe
+        family = load_family(recipe.family)
+        with torch.device("meta"):
+            model = family.model_classes[recipe.task](family.config_class(**recipe.model))
+        counts[variant.name] = sum(p.numel() for p in model.parameters())
+    assert max(counts.values()) <= 1.01 * min(counts.values()), counts
+
+
+def test_the_plain_net_is_plain_and_small():
+    recipe = load_recipe("fashion-cnn-plain")
+    family = load_family(recipe.family)
+    config = family.config_class(**recipe.model)
+    with torch.device("meta"):
+        model = family.model_classes[recipe.task](config)
+    assert not config.residual and sum(p.numel() for p in model.parameters()) <= 1_000_000
 
 
 def test_the_course_study_covers_what_the_course_changes():
-    base = parse_run([FORECASTER["base"]]).recipe.model
+    base = load_recipe(FORECASTER["base"]).model
     values = {key: {str(base[key])} for key in ("num_layers", "hidden_size", "dense_sizes", "dropout", "patch_length")}
     for variant in FORECASTER["variants"].values():
         ((key, value),) = variant["model"].items()  # one change at a time

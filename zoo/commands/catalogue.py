@@ -64,6 +64,7 @@ def markdown() -> str:
 def show(argv: list[str]) -> None:
     """Print one line for each recipe and each model."""
     from zoo.pretrained import published_models, shipped_models
+    from zoo.search.study import available_studies, load_study
     from zoo.training.recipe import UsageError, available_recipes, load_recipe
 
     parser = argparse.ArgumentParser("zoo list", description=__doc__, exit_on_error=False)
@@ -78,6 +79,9 @@ def show(argv: list[str]) -> None:
     for name in available_recipes():
         recipe = load_recipe(name)
         print(f"  {name:32} {recipe.task}, {recipe.family}: {recipe.description}")
+    print("studies (zoo study STUDY):")
+    for name in available_studies():
+        print(f"  {name:32} {load_study(name).title}")
     print("shipped models (zoo.pretrained(ID)):")
     for name, folder in shipped_models().items():
         found = row(name, folder)

@@ -1,6 +1,7 @@
 """Where the parts meet: a recipe becomes data, model, processor and Trainer."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,12 @@ def check_validation(settings: RunSettings, data: TaskData) -> None:
 
 
 def build_trainer(
-    settings: RunSettings, task: Task, data: TaskData, model: PreTrainedModel, processor: Any
+    settings: RunSettings,
+    task: Task,
+    data: TaskData,
+    model: PreTrainedModel,
+    processor: Any,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Trainer:
     """The Trainer of a run, with smoothing, moving average and optimizer as the recipe says."""
     collator = task.build_collator(processor, settings.data, model.config, settings.training.seed)
@@ -140,7 +146,7 @@ def build_trainer(
         data_collator=collator,
         compute_metrics=task.compute_metrics,
         processing_class=processor,
-        callbacks=build_callbacks(settings, data.train, batch_sampler),
+        callbacks=[*build_callbacks(settings, data.train, batch_sampler), *callbacks],
     )
     trainer.batch_sampler = batch_sampler
     trainer.generation_samples = settings.zoo.generation_samples
@@ -156,8 +162,15 @@ def build_trainer(
     return trainer
 
 
-def build(settings: RunSettings) -> Parts:
+def build(
+    settings: RunSettings, callbacks: Sequence[TrainerCallback] = (), shared_data: TaskData | None = None
+) -> Parts:
     """All parts of a run, in the order in which they need each other.
+
+    Args:
+        settings: The recipe with the command line's flags.
+        callbacks: Further callbacks of the Trainer, which come after the run's own.
+        shared_data: The data, if somebody loaded it before: the runs of a search share it.
 
     Raises:
         UsageError: Recipe and flags ask for something that cannot be.
@@ -169,12 +182,13 @@ def build(settings: RunSettings) -> Parts:
     set_seed(settings.training.seed)
     config = build_config(family, recipe.model, start_from)
     saved = None if start_from is None else load_processor(task, start_from)
-    data = task.load_data(settings.data, config, saved)
+    data = task.load_data(settings.data, config, saved) if shared_data is None else shared_data
     config = build_config(family, {**recipe.model, **data.model_fields}, start_from)
     model = build_model(family, task, config, start_from)
     processor = task.build_processor(family, config, data) if saved is None else saved
     task.prepare_model(model, processor, settings.data)
-    return Parts(family, task, data, model, processor, build_trainer(settings, task, data, model, processor))
+    trainer = build_trainer(settings, task, data, model, processor, callbacks)
+    return Parts(family, task, data, model, processor, trainer)
 
 
 __all__ = ["Parts", "build", "build_config", "build_model", "build_trainer", "load_processor"]

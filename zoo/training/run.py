@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Trainer, TrainerState
+from transformers import Trainer, TrainerCallback, TrainerState
 
 from zoo.record import (
     RECORD_NAME,
@@ -311,11 +311,12 @@ def make_record(
     )
 
 
-def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord | None:
+def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerCallback] = ()) -> RunRecord | None:
     """Train by the recipe, evaluate every split with the final weights, save and record.
 
     Everything lands in `settings.training.output_dir`: model, processor, recipe.yaml, results.json, trainer_state.json
-    and pictures/. The test split is looked at here and nowhere else, unless `--skip_test`.
+    and pictures/. The test split is looked at here and nowhere else, unless `--skip_test`. `callbacks` watch the
+    training.
 
     Returns:
         The record; None in every process but the first.
@@ -331,7 +332,7 @@ def run(settings: RunSettings, argv: Sequence[str]) -> RunRecord | None:
     with settings.training.main_process_first(local=False):
         if is_first:
             claim_folder(settings, checkpoint)
-    parts = build(settings)
+    parts = build(settings, callbacks)
     if is_first:
         write_whole(folder / RECIPE_NAME, settings.recipe.to_yaml())
     compute = train(parts, settings, checkpoint)

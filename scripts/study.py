@@ -1,0 +1,13 @@
+"""python scripts/study.py STUDY [--jobs 2] [--test] [--only VARIANT ...] [--num_train_epochs 2] ...
+
+STUDY is the id of a shipped study (`zoo list`) or the path of a YAML file. Other flags go to every run's `zoo train`.
+"""
+
+import sys
+
+sys.path.pop(0)  # this folder: its evaluate.py would hide the package `evaluate`
+
+from zoo.commands.study import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""`zoo study STUDY [--jobs N] [--test] [--flag value ...]`: train the variants of a study and compare them."""
+
+import argparse
+import dataclasses
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import guarded
+
+INTERRUPTED = "interrupted; the same command goes on where it stopped"
+REFUSED = ("--seed", "--output_dir", "--skip_test", "--resume_from_checkpoint", "--push_to_hub", "--model_overrides")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command's own flags; what it does not know goes to every `zoo train`."""
+    from zoo.search.study import available_studies
+    from zoo.training.recipe import UsageError
+
+    parser = argparse.ArgumentParser(
+        "zoo study",
+        description=f"{__doc__} Other flags are those of `zoo train` and go to every run.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("study", help=f"the path of a YAML file, or one of {', '.join(available_studies())}")
+    parser.add_argument("--output_dir", help="where runs and tables lie; default: runs/studies/STUDY")
+    parser.add_argument("--jobs", type=int, default=0, help="trainings at a time; default: one a core")
+    parser.add_argument("--seeds", type=int, nargs="+", help="instead of the study's")
+    parser.add_argument("--only", nargs="+", default=[], metavar="VARIANT", help="these variants and the base")
+    parser.add_argument("--test", action="store_true", help="measure the test split of the finished runs, too")
+    parser.add_argument("--minutes", type=float, default=0.0, help="start no run after so many minutes")
+    parser.add_argument("--retry_failed", action="store_true", help="try again what failed in an earlier call")
+    parser.add_argument("--table_only", action="store_true", help="run nothing, write the table of what is there")
+    parser.add_argument(
+        "--accept_other_code",
+        action="store_true",
+        help="take finished runs though the family's code, torch or transformers were others; the table names them",
+    )
+    parser.add_argument("--report_dir", help="write STUDY.md, STUDY.json and STUDY.png there as well")
+
+    def fail(message: str) -> Any:
+        raise UsageError(message)
+
+    parser.error = fail  # type: ignore[method-assign, assignment]
+    return parser
+
+
+def study(argv: list[str]) -> None:
+    """Parse the command line, run what is missing, and write table and picture."""
+    from zoo.registry import load_task
+    from zoo.search.study import check_study, load_study
+    from zoo.search.study_runs import locked, plan, run_study
+    from zoo.search.study_table import markdown, tabulate
+    from zoo.training.recipe import UsageError, load_recipe
+
+    arguments, flags = make_parser().parse_known_args(argv)
+    for flag in flags:
+        if flag.split("=")[0] in REFUSED:
+            raise UsageError(f"{flag}: a study sets it itself for each run")
+    if arguments.jobs < 0 or arguments.minutes < 0:
+        raise UsageError("--jobs and --minutes must not be negative")
+    chosen = load_study(arguments.study)
+    if arguments.seeds:
+        chosen = dataclasses.replace(chosen, seeds=list(dict.fromkeys(arguments.seeds)))
+    check_study(chosen, flags)
+    recipe = load_recipe(chosen.base)
+    metric, greater_is_better = recipe.deciding_metric(load_task(recipe.task))
+    folder = Path(arguments.output_dir or f"runs/studies/{chosen.name}")
+    with locked(folder):
+        runs = plan(chosen, folder, flags, arguments.only, arguments.accept_other_code)
+        try:
+            if not arguments.table_only:
+                run_study(runs, metric, arguments.jobs, arguments.test, arguments.retry_failed, arguments.minutes)
+        finally:  # an interrupted study has a table of what is there
+            rows = tabulate(chosen, runs, metric, greater_is_better)
+            command = shlex.join(["python", "scripts/study.py", *without_places(argv)])
+            write(chosen, rows, metric, greater_is_better, command, folder, "study")
+            if arguments.report_dir:
+                place = Path(arguments.report_dir)
+                write(chosen, rows, metric, greater_is_better, command, place, chosen.name)
+    print("\n" + markdown(chosen, rows, metric, greater_is_better, command).split("\n![")[0])
+    print(f"\nstudy.md, study.json, study.png and the runs in {folder}")
+    if not any(row.runs for row in rows):
+        raise RuntimeError(f"no run of {chosen.name} succeeded; logs are in {folder / 'logs'}")
+
+
+def without_places(argv: Sequence[str]) -> list[str]:
+    """The command line without the flags that only say where things lie and how many go at a time."""
+    kept, dropping = [], False
+    for argument in argv:
+        if argument.startswith("--"):
+            dropping = argument.split("=")[0] in ("--output_dir", "--report_dir", "--jobs", "--minutes")
+            dropping = dropping or argument in ("--table_only", "--accept_other_code", "--retry_failed")
+        if not dropping:
+            kept.append(argument)
+    return kept
+
+
+def write(study: Any, rows: Any, metric: str, greater_is_better: bool, command: str, folder: Path, name: str) -> None:
+    """Page, data and picture of a study."""
+    from zoo.record import write_whole
+    from zoo.search.study_picture import draw_study
+    from zoo.search.study_table import content, markdown
+
+    page = markdown(study, rows, metric, greater_is_better, command)
+    drawn = draw_study(rows, metric, study.title, folder / f"{name}.png")
+    picture = "![The figures of all seeds]"
+    page = page.replace(f"{picture}(PICTURE)\n\n", f"{picture}({name}.png)\n\n" if drawn else "")
+    write_whole(folder / f"{name}.md", page)
+    found = content(study, rows, metric, greater_is_better, command)
+    write_whole(folder / f"{name}.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of the command."""
+    return guarded(study, argv, INTERRUPTED)

@@ -56,7 +56,9 @@ def chance_of(recorded: dict[str, Any], metric: str, n: int) -> float:
     low, high = recorded.get(f"{metric}_low"), recorded.get(f"{metric}_high")
     if low is None or high is None:
         return 0.0
-    return 3 * (high - low) / (2 * 1.96) * (recorded["n"] / n) ** 0.5
+    # Windows that overlap were drawn in blocks for the interval; a sample that is spread evenly meets every block.
+    fewer = 1 if "blocks" in recorded else recorded["n"] / n
+    return 3 * (high - low) / (2 * 1.96) * fewer**0.5
 
 
 def limits(data_arguments: type, rows: int) -> list[str]:

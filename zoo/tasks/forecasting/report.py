@@ -15,6 +15,7 @@ import numpy as np
 from zoo.task import Report
 
 from .batches import ForecastDataset
+from .bootstrap import block_intervals, blocks, window_terms
 from .metrics import (
     coverage,
     forecasting_metrics,
@@ -85,9 +86,19 @@ def score_baseline(method: str, dataset: ForecastDataset) -> dict[str, float]:
 
 
 def score(predictions: Any, config: Any, dataset: ForecastDataset) -> dict[str, float]:
-    """All metrics of a model's predictions, calibrated if its processor is."""
+    """All metrics of a model's predictions, calibrated if its processor is, with intervals of the main ones."""
     point, quantiles, levels = calibrated(predictions, config, dataset)
-    return score_forecasts(point, dataset, quantiles, levels)
+    return score_forecasts(point, dataset, quantiles, levels) | score_intervals(point, dataset)
+
+
+def score_intervals(point: np.ndarray, dataset: ForecastDataset) -> dict[str, float]:
+    """The 95% intervals of MSE, MAE, sMAPE, MASE and OWA; see `bootstrap.py`."""
+    truth, (scale, _) = dataset.truth(), dataset.scales()
+    model, naive2 = (
+        window_terms(forecast, truth, dataset.in_data_units(forecast), dataset.in_data_units(truth), scale)
+        for forecast in (point, dataset.baseline("naive2"))
+    )
+    return block_intervals(model, naive2, blocks(*dataset.windows.locate(dataset.numbers), point.shape[1]))
 
 
 def by_step(point: np.ndarray, truth: np.ndarray) -> dict[str, list[float]]:
@@ -200,6 +211,12 @@ def report(predictions: Any, config: Any, dataset: ForecastDataset, folder: Path
     for label, row in rows.items():
         cells = (f"{row[name]:.4f}" if name in row else "-" for name in shown)
         lines.append(f"{label:16}" + "".join(f"{cell:>10}" for cell in cells))
+    lines += [
+        f"95% interval of {name}: {metrics[f'{name}_low']:.4f} to {metrics[f'{name}_high']:.4f}, by "
+        f"{metrics['blocks']:,} blocks of windows"
+        for name in ("mse", "smape", "owa")
+        if f"{name}_low" in metrics
+    ]
     lines += [line_of_interval(row) for row in tables.get("intervals", ())]
     return Report(text="\n".join(lines), tables=tables, pictures=pictures)
 

@@ -1,6 +1,6 @@
 """What a task is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ class TaskData:
         source: Where the data came from.
         notes: What else the record should say about the data (licence, release, cleaning counts).
         processor: What was fitted to the training rows and must travel with the model, if anything.
+        origins: Where the rows of the vocabulary come from, if it is not that of the weights that the run starts from.
+        remarks: What a person should read before the training begins.
     """
 
     train: Dataset | None
@@ -32,6 +34,8 @@ class TaskData:
     source: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
     processor: Any = None
+    origins: Any = None
+    remarks: Sequence[str] = ()
 
     def splits(self) -> dict[str, Any]:
         """The splits that exist, by name."""
@@ -64,6 +68,7 @@ class Task:
         evaluation_views: (dataset, data arguments) -> data sets whose predictions are averaged, for test-time
             augmentation; the first is the one that is scored.
         evaluation_fields: Data fields that only evaluation reads: they do not change what a run learns.
+        training_fields: Data fields that only training reads: they speak of what a run starts from.
         compute_metrics: transformers' hook, for the numbers that training looks at; a Seq2SeqTrainer's gets the data
             set as second argument.
         best_metric: The metric of `compute_metrics` that chooses between checkpoints.
@@ -103,6 +108,7 @@ class Task:
     inspect: Callable[..., Report] | None = None
     best_value: float = 1.0
     evaluation_fields: tuple[str, ...] = ()
+    training_fields: tuple[str, ...] = ()
     greater_is_better: bool = True
     calibrate: Callable[..., None] | None = None
     label_smoother: Callable[[float], Callable] | None = None

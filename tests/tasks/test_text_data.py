@@ -123,8 +123,8 @@ def test_the_tokenizer_has_seen_training_texts_alone(tmp_path):
 
 
 def test_limits_take_rows_from_everywhere(mine):
-    data = load(mine, max_train_samples=10, max_predict_samples=3, test_size=20)
-    assert len(data.train) == 10 and len(data.test) == 3
+    data = load(mine, max_train_samples=20, max_predict_samples=3, test_size=20)
+    assert len(data.train) == 20 and len(data.test) == 3
     whole = load(mine, test_size=20)
     assert data.train.sources[0] == whole.train.sources[0] and data.train.sources[-1] == whole.train.sources[-1]
 

@@ -78,7 +78,7 @@ def show(argv: list[str]) -> None:
     print("recipes (zoo train RECIPE):")
     for name in available_recipes():
         recipe = load_recipe(name)
-        print(f"  {name:32} {recipe.task}, {recipe.family}: {recipe.description}")
+        print(f"  {name:32} {recipe.task}, {recipe.family or 'any family'}: {recipe.description}")
     print("studies (zoo study STUDY):")
     for name in available_studies():
         print(f"  {name:32} {load_study(name).title}")

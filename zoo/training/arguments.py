@@ -46,6 +46,13 @@ class ZooTrainingArguments:
         default=0,
         metadata={"help": "Validation rows that evaluations during training generate for, evenly spread; 0: all."},
     )
+    random_weights: bool = field(
+        default=False,
+        metadata={
+            "help": "Take only architecture and processor of --model_name_or_path, and train from random weights: "
+            "what a model that goes on with other data is compared with."
+        },
+    )
     bf16_if_supported: bool = field(
         default=False, metadata={"help": "Train in bfloat16 where the hardware computes in it."}
     )

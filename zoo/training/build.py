@@ -21,6 +21,8 @@ from .optimizers import MuonWithAdamW, muon_groups
 from .recipe import UsageError
 from .token_batches import TokenBatchSampler
 from .trainer import zoo_trainer
+from .transplant import transplant
+from .weights import find_model
 
 
 @dataclass
@@ -63,14 +65,23 @@ def _reason(error: Exception) -> str:
     return " ".join(str(cause if isinstance(cause, ValueError) else error).split())
 
 
-def build_model(family: Family, task: Task, config: PreTrainedConfig, start_from: str | None) -> PreTrainedModel:
-    """A new model, or saved weights with a new head where the labels differ."""
+def build_model(
+    family: Family, task: Task, config: PreTrainedConfig, start_from: str | None, data: TaskData, seed: int = 0
+) -> PreTrainedModel:
+    """A new model, or saved weights: a new head where labels differ, other rows for another vocabulary."""
     model_class = family.model_classes[task.name]
     if start_from is None:
         return model_class(config)
     if Path(start_from).is_dir():
         check_weights(start_from)
-    return model_class.from_pretrained(start_from, config=config, ignore_mismatched_sizes=True, use_safetensors=True)
+    if data.origins is None:
+        return model_class.from_pretrained(
+            start_from, config=config, ignore_mismatched_sizes=True, use_safetensors=True
+        )
+    parent = model_class.from_pretrained(start_from, use_safetensors=True)
+    model = model_class(config)
+    transplant(parent, model, data.origins, seed)
+    return model
 
 
 def load_processor(task: Task, model: str) -> Any:
@@ -177,15 +188,17 @@ def build(
         FileNotFoundError: The data is nowhere.
         ValueError: The data is damaged.
     """
-    recipe, start_from = settings.recipe, settings.recipe.model_name_or_path or None
+    recipe = settings.recipe
+    start_from = find_model(recipe.model_name_or_path) if recipe.model_name_or_path else None
     family, task = load_family(recipe.family), load_task(recipe.task)
     set_seed(settings.training.seed)
     config = build_config(family, recipe.model, start_from)
     saved = None if start_from is None else load_processor(task, start_from)
     data = task.load_data(settings.data, config, saved) if shared_data is None else shared_data
     config = build_config(family, {**recipe.model, **data.model_fields}, start_from)
-    model = build_model(family, task, config, start_from)
-    processor = task.build_processor(family, config, data) if saved is None else saved
+    weights = None if settings.zoo.random_weights else start_from
+    model = build_model(family, task, config, weights, data, settings.training.seed)
+    processor = saved if saved is not None and data.origins is None else task.build_processor(family, config, data)
     task.prepare_model(model, processor, settings.data)
     trainer = build_trainer(settings, task, data, model, processor, callbacks)
     return Parts(family, task, data, model, processor, trainer)

@@ -12,10 +12,11 @@ import torch
 import yaml
 from transformers import HfArgumentParser
 
-from zoo.registry import load_family, load_task, nearest
+from zoo.registry import load_task, nearest
 
 from .arguments import RunArguments, ZooTrainingArguments, computes_in_bf16
 from .recipe import Recipe, UsageError, available_recipes, check_keys, config_fields, load_recipe
+from .weights import family_of
 
 # Where a run lies, what it shows and how it is fed does not change what it learns.
 NOT_RECIPE = {
@@ -131,7 +132,7 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     if any(argument.split("=")[0] == "--hub_token" for argument in argv):
         raise UsageError("--hub_token: a token comes from HF_TOKEN or `hf auth login`, never from a command line")
     recipe = load_recipe(argv[0])
-    family, task = load_family(recipe.family), load_task(recipe.task)
+    task = load_task(recipe.task)
     classes = (task.data_arguments, task.training_arguments, ZooTrainingArguments, RunArguments)
     parser = make_parser(*classes, prog=prog, usage=usage)
     training = {key: number(value) for key, value in recipe.training.items()}
@@ -142,6 +143,8 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     )
     values = parse_values(parser, argv[1:], *classes)
 
+    start_from = values[-1]["model_name_or_path"] or ""
+    family = family_of(recipe, start_from)
     overrides = parse_overrides(values[-1]["model_overrides"] or "")
     check_keys(overrides, config_fields(family.config_class), "--model_overrides")
     changed = [
@@ -152,12 +155,16 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
         }
         for cls, section in zip(classes, values)
     ]
-    start_from = values[-1]["model_name_or_path"] or ""
     # Weights bring their own architecture: the recipe's would not fit them.
     model = {**(recipe.model if start_from == recipe.model_name_or_path else {}), **overrides}
     training = {**changed[1], **changed[2]}
     resolved = dataclasses.replace(
-        recipe, model_name_or_path=start_from, data=changed[0], model=model, training=training
+        recipe,
+        family=family.name,
+        model_name_or_path=start_from,
+        data=changed[0],
+        model=model,
+        training=training,
     )
     on_cpu = values[1]["use_cpu"] or not torch.accelerator.is_available()
     if values[2]["bf16_if_supported"] and computes_in_bf16(on_cpu):

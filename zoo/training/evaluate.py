@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, PreTrainedConfig, Trainer
+from transformers import PreTrainedConfig, Trainer
 from transformers.utils import cached_file
 
-from zoo.pretrained import check_weights, pretrained, shipped_models
+from zoo.pretrained import shipped_models
 from zoo.record import RECORD_NAME, RunRecord, write_whole
-from zoo.registry import FAMILIES, load_family, load_task, nearest
+from zoo.registry import FAMILIES, load_family, load_task
 from zoo.task import Task, TaskData
 
 from .build import load_processor
@@ -22,6 +21,7 @@ from .command_line import make_parser, parse_flags
 from .recipe import Recipe, UsageError, load_recipe
 from .run import PICTURES, RECIPE_NAME, Measured, measure
 from .trainer import zoo_trainer
+from .weights import find_model, load_config
 
 SPLITS = ("train", "validation", "test")
 
@@ -37,22 +37,6 @@ class EvaluationArguments:
     def __post_init__(self):
         if self.split not in (*SPLITS, "all"):
             raise ValueError(f"split={self.split!r} is not one of {', '.join(SPLITS)}, all")
-
-
-def find_model(name: str) -> str:
-    """A shipped model's folder for its id; a folder or Hub id as it is.
-
-    Raises:
-        UsageError: It is neither a folder nor shipped, and a Hub id has an organisation.
-        ValueError: A folder's weights are a pickle, or its index names files elsewhere.
-    """
-    if name in shipped_models():
-        return pretrained(name)
-    if Path(name).is_dir() and (Path(name) / "config.json").is_file():
-        check_weights(name)
-    elif "/" not in name and not Path(name).is_dir():
-        raise UsageError(f"{name!r} is no folder and no shipped model; {nearest(name, list(shipped_models()))}")
-    return name
 
 
 def read_recipe(model: str, config: PreTrainedConfig) -> Recipe:
@@ -109,14 +93,11 @@ def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
     if not argv or argv[0].startswith("-"):
         raise UsageError(f"name a model first: {usage}")
     model_name = find_model(argv[0])
-    try:
-        config = AutoConfig.from_pretrained(model_name, trust_remote_code=False)
-    except (OSError, ValueError, StrictDataclassError) as error:
-        raise UsageError(f"cannot load {argv[0]}: {' '.join(str(error).split())}") from None
+    config = load_config(model_name, argv[0])
     recipe = read_recipe(model_name, config)
     task = load_task(recipe.task)
     parser = make_parser(task.data_arguments, EvaluationArguments, prog=prog, usage=usage)
-    parser.set_defaults(**recipe.data)
+    parser.set_defaults(**{name: value for name, value in recipe.data.items() if name not in task.training_fields})
     data_arguments, arguments = parse_flags(parser, argv[1:], task.data_arguments, EvaluationArguments)
 
     processor = load_processor(task, model_name)

@@ -31,7 +31,7 @@ class Recipe:
 
     Args:
         id: The recipe's file name without `.yaml`; a published model and its card folder have the same.
-        family: A name of `zoo.registry.FAMILIES`.
+        family: A name of `zoo.registry.FAMILIES`; empty in a recipe that goes on with any model: its family then.
         task: A name of `zoo.registry.TASKS`.
         description: One sentence for the lists.
         model_name_or_path: Weights to start from; `model` then holds only what differs from their config.
@@ -124,16 +124,26 @@ def check_texts(publish: dict[str, Any], where: str) -> None:
                 raise UsageError(f"{where}, publish: {key}: YAML reads {text!r}, which is no text: put it in quotes")
 
 
+def check_family(family: str, task: str, where: str) -> None:
+    """Raise a UsageError if a family does not do a task."""
+    tasks = load_family(family).tasks
+    if task not in tasks:
+        raise UsageError(f"{where}: the family {family} does {', '.join(tasks)}, not {task}")
+
+
 def check_recipe(recipe: Recipe, where: str) -> None:
     """Every key of every section is one that something reads."""
     try:
-        family, task = load_family(recipe.family), load_task(recipe.task)
+        task = load_task(recipe.task)
+        family = load_family(recipe.family) if recipe.family else None
     except ValueError as error:
         raise UsageError(f"{where}: {error}") from None
-    if recipe.task not in family.tasks:
-        raise UsageError(f"{where}: the family {recipe.family} does {', '.join(family.tasks)}, not {recipe.task}")
+    if family is None and recipe.model:
+        raise UsageError(f"{where}: model: its fields are a family's: name it, or leave the section out")
+    if family is not None:
+        check_family(recipe.family, recipe.task, where)
+        check_keys(recipe.model, config_fields(family.config_class), f"{where}, model")
     check_keys(recipe.data, field_names(task.data_arguments), f"{where}, data")
-    check_keys(recipe.model, config_fields(family.config_class), f"{where}, model")
     check_keys(recipe.training, field_names(task.training_arguments, ZooTrainingArguments), f"{where}, training")
     if "hub_token" in recipe.training:
         raise UsageError(f"{where}, training: hub_token: a token comes from HF_TOKEN or a login, not from a file")
@@ -162,9 +172,9 @@ def load_recipe(name: str | os.PathLike) -> Recipe:
         raise UsageError(f"{path}: a recipe is a mapping with the keys family, task, data, model and training")
     keys = [f.name for f in dataclasses.fields(Recipe)]
     check_keys(content, keys, str(path))
-    for key in ("family", "task"):
-        if key not in content:
-            raise UsageError(f"{path}: the key {key!r} is missing")
+    if "task" not in content:
+        raise UsageError(f"{path}: the key 'task' is missing")
+    content.setdefault("family", "")
     for section in SECTIONS:
         content[section] = {} if content.get(section) is None else content[section]
         if not isinstance(content[section], dict):
@@ -174,4 +184,13 @@ def load_recipe(name: str | os.PathLike) -> Recipe:
     return recipe
 
 
-__all__ = ["Recipe", "UsageError", "available_recipes", "check_keys", "check_recipe", "config_fields", "load_recipe"]
+__all__ = [
+    "Recipe",
+    "UsageError",
+    "available_recipes",
+    "check_family",
+    "check_keys",
+    "check_recipe",
+    "config_fields",
+    "load_recipe",
+]

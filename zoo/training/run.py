@@ -335,6 +335,7 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
     parts = build(settings, callbacks)
     if is_first:
         write_whole(folder / RECIPE_NAME, settings.recipe.to_yaml())
+        print("\n".join(parts.data.remarks), flush=True) if parts.data.remarks else None
     compute = train(parts, settings, checkpoint)
     averaging = average(parts, settings)
 

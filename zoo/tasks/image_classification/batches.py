@@ -208,7 +208,7 @@ def load_data(arguments: ImageClassificationArguments, config: Any, processor: A
         "validation": arguments.max_eval_samples,
         "test": arguments.max_predict_samples,
     }
-    datasets = {}
+    datasets: dict[str, Any] = {}
     for name, limit in limits.items():
         split: ImageSplit | None = getattr(splits, name)
         if split is not None and limit is not None and limit < len(split):

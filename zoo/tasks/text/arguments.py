@@ -5,7 +5,12 @@ from typing import Any
 
 # What generation does if neither recipe nor flag says otherwise; names are those of transformers' GenerationConfig.
 GENERATION = ("num_beams", "length_penalty", "early_stopping", "no_repeat_ngram_size", "repetition_penalty")
+# What becomes of the vocabulary of the weights that a run starts from: the saved model has what came of it.
+VOCABULARY = ("vocabulary", "vocabulary_size", "new_rows")
 CHOICES = {
+    # The names of zoo.data.vocabulary, whose imports a command line can do without.
+    "vocabulary": ("keep", "extend", "replace"),
+    "new_rows": ("mean", "rank", "compose"),
     "over_long": ("drop", "truncate"),
     "drop_overlap": ("source", "pair", "none"),
     "tokenizer_type": ("unigram", "bpe"),
@@ -52,7 +57,9 @@ class TextArguments:
         default=0.05, metadata={"help": "Pairs, or their share, that are set aside without a test_file."}
     )
     split_seed: int = field(default=0, metadata={"help": "Of the pairs that are set aside."})
-    max_train_samples: int | None = field(default=None, metadata={"help": "Use only so many training pairs."})
+    max_train_samples: int | None = field(
+        default=None, metadata={"help": "Use so many training pairs, and of extra_train too."}
+    )
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use only so many validation pairs."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Use only so many test pairs."})
 
@@ -92,6 +99,29 @@ class TextArguments:
         },
     )
 
+    vocabulary: str = field(
+        default="keep",
+        metadata={
+            "help": "Of weights that a run starts from: keep their vocabulary, extend it by pieces of the new texts, "
+            "or replace it by a new one, which takes over the rows of the pieces that both have."
+        },
+    )
+    vocabulary_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "Pieces of the extended or new vocabulary at most; pieces that occur less than 5 times are left "
+            "out. Default: half as many again as before, or as many as before."
+        },
+    )
+    new_rows: str = field(
+        default="compose",
+        metadata={
+            "help": "How the rows of new pieces begin: as the mean of all rows and noise (mean), as the row of an old "
+            "piece of the same rank by frequency (rank), or as the mean of the old pieces that they are cut into "
+            "(compose)."
+        },
+    )
+
     num_beams: int = field(default=5, metadata={"help": "Beams of the final figures and of the saved model."})
     length_penalty: float = field(default=1.0, metadata={"help": "Above 0 beam search prefers longer texts."})
     early_stopping: bool = field(default=True, metadata={"help": "Beam search ends when it has num_beams texts."})
@@ -109,7 +139,8 @@ class TextArguments:
             self.extra_train = [self.extra_train]
         if self.repeat_train < 1:
             raise ValueError(f"repeat_train={self.repeat_train} must be at least 1")
-        for name in ("max_train_samples", "max_eval_samples", "max_predict_samples", "num_beams"):
+        numbers = ("max_train_samples", "max_eval_samples", "max_predict_samples", "vocabulary_size", "num_beams")
+        for name in numbers:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         for name in ("max_source_length", "max_target_length"):
@@ -143,4 +174,4 @@ def prepare_model(model: Any, processor: Any, arguments: TextArguments) -> None:
     )
 
 
-__all__ = ["GENERATION", "TextArguments", "prepare_model"]
+__all__ = ["GENERATION", "VOCABULARY", "TextArguments", "prepare_model"]

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from zoo.task import TaskData
 
 from .arguments import TextArguments
 from .dataset import TextDataset
+from .tokenizing import adapt_tokenizer, build_sampler, check_tokenizer, fit_tokenizer
 
 if TYPE_CHECKING:
     from zoo.data.parallel_text import ParallelText
@@ -43,12 +43,16 @@ def set_aside(pairs: "ParallelText", sizes: Mapping[str, float], seed: int) -> d
     for row, key in enumerate(keys):
         numbers.setdefault(key, []).append(row)
     found: dict[str, list[int]] = {**{name: [] for name in sizes}, "train": numbers.pop("", [])}
-    wanted = {name: round(size * len(pairs)) if size < 1 else int(size) for name, size in sizes.items()}
+    wanted = {name: max(round(size * len(pairs)), 1) if size < 1 else int(size) for name, size in sizes.items()}
     for number in order:
         name = next((name for name in wanted if len(found[name]) < wanted[name]), "train")
         found[name] += numbers[groups[number]]
     if not found["train"]:
-        raise ValueError(f"{pairs.origin}: {len(pairs)} pairs are too few to set aside {wanted}")
+        aside = ", ".join(f"{size:,} for {name}" for name, size in wanted.items())
+        raise ValueError(
+            f"{pairs.origin}: {len(pairs):,} pairs are too few to set aside {aside}: bring more pairs, or files of "
+            "their own with --validation_file and --test_file"
+        )
     return {name: pairs.select(sorted(rows)) for name, rows in found.items() if rows}
 
 
@@ -124,6 +128,13 @@ def read_extra(name: str, arguments: TextArguments, read_named: ReadNamed) -> "P
     return named[0]["train"]
 
 
+def take(pairs: "ParallelText", limit: int | None) -> "ParallelText":
+    """At most so many pairs, spread evenly."""
+    if limit is None or limit >= len(pairs):
+        return pairs
+    return pairs.select(np.linspace(0, len(pairs) - 1, limit).astype(np.int64))
+
+
 def clean(
     arguments: TextArguments, pairs: "ParallelText", found: dict[str, "ParallelText"]
 ) -> tuple["ParallelText", dict[str, Any]]:
@@ -142,29 +153,6 @@ def clean(
     if held_out and arguments.drop_overlap != "none":
         train, overlap = drop_overlap(train, held_out, arguments.drop_overlap)
     return train, {**counts, "in_validation_or_test": overlap, "kept": len(train)}
-
-
-def fit_tokenizer(arguments: TextArguments, config: Any, train: "ParallelText") -> Any:
-    """A tokenizer of the training texts, of both sides."""
-    from zoo.data.tokenizer import train_tokenizer
-
-    tokenizer = train_tokenizer(
-        [*train.source, *train.target],
-        vocab_size=config.vocab_size,
-        model_type=arguments.tokenizer_type,
-        byte_fallback=arguments.byte_fallback,
-    )
-    tokenizer.model_max_length = arguments.max_source_length  # a pipeline divides what is longer
-    return tokenizer
-
-
-def build_sampler(arguments: TextArguments, tokenizer: Any) -> Any:
-    """What cuts a training text in another way each epoch, or None. It follows from the run's seed."""
-    if not arguments.tokenizer_sampling:
-        return None
-    from zoo.data.tokenizer_sampling import SubwordSampler
-
-    return SubwordSampler(tokenizer, arguments.tokenizer_sampling, torch.initial_seed())
 
 
 def check_positions(config: Any, arguments: TextArguments) -> None:
@@ -197,15 +185,23 @@ def load_data(
     check_positions(config, arguments)
     found, notes = read(arguments, read_named)
     train, notes["cleaning"] = clean(arguments, found["train"], found)
+    train = take(train, arguments.max_train_samples)
+    tokenizer, origins = processor, None
+    remarks: list[str] = []
+    if processor is not None:
+        check_tokenizer(config, processor)
+        tokenizer, origins, vocabulary, remarks = adapt_tokenizer(arguments, processor, train)
+        notes["vocabulary"] = vocabulary
     own = len(train) * arguments.repeat_train
     if own > len(train) or arguments.extra_train:
         parts = [train] * arguments.repeat_train
         for name in arguments.extra_train or ():
             extra, cleaning = clean(arguments, read_extra(name, arguments, read_named), found)
             notes.setdefault("extra_train", []).append({"source": extra.origin, "cleaning": cleaning})
-            parts.append(extra)
+            parts.append(take(extra, arguments.max_train_samples))
         train = concatenate(parts)
-    tokenizer = fit_tokenizer(arguments, config, train) if processor is None else processor
+    if processor is None:
+        tokenizer = fit_tokenizer(arguments, config, train)
     languages = (getattr(arguments, "source_lang", None), getattr(arguments, "target_lang", None))
     splits = {}
     for split, pairs in {**found, "train": train}.items():
@@ -222,7 +218,8 @@ def load_data(
             resample=build_sampler(arguments, tokenizer) if training else None,
         )
         rows.languages, rows.own = languages, own if training else len(rows)
-        rows = rows.take(getattr(arguments, LIMITS[split]))
+        if not training:
+            rows = rows.take(getattr(arguments, LIMITS[split]))
         if training and arguments.over_long == "drop" and rows.long.any():
             notes["cleaning"]["over_long"] = int(rows.long.sum())
             rows = rows.select(np.flatnonzero(~rows.long), rows.resample)
@@ -252,6 +249,8 @@ def load_data(
         source=train.origin,
         notes=notes,
         processor=tokenizer,
+        origins=origins,
+        remarks=remarks,
     )
 
 

@@ -8,7 +8,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from zoo.task import Report, Task
 
 from ..text import dataset as rows
-from ..text.arguments import GENERATION, prepare_model
+from ..text.arguments import GENERATION, VOCABULARY, prepare_model
 from ..text.pipeline import TranslationPipeline
 from .batches import TranslationArguments, load_data
 
@@ -61,6 +61,7 @@ TASK = Task(
     build_collator=rows.build_collator,
     evaluation_views=rows.evaluation_views,
     evaluation_fields=GENERATION,
+    training_fields=VOCABULARY,
     prepare_model=prepare_model,
     compute_metrics=compute_metrics,
     best_metric="bleu",

@@ -1,0 +1,134 @@
+"""Vocabularies that go on with another language."""
+
+import pytest
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from tests.tasks.pairs import pairs
+from zoo.data.tokenizer import language_ids, text_fit, train_tokenizer
+from zoo.data.tokenizer_sampling import SubwordSampler
+from zoo.data.vocabulary import change_vocabulary, fits_badly, unknown_sides
+from zoo.data.vocabulary_growth import join, next_merges
+
+ENGLISH, ESPERANTO = (list(side) for side in zip(*pairs(300)))
+# Another language still: other letters, one of them in few texts only.
+CAESAR = str.maketrans("abcdefghijklmnopqrstuvwxyz", "éçñdøfghüjklmàopqrstîvwxyö")
+FOREIGN = [text.translate(CAESAR) for text in ENGLISH]
+
+
+@pytest.fixture(scope="module", params=["bpe", "unigram"])
+def old(request):
+    tokenizer = train_tokenizer([*ENGLISH, *ESPERANTO], 330, request.param, languages=["eo"])
+    tokenizer.model_max_length = 77
+    return tokenizer
+
+
+def pieces_of(tokenizer) -> list[str]:
+    return [piece for piece, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
+
+
+@pytest.mark.parametrize("new_rows", ["mean", "rank", "compose"])
+@pytest.mark.parametrize("mode", ["extend", "replace"])
+def test_a_changed_vocabulary_cuts_the_new_texts_and_knows_its_rows(old, mode, new_rows, tmp_path):
+    options = {"size": 400, "new_rows": new_rows, "languages": ["eo", "xx"]}
+    new, origins = change_vocabulary(old, [ENGLISH, FOREIGN], mode, **options)
+    fit, fit_before = text_fit(new, FOREIGN), text_fit(old, FOREIGN)
+    assert fits_badly(fit_before) and fit.byte_share == 0 and fit.pieces < 0.6 * fit_before.pieces
+    before, after = pieces_of(old), pieces_of(new)
+    assert len(origins.rows) == len(after) == len(new) and origins.old_size == len(before)
+    for number, piece in enumerate(after):  # what both have is copied, and every row comes from rows that are there
+        if piece in before:
+            assert origins.rows[number] == (before.index(piece),) and number not in origins.noisy
+        assert origins.rows[number] and max(origins.rows[number]) < len(before)
+    if mode == "extend":
+        assert after[: len(before)] == before and origins.copied == len(before)
+    for token in ("pad_token_id", "unk_token_id", "bos_token_id", "eos_token_id", "model_max_length"):
+        assert getattr(new, token) == getattr(old, token)
+    assert list(language_ids(new)) == ["eo", "xx"]
+    tag = new.convert_tokens_to_ids(">>xx<<")
+    assert tag in origins.noisy and len(origins.rows[tag]) > 9
+    ids = new(f">>xx<< {FOREIGN[0]}")["input_ids"]
+    assert ids == [tag, *new(FOREIGN[0])["input_ids"]]
+    assert new.decode(ids, skip_special_tokens=True).strip() == FOREIGN[0]
+    new.save_pretrained(tmp_path)
+    again = PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    assert again(FOREIGN[:9])["input_ids"] == new(FOREIGN[:9])["input_ids"] and len(again) == len(new)
+
+
+def test_composed_rows_are_those_of_the_old_pieces_of_the_same_text(old):
+    new, origins = change_vocabulary(old, [ENGLISH, FOREIGN], "extend", new_rows="compose")
+    before = pieces_of(old)
+    for number, piece in enumerate(pieces_of(new)[len(before) :], start=len(before)):
+        parts = [before[row] for row in origins.rows[number]]
+        text = b"".join(bytes([int(part[3:5], 16)]) if part.startswith("<0x") else part.encode() for part in parts)
+        assert text.decode() == piece
+
+
+def test_rank_takes_rows_that_nobody_needs_the_frequent_ones_first(old):
+    new, origins = change_vocabulary(old, [ENGLISH, FOREIGN], "extend", new_rows="rank")
+    used = {number for text in [*ENGLISH, *FOREIGN] for number in old(text)["input_ids"]}
+    taken = [row for (row,) in origins.rows[len(old) :]]
+    assert taken and not used & set(taken)
+    counts = {number: 0 for number in range(len(old), len(new))}
+    for text in [*ENGLISH, *FOREIGN]:
+        for number in new(text)["input_ids"]:
+            counts[number] = counts.get(number, 0) + 1
+    ranked = sorted(range(len(old), len(new)), key=lambda number: -counts[number])
+    assert origins.rows[ranked[0]][0] < origins.rows[ranked[-1]][0]
+
+
+def test_a_side_that_the_vocabulary_knows_is_left_alone(old):
+    assert unknown_sides(old, [ENGLISH, FOREIGN]) == FOREIGN
+    assert unknown_sides(old, [ENGLISH, ESPERANTO]) == [*ENGLISH, *ESPERANTO]
+    new, _ = change_vocabulary(old, [ENGLISH, FOREIGN], "extend")
+    same = sum(old(text)["input_ids"] == new(text)["input_ids"] for text in ESPERANTO)
+    assert same > 0.8 * len(ESPERANTO)  # words of another language are cut as before, but for common strings
+
+
+def test_keeping_the_vocabulary_changes_nothing_but_new_tags(old):
+    assert change_vocabulary(old, [ENGLISH, FOREIGN], "keep", languages=["eo"]) == (old, None)
+    new, origins = change_vocabulary(old, [ENGLISH, FOREIGN], "keep", languages=["xx"])
+    assert pieces_of(new) == [*pieces_of(old), ">>xx<<"] and len(origins.rows) == len(old) + 1
+    # once more: tags are part of the model's vocabulary, and new pieces come behind them
+    more, _ = change_vocabulary(new, [ENGLISH, FOREIGN], "extend")
+    assert pieces_of(more)[: len(new)] == pieces_of(new) and len(more) > len(new)
+
+
+def test_a_limit_limits_and_rare_pieces_are_left_out(old):
+    new, _ = change_vocabulary(old, [ENGLISH, FOREIGN], "extend", size=len(old) + 7)
+    assert len(new) == len(old) + 7
+    whole, _ = change_vocabulary(old, [ENGLISH[:20], FOREIGN[:20]], "replace", size=5000)
+    assert len(whole) < len(old) + 50  # twenty sentences are worth few pieces, and the size is no error
+    with pytest.raises(ValueError, match="vocabulary_size=5 is less than the 330 pieces that stay"):
+        change_vocabulary(old, [ENGLISH, FOREIGN], "extend", size=5)
+
+
+def test_sampled_cuts_have_the_new_pieces(old):
+    new, _ = change_vocabulary(old, [ENGLISH, FOREIGN], "extend")
+    sample = SubwordSampler(new, 0.2)
+    cuts = {tuple(sample(FOREIGN[0], epoch)) for epoch in range(20)}
+    assert len(cuts) > 1
+    assert {new.decode(ids, skip_special_tokens=True).strip() for ids in cuts} == {FOREIGN[0]}
+    assert any(max(ids) >= len(old) for ids in cuts)
+
+
+@pytest.mark.parametrize("mode", ["extend", "replace"])
+def test_other_tokenizers_are_refused_with_their_kind(mode):
+    words = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
+    other = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]")
+    with pytest.raises(ValueError, match=r"the model's tokenizer \(WordPiece\) does not cut into the pieces"):
+        change_vocabulary(other, [["a"], ["a"]], mode)
+    assert change_vocabulary(other, [["a"], ["a"]], "keep") == (other, None)
+
+
+def test_unknown_methods_are_refused(old):
+    with pytest.raises(ValueError, match="new_rows='best' is not one of mean, rank, compose"):
+        change_vocabulary(old, [ENGLISH, FOREIGN], "extend", new_rows="best")
+
+
+def test_merges_go_on_where_bpe_stopped():
+    words = {"abab": 6, "ab": 5, "cab": 4, "abd": 1}
+    cuts = {word: list(word) for word in words}
+    assert list(next_merges(words, cuts, {"a": 0}, least=5)) == ["ab", "abab"]
+    assert cuts["cab"] == ["c", "ab"]  # with `ab` four times: too rare to be joined
+    assert join(["a", "a", "a"], "aa") == ["aa", "a"]

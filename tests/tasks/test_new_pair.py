@@ -1,0 +1,173 @@
+"""A trained translator goes on with another language pair."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
+
+from tests.tasks.pairs import pairs, write_tsv
+from zoo.commands.evaluate import main as evaluate
+from zoo.commands.train import main as train
+from zoo.record import RunRecord
+
+# What has no letter in common with the parent's languages.
+FOREIGN = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмнопярстувжьыз")
+MODELS = {
+    "rnn_seq2seq": {"embedding_size": 24, "hidden_size": 32, "decoder_layers": 1, "dropout": 0.0},
+    "transformer_seq2seq": {
+        "d_model": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_ffn_dim": 32,
+        "decoder_ffn_dim": 32,
+        "dropout": 0.0,
+    },
+}
+QUICK = ["--use_cpu", "true", "--disable_tqdm", "true", "--num_train_epochs", "1", "--batch_tokens", "400"]
+QUICK += [
+    "--generation_max_length",
+    "12",
+    "--num_beams",
+    "1",
+    "--max_target_length",
+    "24",
+    "--average_checkpoints",
+    "0",
+]
+
+
+def foreign_pairs(count: int, seed: int = 5) -> list[tuple[str, str]]:
+    """English and a third language."""
+    return [(source, source.lower().translate(FOREIGN)) for source, _ in pairs(count, seed)]
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def parent(request, tmp_path_factory) -> Path:
+    """A translator from English to Esperanto that has learned a little."""
+    folder = tmp_path_factory.mktemp(request.param)
+    recipe = {
+        "family": request.param,
+        "task": "translation",
+        "data": {"tokenizer_type": "bpe" if request.param == "rnn_seq2seq" else "unigram", "test_size": 20},
+        "model": {**MODELS[request.param], "vocab_size": 330},
+        "training": {"learning_rate": "1e-2"},
+        "publish": {"title": "Parent", "license": "apache-2.0", "summary": "A test.", "limits": ["All."]},
+    }
+    (folder / "parent.yaml").write_text(yaml.safe_dump(recipe))
+    write_tsv(folder / "eo.tsv", pairs(300))
+    write_tsv(folder / "ru.tsv", foreign_pairs(200), "en\tru")
+    flags = ["--train_file", str(folder / "eo.tsv"), "--source_lang", "en", "--target_lang", "eo"]
+    quick = [flag for flag in QUICK if flag != "--average_checkpoints"][:-1]
+    assert (
+        train([str(folder / "parent.yaml"), *flags, *quick, "--skip_test", "--output_dir", str(folder / "run")]) == 0
+    )
+    return folder / "run"
+
+
+def new_pair(parent: Path, *flags: str) -> list[str]:
+    """The command of a child."""
+    given = ["--model_name_or_path", str(parent), "--train_file", str(parent.parent / "ru.tsv")]
+    return ["translator-new-pair", *given, "--source_lang", "en", "--target_lang", "ru", *QUICK, *flags]
+
+
+@pytest.mark.parametrize("vocabulary", ["extend", "replace", "keep"])
+def test_a_child_of_either_family_by_one_command(parent, vocabulary, tmp_path, capsys):
+    assert train(new_pair(parent, "--vocabulary", vocabulary, "--output_dir", str(tmp_path / "run"))) == 0
+    printed = capsys.readouterr().out
+    before, after = AutoTokenizer.from_pretrained(parent), AutoTokenizer.from_pretrained(tmp_path / "run")
+    model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "run")
+    record = RunRecord.read(tmp_path / "run")
+    notes = record.data["notes"]["vocabulary"]
+    assert f"vocabulary: {vocabulary}\n  before, {len(before):,} pieces" in printed and "pieces a word" in printed
+    assert ("warning: the vocabulary does not fit ru" in printed) == (vocabulary == "keep")
+    assert notes["fit"]["before"]["target"]["byte_share"] > 0.3
+    assert (after.get_vocab() == before.get_vocab()) == (vocabulary == "keep")
+    assert len(after) == model.config.vocab_size == model.get_output_embeddings().weight.shape[0]
+    assert model.config.model_type == record.recipe["family"] == parent.parent.name[:-1]
+    for name in ("pad", "bos", "eos"):
+        number = getattr(after, f"{name}_token_id")
+        assert number == getattr(model.config, f"{name}_token_id")
+        assert number == getattr(model.generation_config, f"{name}_token_id")
+    assert "translation_text" in pipeline("translation", model=str(tmp_path / "run"))("The dog sees a cat.")[0]
+    assert record.metrics["test"]["n"] > 5
+    # What is measured again is the child with its own vocabulary, which is not changed a second time.
+    assert evaluate([str(tmp_path / "run"), "--output_dir", str(tmp_path / "out")]) == 0
+    measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]["test"]
+    assert measured == pytest.approx(record.metrics["test"], rel=1e-4)
+
+
+def test_random_weights_take_everything_but_the_weights(parent, tmp_path):
+    runs = {}
+    for name, flags in {"child": [], "scratch": ["--random_weights", "true"]}.items():
+        folder = tmp_path / name
+        assert train(new_pair(parent, *flags, "--skip_test", "--output_dir", str(folder))) == 0
+        runs[name] = RunRecord.read(folder)
+    texts = [(tmp_path / name / "tokenizer.json").read_text() for name in runs]
+    assert texts[0] == texts[1]
+    losses = [[entry["eval_loss"] for entry in record.history if "eval_loss" in entry][0] for record in runs.values()]
+    assert losses[0] != losses[1]
+    steps = [max(entry["step"] for entry in record.history) for record in runs.values()]
+    assert steps[0] == steps[1] and runs["child"].compute["parameters"] == runs["scratch"].compute["parameters"]
+
+
+def test_the_tokenizer_learns_from_the_pairs_that_training_sees(parent, tmp_path):
+    flags = [
+        "--max_train_samples",
+        "30",
+        "--vocabulary",
+        "replace",
+        "--skip_test",
+        "--output_dir",
+        str(tmp_path / "run"),
+    ]
+    assert train(new_pair(parent, *flags)) == 0
+    record = RunRecord.read(tmp_path / "run")
+    assert record.data["splits"]["train"]["n"] == 30
+    whole = 330  # of all 180 pairs
+    assert record.data["notes"]["vocabulary"]["pieces"]["after"] < whole
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "code", "message"),
+    [
+        ("", [], 1, "is empty"),
+        ("A dog.\tпес.\n", [], 1, "1 pairs are too few to set aside 1 for test, 1 for validation"),
+        ("A dog.\tA dog.\nA cat.\tA cat.\nA man.\tA man.\nA fox.\tA fox.\n", [], 1, "no pair is left after cleaning"),
+        (None, ["--vocabulary", "grow"], 2, "vocabulary='grow' is not one of keep, extend, replace"),
+        (None, ["--vocabulary_size", "50"], 1, "vocabulary_size=50 is less than the"),
+        (None, ["--model_name_or_path", "model_cards/fashion-cnn"], 2, "the family fashion_cnn does image_class"),
+        (None, ["--model_name_or_path", "/nowhere/at/all"], 2, "cannot load --model_name_or_path /nowhere/at/all"),
+        (None, ["--model_name_or_path", "fashion-cn"], 2, "did you mean 'fashion-cnn'?"),
+        (None, ["--model_name_or_path", ""], 2, "takes its family: name it with --model_name_or_path"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(parent, tmp_path, capsys, content, flags, code, message):
+    flags = [*flags, "--output_dir", str(tmp_path / "run")]
+    if content is not None:
+        (tmp_path / "mine.tsv").write_text(content)
+        flags += ["--train_file", str(tmp_path / "mine.tsv")]
+    assert train(new_pair(parent, *flags)) == code
+    error = capsys.readouterr().err.strip().splitlines()
+    assert message in error[-1] and error[-1].startswith("error: ")
+
+
+def test_a_tokenizer_of_another_model_is_refused(parent, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in ("model.safetensors", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
+        (other / file).write_bytes((parent / file).read_bytes())
+    config = json.loads((parent / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "vocab_size": config["vocab_size"] + 7}))
+    assert (
+        train([*new_pair(other), "--train_file", str(parent.parent / "ru.tsv"), "--output_dir", str(tmp_path / "r")])
+        == 1
+    )
+    assert "they do not belong together" in capsys.readouterr().err
+    (other / "config.json").write_text(json.dumps({**config, "eos_token_id": 2}))
+    assert (
+        train([*new_pair(other), "--train_file", str(parent.parent / "ru.tsv"), "--output_dir", str(tmp_path / "r")])
+        == 1
+    )
+    assert "the model has eos_token_id=2, its tokenizer eos_token_id=3" in capsys.readouterr().err

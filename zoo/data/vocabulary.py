@@ -1,0 +1,246 @@
+"""Another vocabulary for a model that has learned: its tokenizer, and where the row of each new piece comes from."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from .tokenizer import TextFit, language_ids, language_tag, sentencepiece_type, text_fit
+from .vocabulary_growth import grow_bpe, grow_unigram
+
+VOCABULARIES = ("keep", "extend", "replace")
+BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
+NEW_ROWS = ("mean", "rank", "compose")
+# An extended vocabulary has by default so many times the old one's pieces at most.
+EXTENDED = 1.5
+# A side whose pieces are shorter than this share of the other side's is one that the vocabulary does not know.
+FITTING = 0.85
+# Above these a vocabulary is said not to fit a language: pieces a word (and fewer characters a piece), share of bytes.
+MOST_PIECES, FEWEST_CHARACTERS, MOST_BYTES = 2.2, 2.0, 0.02
+
+
+@dataclass(frozen=True)
+class RowOrigins:
+    """Where each row of a new vocabulary comes from.
+
+    Args:
+        rows: For each new id the old ids whose rows it begins with the mean of; one id for a copy.
+        noisy: New ids whose rows get noise besides, since many of them begin with the same mean.
+        old_size: Pieces of the old vocabulary.
+        copied: How many pieces both vocabularies have.
+        method: Of the other rows: a name of `NEW_ROWS`.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+    noisy: frozenset[int]
+    old_size: int
+    copied: int
+    method: str
+
+
+def change_vocabulary(
+    tokenizer: Any,
+    sides: Sequence[Sequence[str]],
+    mode: str,
+    *,
+    size: int | None = None,
+    new_rows: str = "compose",
+    languages: Sequence[str] = (),
+) -> tuple[Any, RowOrigins | None]:
+    """(tokenizer, where its rows come from) of a model that goes on with other texts.
+
+    - "keep": the tokenizer as it is.
+    - "extend": pieces that are trained on the new texts are appended; old ids stay. Texts of old pieces are cut as
+      before but for what the new pieces join. Only the sides that the old vocabulary cuts into markedly shorter pieces
+      are learned from, so that a language that the model knows stays as it knows it.
+    - "replace": a new joint vocabulary of the new texts, of the same kind.
+
+    New rows begin as (`new_rows`) "mean": the mean of all old pieces' rows and noise; "rank": the row of an old piece
+    that the new vocabulary does not need and that is as frequent among its like (Aji et al., 2020); "compose": the
+    mean of the old pieces that the new one's text is cut into (Gee et al., 2022). Language tags get mean and noise.
+
+    Args:
+        tokenizer: The old one.
+        sides: The new texts: sources, targets.
+        mode: A name of `VOCABULARIES`.
+        size: Of the new vocabulary, at most; pieces that occur less than five times are left out in any case. Default:
+            the old one's size ("replace"), or half as many again ("extend").
+        new_rows: A name of `NEW_ROWS`.
+        languages: Languages that need a tag; new ones are appended.
+
+    Returns:
+        Origins are None if the vocabulary stays.
+
+    Raises:
+        ValueError: The tokenizer is of another kind, or the size is too small.
+    """
+    tags = [language_tag(name) for name in languages if name not in language_ids(tokenizer)]
+    if mode == "keep" and not tags:
+        return tokenizer, None
+    kind = sentencepiece_type(tokenizer)
+    if kind is None:
+        what = type(getattr(getattr(tokenizer, "backend_tokenizer", tokenizer), "model", tokenizer)).__name__
+        raise ValueError(
+            f"the model's tokenizer ({what}) does not cut into the pieces of SentencePiece (unigram or BPE), so its "
+            "vocabulary cannot be changed: use --vocabulary keep without --keep_pair, or start from another model"
+        )
+    settings = json.loads(tokenizer.backend_tokenizer.to_str())
+    append_added(settings, len(tokenizer))
+    if mode == "replace":
+        empty(settings)
+        texts, most = [text for side in sides for text in side], (size or len(tokenizer)) - len(pieces_of(settings))
+    else:
+        texts, most = unknown_sides(tokenizer, sides), (size or int(EXTENDED * len(tokenizer))) - len(tokenizer)
+    if most < 0:
+        raise ValueError(f"vocabulary_size={size} is less than the {len(pieces_of(settings)):,} pieces that stay")
+    for tag in tags:
+        append(settings, tag)
+    if mode != "keep":
+        (grow_bpe if kind == "bpe" else grow_unigram)(settings, texts, most)
+    new = build(settings, tokenizer, tags)
+    return new, find_origins(tokenizer, new, new_rows, sides)
+
+
+def unknown_sides(tokenizer: Any, sides: Sequence[Sequence[str]]) -> list[str]:
+    """The texts of the sides that the vocabulary fits markedly worse than the best; all if it fits all alike."""
+    fits = [text_fit(tokenizer, side[:4000]).characters_per_piece for side in sides]
+    chosen = [side for side, fit in zip(sides, fits) if fit < FITTING * max(fits)]
+    return [text for side in chosen or sides for text in side]
+
+
+def pieces_of(settings: dict[str, Any]) -> list[str]:
+    """The pieces of a tokenizer as JSON, in the order of their ids."""
+    vocabulary = settings["model"]["vocab"]
+    if isinstance(vocabulary, dict):
+        return sorted(vocabulary, key=vocabulary.__getitem__)
+    return [piece for piece, _ in vocabulary]
+
+
+def append(settings: dict[str, Any], token: str) -> None:
+    """Make a token that no text becomes the last piece of the model."""
+    vocabulary = settings["model"]["vocab"]
+    if isinstance(vocabulary, dict):
+        vocabulary[token] = len(vocabulary)
+    else:
+        vocabulary.append([token, 0.0])
+
+
+def append_added(settings: dict[str, Any], size: int) -> None:
+    """Make tokens that were added behind the pieces part of the model, so that new pieces come behind them.
+
+    Raises:
+        ValueError: Ids are not 0, 1, 2...
+    """
+    for added in sorted(settings["added_tokens"], key=lambda token: token["id"]):
+        if added["id"] >= len(settings["model"]["vocab"]):
+            append(settings, added["content"])
+    if len(settings["model"]["vocab"]) != size:
+        raise ValueError(f"the ids of the tokenizer's {size:,} pieces are not 0 to {size - 1:,}: it cannot be changed")
+
+
+def empty(settings: dict[str, Any]) -> None:
+    """Leave nothing of a tokenizer but its rules, its signs and tags, and the bytes; their ids move together."""
+    model = settings["model"]
+    kept = {token["content"] for token in settings["added_tokens"]} | (BYTES if model["byte_fallback"] else set())
+    ids = {piece: number for number, piece in enumerate(piece for piece in pieces_of(settings) if piece in kept)}
+    if isinstance(model["vocab"], dict):
+        model["vocab"], model["merges"] = ids, []
+    else:
+        unknown = model["vocab"][model["unk_id"]][0]
+        model["vocab"] = [[piece, score] for piece, score in model["vocab"] if piece in kept]
+        model["unk_id"] = ids[unknown]
+    for token in settings["added_tokens"]:
+        token["id"] = ids[token["content"]]
+    for sign in (settings["post_processor"] or {}).get("special_tokens", {}).values():
+        sign["ids"] = [ids[token] for token in sign["tokens"]]
+
+
+def build(settings: dict[str, Any], old: Any, tags: Sequence[str]) -> PreTrainedTokenizerFast:
+    """The tokenizer that JSON describes, with the signs and limits of the old one and new tags."""
+    backend = Tokenizer.from_str(json.dumps(settings))
+    backend.add_special_tokens([AddedToken(tag, normalized=False, special=True) for tag in tags])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token=old.pad_token,
+        unk_token=old.unk_token,
+        bos_token=old.bos_token,
+        eos_token=old.eos_token,
+        extra_special_tokens=[*old.extra_special_tokens, *tags],
+        model_input_names=old.model_input_names,
+        model_max_length=old.model_max_length,
+        padding_side=old.padding_side,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def count_pieces(tokenizer: Any, sides: Sequence[Sequence[str]]) -> Counter[int]:
+    """How often the texts have each piece."""
+    counts = Counter[int]()
+    for side in sides:
+        for first in range(0, len(side), 4096):
+            chunk = list(side[first : first + 4096])
+            for ids in tokenizer(chunk, add_special_tokens=False, return_attention_mask=False)["input_ids"]:
+                counts.update(ids)
+    return counts
+
+
+def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]) -> RowOrigins:
+    """Where the rows of the new tokenizer's pieces come from; see `change_vocabulary`.
+
+    Raises:
+        ValueError: The method is unknown.
+    """
+    if method not in NEW_ROWS:
+        raise ValueError(f"new_rows={method!r} is not one of {', '.join(NEW_ROWS)}")
+    known, wanted, tokens = old.get_vocab(), new.get_vocab(), new.get_added_vocab()
+    # Rows of signs and bytes say nothing of words.
+    hidden = BYTES | set(old.get_added_vocab())
+    pieces = tuple(sorted(number for piece, number in known.items() if piece not in hidden)) or tuple(range(len(old)))
+    rows: list[tuple[int, ...]] = [pieces] * len(new)
+    fresh = []
+    for piece, number in wanted.items():
+        if piece in known:
+            rows[number] = (known[piece],)
+        elif piece not in tokens:
+            fresh.append((piece, number))
+    if method == "compose":
+        cutter = old.backend_tokenizer.model
+        for piece, number in fresh:
+            parts = [token.id for token in cutter.tokenize(piece) if token.id != old.unk_token_id]
+            rows[number] = tuple(parts) or pieces
+    elif method == "rank":
+        needed = count_pieces(old, sides) if len(new) >= len(old) and set(known) <= set(wanted) else {}
+        spare = [
+            number
+            for piece, number in sorted(known.items(), key=lambda item: item[1])  # ids are in the order of frequency
+            if piece not in hidden and (number not in needed if needed else piece not in wanted)
+        ] or list(pieces)
+        counts = count_pieces(new, sides)
+        ranked = sorted(fresh, key=lambda item: (-counts[item[1]], item[1]))
+        for rank, (_, number) in enumerate(ranked):
+            rows[number] = (spare[rank * len(spare) // max(len(spare), len(ranked))],)
+    noisy = frozenset(number for piece, number in wanted.items() if piece not in known and rows[number] == pieces)
+    copied = sum(piece in known for piece in wanted)
+    return RowOrigins(tuple(rows), noisy, len(old), copied, method)
+
+
+def describe_fit(fit: TextFit) -> str:
+    """How a vocabulary cuts a text, in one line."""
+    return (
+        f"{fit.pieces_per_word:.2f} pieces a word, {fit.characters_per_piece:.2f} characters a piece, "
+        f"{fit.byte_share:.1%} of the pieces are bytes, {fit.unknown_share:.1%} unknown"
+    )
+
+
+def fits_badly(fit: TextFit) -> bool:
+    """Whether a vocabulary does not know the language of a text."""
+    # Languages without spaces have many pieces a word with any vocabulary.
+    chopped = fit.pieces_per_word > MOST_PIECES and fit.characters_per_piece < FEWEST_CHARACTERS
+    return chopped or fit.byte_share + fit.unknown_share > MOST_BYTES
+
+
+__all__ = ["NEW_ROWS", "VOCABULARIES", "RowOrigins", "change_vocabulary", "describe_fit", "fits_badly"]

@@ -1,0 +1,74 @@
+"""Weights of a model in a copy of it that has another vocabulary."""
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import PreTrainedModel
+
+if TYPE_CHECKING:
+    from zoo.data.vocabulary import RowOrigins
+
+# Of the standard deviation of the old rows: what tells new rows apart that begin with one mean.
+NOISE = 0.1
+
+
+def vocabulary_tensors(model: PreTrainedModel) -> list[str]:
+    """Names of the tensors with a row for each piece: those that grow when the vocabulary does.
+
+    Found by making the model once more, without memory, for one piece more. So embeddings, output layers and their
+    biases are found wherever they are, tied or not and of any width, in every family.
+    """
+    config = copy.deepcopy(model.config)
+    config.vocab_size += 1
+    with torch.device("meta"):
+        larger = type(model)(config).state_dict()
+    return [name for name, value in model.state_dict().items() if value.shape[:1] != larger[name].shape[:1]]
+
+
+def new_rows(table: torch.Tensor, origins: "RowOrigins", seed: int = 0) -> torch.Tensor:
+    """(new pieces, ...) the mean of each piece's old rows of (old pieces, ...), with noise where it is asked for."""
+    means = {ids: table[list(ids)].mean(0) for ids in dict.fromkeys(origins.rows)}
+    rows = torch.stack([means[ids] for ids in origins.rows])
+    noisy = sorted(origins.noisy)
+    if noisy:
+        several = max((origins.rows[number] for number in noisy), key=len)
+        spread = table[list(several)].std(0, unbiased=False)
+        generator = torch.Generator().manual_seed(seed)
+        rows[noisy] += NOISE * spread * torch.randn(rows[noisy].shape, generator=generator)
+    return rows
+
+
+@torch.no_grad()
+def transplant(parent: PreTrainedModel, child: PreTrainedModel, origins: "RowOrigins", seed: int = 0) -> None:
+    """Fill a new model with the weights of another that differs from it in its vocabulary alone.
+
+    Args:
+        parent: A trained model.
+        child: A model of the same class for the new vocabulary; its weights are overwritten.
+        origins: Where the rows of the new vocabulary come from.
+        seed: Of the noise.
+
+    Raises:
+        ValueError: A vocabulary has not the size that `origins` speaks of, or the models differ in more; the message
+            names the tensor.
+    """
+    for model, size, name in ((parent, origins.old_size, "parent"), (child, len(origins.rows), "new model")):
+        if model.config.vocab_size != size:
+            raise ValueError(
+                f"the {name} has rows for {model.config.vocab_size:,} pieces and its tokenizer {size:,} pieces: they "
+                "do not belong together"
+            )
+    by_row, weights = set(vocabulary_tensors(child)), {}
+    before, after = parent.state_dict(), child.state_dict()
+    for name, value in after.items():
+        weights[name] = new_rows(before[name], origins, seed) if name in by_row else before[name]
+        if weights[name].shape != value.shape:
+            raise ValueError(
+                f"{name} is {tuple(before[name].shape)} in the parent and {tuple(value.shape)} in the new model: only "
+                "the vocabulary may change"
+            )
+    child.load_state_dict(weights)
+
+
+__all__ = ["new_rows", "transplant", "vocabulary_tensors"]

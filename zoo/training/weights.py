@@ -1,0 +1,68 @@
+"""The weights that a command names: where they lie, and of which family they are."""
+
+from pathlib import Path
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PreTrainedConfig
+
+from zoo.family import Family
+from zoo.pretrained import check_weights, pretrained, shipped_models
+from zoo.registry import FAMILIES, load_family, nearest
+
+from .recipe import Recipe, UsageError, check_family
+
+
+def find_model(name: str) -> str:
+    """A shipped model's folder for its id; a folder or Hub id as it is.
+
+    Raises:
+        UsageError: It is neither a folder nor shipped, and a Hub id has an organisation.
+        ValueError: A folder's weights are a pickle, or its index names files elsewhere.
+    """
+    if name in shipped_models():
+        return pretrained(name)
+    if Path(name).is_dir() and (Path(name) / "config.json").is_file():
+        check_weights(name)
+    elif "/" not in name and not Path(name).is_dir():
+        raise UsageError(f"{name!r} is no folder and no shipped model; {nearest(name, list(shipped_models()))}")
+    return name
+
+
+def load_config(name: str, flag: str = "") -> PreTrainedConfig:
+    """The config of saved weights.
+
+    Args:
+        name: What `find_model` returned.
+        flag: How the command line called it, for the error.
+
+    Raises:
+        UsageError: It cannot be loaded.
+    """
+    try:
+        return AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, StrictDataclassError) as error:
+        raise UsageError(f"cannot load {flag or name}: {' '.join(str(error).split())}") from None
+
+
+def family_of(recipe: Recipe, start_from: str | None) -> Family:
+    """The recipe's family, or that of the weights that a run starts from if the recipe leaves it to them.
+
+    Raises:
+        UsageError: There are no weights, or they are of a family that the library does not know or that does not do
+            the recipe's task.
+    """
+    if recipe.family:
+        return load_family(recipe.family)
+    if not start_from:
+        raise UsageError(
+            f"{recipe.id} goes on with a trained model and takes its family: name it with --model_name_or_path"
+        )
+    kind = load_config(find_model(start_from), f"--model_name_or_path {start_from}").model_type
+    if kind not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise UsageError(f"--model_name_or_path {start_from} is a {kind}, not one of the families {known}")
+    check_family(kind, recipe.task, f"--model_name_or_path {start_from}")
+    return load_family(kind)
+
+
+__all__ = ["family_of", "find_model", "load_config"]

@@ -143,6 +143,19 @@ def test_summaries_of_long_texts_read_the_beginning_with_a_warning(folder):
     assert found == summarize(" ".join(TEXTS), truncation=True)
 
 
+def test_answers_that_the_length_cut_off_are_told(translate):
+    with pytest.warns(UserWarning, match="1 of 1 answers are cut off at 4 tokens") as caught:
+        translate.warn_of_cut(torch.tensor([[2, 9, 9, 9]]))
+    assert len(caught) == 1
+    eos = translate.tokenizer.eos_token_id
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        translate.warn_of_cut(torch.tensor([[2, 9, 9, eos], [2, eos, 0, 0]]))
+        translate(TEXTS[0], max_new_tokens=2)  # who asks for two tokens wants two
+    with pytest.warns(UserWarning, match="answers are cut off"):
+        translate(TEXTS[0], forced_eos_token_id=None, suppress_tokens=[eos])
+
+
 def test_a_saved_pipeline_brings_its_code(translate, tmp_path):
     translate.save_pretrained(tmp_path)
     assert (tmp_path / "pipeline.py").is_file()

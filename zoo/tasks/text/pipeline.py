@@ -165,7 +165,23 @@ class TextToTextPipeline(Pipeline):
         tokens = self.model.generate(
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **settings
         )
-        return {"tokens": tokens if isinstance(tokens, torch.Tensor) else tokens.sequences}
+        tokens = tokens if isinstance(tokens, torch.Tensor) else tokens.sequences
+        if not {"max_new_tokens", "max_length", "stopping_criteria"} & generate_kwargs.keys():
+            self.warn_of_cut(tokens)
+        return {"tokens": tokens}
+
+    def warn_of_cut(self, tokens: torch.Tensor) -> None:
+        """Say so if an answer, (answers, tokens), ends because the model's generation settings allow no more of it."""
+        ends = self.model.generation_config.eos_token_id
+        if ends is None:
+            return
+        ended = torch.isin(tokens, torch.as_tensor(ends, device=tokens.device)).any(dim=1)
+        if not ended.all():
+            warnings.warn(
+                f"{int((~ended).sum())} of {len(tokens)} answers are cut off at {tokens.shape[1]} tokens, the length that "
+                "the model was trained for (max_new_tokens=... for more)",
+                stacklevel=6,
+            )
 
     def postprocess(self, model_outputs: dict[str, Any], rows: int = 1) -> list[list[str]]:  # type: ignore[override]
         """For each row of a batch its generated texts."""

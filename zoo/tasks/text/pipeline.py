@@ -178,8 +178,8 @@ class TextToTextPipeline(Pipeline):
         ended = torch.isin(tokens, torch.as_tensor(ends, device=tokens.device)).any(dim=1)
         if not ended.all():
             warnings.warn(
-                f"{int((~ended).sum())} of {len(tokens)} answers are cut off at {tokens.shape[1]} tokens, the length that "
-                "the model was trained for (max_new_tokens=... for more)",
+                f"{int((~ended).sum())} of {len(tokens)} answers are cut off at {tokens.shape[1]} tokens, the length "
+                "that the model was trained for (max_new_tokens=... for more)",
                 stacklevel=6,
             )
 

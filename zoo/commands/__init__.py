@@ -10,6 +10,7 @@ from typing import NoReturn
 COMMANDS = {
     "train": ("train", "train a model by a recipe"),
     "evaluate": ("evaluate", "measure a saved model again"),
+    "tune": ("tune", "search what a recipe leaves open"),
     "study": ("study", "train variants of a recipe and compare them"),
     "card": ("card", "write the model card of a finished run"),
     "publish": ("publish", "put a finished run on the Hub, and verify it"),

@@ -15,6 +15,10 @@ from .arguments import ZooTrainingArguments
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SECTIONS = ("data", "model", "training", "search", "publish")
+SEARCH_KEYS = (
+    "space", "algorithm", "scheduler", "trials", "minutes", "total_epochs", "grace_epochs", "reduction_factor",
+    "perturb_epochs", "seed", "cpus_per_trial", "gpus_per_trial", "trial",
+)  # fmt: skip
 PUBLISH_KEYS = (
     "title", "license", "summary", "limits", "tags", "language", "datasets", "citation", "test_looks", "example",
     "license_name", "data_license", "out_of_scope",
@@ -147,6 +151,7 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     check_keys(recipe.training, field_names(task.training_arguments, ZooTrainingArguments), f"{where}, training")
     if "hub_token" in recipe.training:
         raise UsageError(f"{where}, training: hub_token: a token comes from HF_TOKEN or a login, not from a file")
+    check_keys(recipe.search, list(SEARCH_KEYS), f"{where}, search")
     check_keys(recipe.publish, list(PUBLISH_KEYS), f"{where}, publish")
     check_texts(recipe.publish, where)
 

@@ -195,9 +195,6 @@ def load_data(arguments: ImageClassificationArguments, config: Any, processor: A
         FileNotFoundError: The data is nowhere.
         ValueError: The data is damaged or does not fit the model.
     """
-    for name in ("random_shift", "random_erasing"):
-        if getattr(arguments, name) >= config.image_size:
-            raise ValueError(f"{name}={getattr(arguments, name)} must be below image_size={config.image_size}")
     splits = read(arguments, config)
     if splits.validation is None:
         splits.train, splits.validation = stratified_split(
@@ -235,7 +232,14 @@ def build_processor(family: Any, config: Any, data: Any = None) -> Any:
 
 
 def build_collator(processor: Any, arguments: ImageClassificationArguments, config: Any, seed: int) -> ImageCollator:
-    """The collator that normalises as the processor does and augments as the recipe says."""
+    """The collator that normalises as the processor does and augments as the recipe says.
+
+    Raises:
+        ValueError: The augmentation does not fit the images.
+    """
+    for name in ("random_shift", "random_erasing"):
+        if getattr(arguments, name) >= config.image_size:
+            raise ValueError(f"{name}={getattr(arguments, name)} must be below image_size={config.image_size}")
     augmentation = Augmentation(
         flip=arguments.random_flip,
         shift=arguments.random_shift,

@@ -1,0 +1,169 @@
+"""Searches on a Ray cluster of two machines, both of them here."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ray = pytest.importorskip("ray")
+
+from zoo.commands.tune import main  # noqa: E402
+from zoo.search import tune  # noqa: E402
+from zoo.search.log import read_events, read_trials, write_event  # noqa: E402
+from zoo.search.sharing import unpack  # noqa: E402
+from zoo.training.recipe import UsageError  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+
+
+def searched(folder: Path) -> dict:
+    return json.loads((folder / "search.json").read_text())
+
+
+def test_a_search_over_two_machines(address, recipe, tiny_data, tmp_path, monkeypatch, capsys):
+    """The data is read once, by this process and without its test split; what fails is marked; workers are reused."""
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    test_images = (data / "t10k-images-idx3-ubyte.gz").read_bytes()
+    share, shared = tune.share_data, []
+
+    def share_and_forget(assignment, settings):
+        share(assignment, settings)
+        shared.append(ray.get(assignment.data[0]))
+        shutil.rmtree(data)  # no trial reads a file of the data set, the test split's least of all
+
+    monkeypatch.setattr(tune, "share_data", share_and_forget)
+    monkeypatch.chdir(recipe.parent)  # relative paths are the caller's, on every machine
+    flags = ["--address", address, "--output_dir", str(tmp_path / "out"), "--data_dir", "data", "--skip_final"]
+    flags += ["--algorithm", "grid", "--scheduler", "none"]
+    flags += ["--space", "model.stage_channels=[[4, 4], [8, 8, 8, 8, 8, 8, 8]]"]
+    flags += ["--space", "training.learning_rate={grid: [0.02, 0.03, 0.01, 1.0e+36]}"]
+    assert main([recipe.name, *flags]) == 0
+
+    import gzip
+
+    held = b"".join(array.tobytes() for array in shared[0][2])
+    assert unpack(shared[0]).test is None
+    assert gzip.decompress(test_images)[16 : 16 + 28 * 28] not in held  # the first test image
+    found = searched(tmp_path / "out")
+    status = [trial["status"] for trial in found["trials"]]
+    assert status == ["finished"] * 3 + ["failed"] * 5
+    reasons = [trial["reason"] for trial in found["trials"][3:]]
+    assert sum("diverged: " in reason for reason in reasons) == 1
+    assert sum("would shrink its" in reason for reason in reasons) == 4
+    assert found["best"]["point"] == found["trials"][0]["point"] and len(found["trials"][0]["history"]) == 2
+    workers = {(entry["host"], entry["pid"]) for trial in found["trials"] for entry in trial["history"]}
+    assert 1 <= len(workers) <= 2 and found["cluster"] == {"CPU": 2.0}
+    out = capsys.readouterr().out
+    assert "tiny: grid search over 2 fields, 8 trials of 2 epochs" in out
+    assert out.count("FAILED: ") >= 5 and "tiny-tuned.yaml" in out
+    for name in ("search.md", "history.png", "importance.png", "parallel.png", "tiny-tuned.yaml"):
+        assert (tmp_path / "out" / name).is_file()
+
+
+def test_a_killed_search_goes_on(address, recipe, tmp_path):
+    """Finished trials are kept, the running one goes on from its checkpoint."""
+    out = tmp_path / "out"
+    flags = [str(recipe), "--address", address, "--output_dir", str(out), "--skip_final", "--algorithm", "grid"]
+    flags += ["--scheduler", "none", "--jobs", "1", "--epochs", "6", "--space", "model.stage_channels=[[4, 4]]"]
+    flags += ["--space", "training.learning_rate={grid: [0.01, 0.02, 0.03]}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo", "tune", *flags],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        end = time.monotonic() + 300
+        while time.monotonic() < end and process.poll() is None:
+            trials = read_trials(out)
+            if [trial.status for trial in trials] == ["finished", "running"] and len(trials[1].epochs) >= 2:
+                time.sleep(2.5)  # Tune writes its own state every two seconds
+                break
+            time.sleep(0.05)
+        assert process.poll() is None, process.stderr.read().decode()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+    before = read_trials(out)
+    assert main([*flags, "--resume"]) == 0
+    after = read_trials(out)
+    assert [trial.status for trial in after] == ["finished"] * 3
+    assert [len(trial.epochs) for trial in after] == [6, 6, 6]
+    assert after[0].epochs == before[0].epochs  # not trained again
+    starts = [event["trial"] for event in read_events(out) if event["event"] == "start"]
+    assert starts.count(after[0].id) == 1
+    scores = {trial.point["training.learning_rate"] for trial in after}
+    assert scores == {0.01, 0.02, 0.03}
+    assert main([*flags, "--resume", "--trials", "9"]) == 2  # another search
+
+
+def test_tpe_follows_conditions_and_asha_stops(address, recipe, tmp_path):
+    pytest.importorskip("optuna")
+    content = yaml.safe_load(recipe.read_text())
+    content["search"]["space"] |= {
+        "training.optim": ["adamw_torch", "sgd"],
+        "training.optim_args": {"choice": ["momentum=0.9"], "when": {"training.optim": "sgd"}},
+    }
+    content["search"] |= {"algorithm": "tpe", "trials": 5, "trial": {"training": {"num_train_epochs": 3}}}
+    recipe.write_text(yaml.safe_dump(content))
+    flags = ["--address", address, "--output_dir", str(tmp_path / "out"), "--skip_final", "--jobs", "1"]
+    assert main([str(recipe), *flags, "--reduction_factor", "2"]) == 0
+    found = searched(tmp_path / "out")
+    assert len(found["trials"]) == 5 and found["epochs_trained"] < 15
+    assert {trial["status"] for trial in found["trials"]} == {"finished", "stopped"}
+    for trial in found["trials"]:
+        assert ("training.optim_args" in trial["point"]) == (trial["point"]["training.optim"] == "sgd")
+
+
+def test_a_population_changes_rates_while_it_trains(address, recipe, tmp_path):
+    flags = ["--address", address, "--output_dir", str(tmp_path / "out"), "--skip_final", "--algorithm", "pbt"]
+    flags += ["--trials", "3", "--epochs", "4", "--total_epochs", "12", "--jobs", "1"]
+    flags += ["--space", "training.learning_rate={loguniform: [1.0e-5, 1.0e-1]}"]
+    assert main([str(recipe), *flags]) == 0
+    found = searched(tmp_path / "out")
+    assert len(found["trials"]) == 3 and all(trial["status"] != "failed" for trial in found["trials"])
+    assert any("points" in trial for trial in found["trials"])
+
+
+def test_a_budget_of_epochs_counts_those_before_an_interruption(tmp_path):
+    for number in (1, 2, 3):
+        write_event(tmp_path, "epoch", "a", epoch=number, score=0.1, point={})
+    budget = tune.EpochBudget(str(tmp_path), 5)
+    assert not budget("b", {"metrics": {}, "training_iteration": 1})
+    assert not budget("b", {"failed": "x", "training_iteration": 2})
+    assert budget("b", {"metrics": {}, "training_iteration": 2}) and budget.stop_all()
+    assert not tune.EpochBudget(str(tmp_path), 0)("b", {"metrics": {}, "training_iteration": 9})
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--lerning_rate", "1"], "unknown argument '--lerning_rate'; did you mean '--learning_rate'"),
+        (["--model_overrides", "a=1"], 'fix a field with --space "model.FIELD=VALUE"'),
+        (["--algorithm", "grid"], "training.learning_rate: a grid needs choices, not loguniform"),
+        (["--space", "training.lr=[1]"], "is no section.field of a recipe"),
+        (["--resume"], "holds no search; start without the flag"),
+        (["--epochs", "0"], "--epochs must be at least 1"),
+    ],
+)
+def test_a_wrong_call_is_told_before_a_cluster_starts(recipe, flags, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "init", lambda *arguments, **options: pytest.fail("a cluster was started"))
+    assert main([str(recipe), "--output_dir", str(tmp_path / "out"), *flags]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_trial_that_fits_nowhere_is_told(monkeypatch):
+    nodes = [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"CPU": 9.0}}]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    settings = type("S", (), {"cpus_per_trial": 4.0, "gpus_per_trial": 0.0})
+    with pytest.raises(UsageError, match="cpus_per_trial=4, but no machine of the cluster has more than 2"):
+        tune.check_room(settings, {"CPU": 2.0})

@@ -40,6 +40,7 @@ class RunRecord:
         commit: Of the library, if it was run from a checkout.
         created: UTC time.
         weights_sha256: Of model.safetensors.
+        before: The same metrics of the weights that the run started from, where a pair of languages was to be kept.
         usage: What the card's code examples printed when `zoo card` ran them: the repository's id, and each one's code
             and output.
     """
@@ -60,6 +61,7 @@ class RunRecord:
     commit: str | None = None
     created: str = ""
     weights_sha256: str = ""
+    before: dict[str, dict[str, Any]] = field(default_factory=dict)
     usage: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path | str) -> Path:

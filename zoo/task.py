@@ -67,6 +67,10 @@ class Task:
         build_collator: (processor, data arguments, seed) -> the Trainer's data_collator.
         evaluation_views: (dataset, data arguments) -> data sets whose predictions are averaged, for test-time
             augmentation; the first is the one that is scored.
+        parent_view: (dataset, processor of the weights that a run started from) -> the rows as those weights read
+            them, if the record should tell before from after; else None.
+        check_parent: (weights that a run goes on with, their processor, training rows, languages of their recipe) ->
+            remarks on data that does not look as they expect it.
         evaluation_fields: Data fields that only evaluation reads: they do not change what a run learns.
         training_fields: Data fields that only training reads: they speak of what a run starts from.
         compute_metrics: transformers' hook, for the numbers that training looks at; a Seq2SeqTrainer's gets the data
@@ -106,6 +110,8 @@ class Task:
     evaluation_views: Callable[..., list[Dataset]] = lambda dataset, arguments: [dataset]
     prepare_model: Callable[..., None] = lambda model, processor, arguments: None
     inspect: Callable[..., Report] | None = None
+    parent_view: Callable[..., Dataset | None] | None = None
+    check_parent: Callable[..., list[str]] | None = None
     best_value: float = 1.0
     evaluation_fields: tuple[str, ...] = ()
     training_fields: tuple[str, ...] = ()

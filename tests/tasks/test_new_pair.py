@@ -1,16 +1,22 @@
 """A trained translator goes on with another language pair."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
 
 from tests.tasks.pairs import pairs, write_tsv
+from zoo.commands.card import main as card
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
+from zoo.data.tokenizer import language_ids
 from zoo.record import RunRecord
+from zoo.tasks.translation.batches import TranslationArguments, load_data
 
 # What has no letter in common with the parent's languages.
 FOREIGN = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмнопярстувжьыз")
@@ -129,6 +135,63 @@ def test_the_tokenizer_learns_from_the_pairs_that_training_sees(parent, tmp_path
     assert record.data["notes"]["vocabulary"]["pieces"]["after"] < whole
 
 
+def test_a_pair_is_kept_with_tags_and_the_record_tells_before_from_after(parent, tmp_path, capsys):
+    keep = ["--keep_pair", f"en-eo:{parent.parent / 'eo.tsv'}", "--keep_ratio", "0.2"]
+    assert train(new_pair(parent, *keep, "--output_dir", str(tmp_path / "run"))) == 0
+    record = RunRecord.read(tmp_path / "run")
+    kept = record.data["notes"]["kept_pairs"][0]
+    whole = record.data["splits"]["train"]["n"]
+    assert kept["pair"] == "en-eo" and kept["train"] == pytest.approx(0.2 * whole, abs=1)
+    assert "test bleu_en-eo:" in capsys.readouterr().out
+    assert any("eval_bleu_en-eo" in entry and "eval_bleu" in entry for entry in record.history)
+    for split in ("validation", "test"):
+        assert record.before[split].keys() == record.metrics[split].keys()
+        assert record.metrics[split]["n_en-eo"] > 5 and record.metrics[split]["n"] > 5
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run")
+    assert list(language_ids(tokenizer)) == ["ru", "eo"]
+    translate = pipeline("translation", model=str(tmp_path / "run"))
+    assert "translation_text" in translate("The dog sees a cat.", tgt_lang="eo")[0]
+    assert evaluate([str(tmp_path / "run"), "--output_dir", str(tmp_path / "out")]) == 0
+    measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]["test"]
+    assert measured == pytest.approx(record.metrics["test"], rel=1e-4)
+
+
+def test_rows_of_several_directions_begin_with_their_tags(parent):
+    arguments = TranslationArguments(
+        train_file=str(parent.parent / "ru.tsv"),
+        source_lang="en",
+        target_lang="ru",
+        keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"],
+        vocabulary="extend",
+    )
+    config, old = AutoConfig.from_pretrained(parent), AutoTokenizer.from_pretrained(parent)
+    data = load_data(arguments, config, old)
+    tags = language_ids(data.processor)
+    for split in data.splits().values():
+        for row in (0, len(split) - 1):
+            tag = tags["ru" if split.direction[row] == 0 else "eo"]
+            assert split[row][0].tolist() == [tag, *data.processor(split.sources[row])["input_ids"]]
+            assert split[row][1].tolist() == data.processor(split.targets[row])["input_ids"]
+        assert set(split.direction) == {0, 1} and (np.diff(split.direction) >= 0).all()
+    view = data.validation.with_tokenizer(old)
+    assert view[0][0].tolist() == old(view.sources[0])["input_ids"]  # the parent knows no tags
+    assert all(number < data.train.own for number in data.train.measured.numbers)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--keep_pair", "eo.tsv"], "keep_pair='eo.tsv' is not SOURCE-TARGET:FILE"),
+        (["--keep_pair", "en-ru:multi30k"], "the tag >>ru<< cannot stand for two of them"),
+        (["--keep_pair", "en-eo:x.tsv", "--keep_ratio", "1"], "keep_ratio=1.0 must be above 0 and below 1"),
+        (["--keep_pair", "en-eo:x.tsv"], "x.tsv is neither a file nor a data set that the library knows by name"),
+    ],
+)
+def test_kept_pairs_that_make_no_sense(parent, tmp_path, capsys, flags, message):
+    assert train(new_pair(parent, *flags, "--output_dir", str(tmp_path / "run"))) in (1, 2)
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "flags", "code", "message"),
     [
@@ -171,3 +234,27 @@ def test_a_tokenizer_of_another_model_is_refused(parent, tmp_path, capsys):
         == 1
     )
     assert "the model has eos_token_id=2, its tokenizer eos_token_id=3" in capsys.readouterr().err
+
+
+def test_every_command_of_the_page_runs(parent, tmp_path, monkeypatch, capsys):
+    """docs/new_language_pair.md from top to bottom, with a tiny parent and few pairs."""
+    page = (Path(__file__).parents[2] / "docs/new_language_pair.md").read_text()
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, flags=re.S) for line in block.splitlines()]
+    for name, file in (("mine", "ru"), ("old", "eo")):
+        rows = (parent.parent / f"{file}.tsv").read_text().splitlines()[1:80]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(rows) + "\n")
+    monkeypatch.chdir(tmp_path)
+    run = {"train.py": train, "evaluate.py": evaluate, "card": card}
+    ran = []
+    for line in lines:
+        words = shlex.split(line.replace("model_cards/transformer-translator-en-de", str(parent)))
+        place = next(place for place, word in enumerate(words) if word.rpartition("/")[2] in run)
+        name, flags = words[place].rpartition("/")[2], words[place + 1 :]
+        assert run[name]([*flags, *(QUICK if name == "train.py" else [])]) == 0, line
+        ran.append(name)
+    assert ran == ["train.py"] * 3 + ["evaluate.py", "card"]
+    for folder in ("mine", "both", "lora"):
+        model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "runs" / folder)
+        assert len(AutoTokenizer.from_pretrained(tmp_path / "runs" / folder)) == model.config.vocab_size
+        assert not any("lora" in name for name in model.state_dict())
+    assert (tmp_path / "runs/mine/README.md").is_file()

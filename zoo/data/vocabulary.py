@@ -33,6 +33,7 @@ class RowOrigins:
         old_size: Pieces of the old vocabulary.
         copied: How many pieces both vocabularies have.
         method: Of the other rows: a name of `NEW_ROWS`.
+        fresh: Ids of the pieces that the old vocabulary has not.
     """
 
     rows: tuple[tuple[int, ...], ...]
@@ -40,6 +41,7 @@ class RowOrigins:
     old_size: int
     copied: int
     method: str
+    fresh: tuple[int, ...] = ()
 
 
 def change_vocabulary(
@@ -225,7 +227,8 @@ def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]
             rows[number] = (spare[rank * len(spare) // max(len(spare), len(ranked))],)
     noisy = frozenset(number for piece, number in wanted.items() if piece not in known and rows[number] == pieces)
     copied = sum(piece in known for piece in wanted)
-    return RowOrigins(tuple(rows), noisy, len(old), copied, method)
+    missing = tuple(sorted(number for piece, number in wanted.items() if piece not in known))
+    return RowOrigins(tuple(rows), noisy, len(old), copied, method, missing)
 
 
 def describe_fit(fit: TextFit) -> str:

@@ -53,12 +53,25 @@ class ZooTrainingArguments:
             "what a model that goes on with other data is compared with."
         },
     )
+    lora_rank: int = field(
+        default=0,
+        metadata={
+            "help": "Freeze the weights that the run starts from and train adapters of this rank beside them, and the "
+            "embeddings of new pieces; they are merged before the model is saved. 0 trains everything."
+        },
+    )
     bf16_if_supported: bool = field(
         default=False, metadata={"help": "Train in bfloat16 where the hardware computes in it."}
     )
 
     def __post_init__(self):
-        for name in ("batch_tokens", "early_stopping_patience", "average_checkpoints", "generation_samples"):
+        for name in (
+            "lora_rank",
+            "batch_tokens",
+            "early_stopping_patience",
+            "average_checkpoints",
+            "generation_samples",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
         if self.early_stopping_threshold < 0:

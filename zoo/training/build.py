@@ -17,11 +17,12 @@ from zoo.task import Task, TaskData
 from .averaging import AverageCallback
 from .callbacks import ClockCallback, EMACallback, EpochCallback, StopEarlyCallback
 from .command_line import RunSettings
+from .lora import Lora
 from .optimizers import MuonWithAdamW, muon_groups
-from .recipe import UsageError
+from .recipe import UsageError, load_recipe
 from .token_batches import TokenBatchSampler
 from .trainer import zoo_trainer
-from .transplant import transplant
+from .transplant import transplant, vocabulary_tensors
 from .weights import find_model
 
 
@@ -35,6 +36,7 @@ class Parts:
     model: PreTrainedModel
     processor: Any
     trainer: Trainer
+    lora: Lora | None = None
 
 
 def build_config(family: Family, fields: dict[str, Any], start_from: str | None) -> PreTrainedConfig:
@@ -82,6 +84,29 @@ def build_model(
     model = model_class(config)
     transplant(parent, model, data.origins, seed)
     return model
+
+
+def build_lora(settings: RunSettings, data: TaskData, model: PreTrainedModel, weights: str | None) -> Lora | None:
+    """Adapters inside the model, if the recipe asks for them.
+
+    Raises:
+        UsageError: There are no trained weights to adapt, or peft is not installed.
+    """
+    rank = settings.zoo.lora_rank
+    if not rank:
+        return None
+    if weights is None:
+        raise UsageError(f"lora_rank={rank} adapts trained weights: name them with --model_name_or_path")
+    if data.origins is None:
+        return Lora(model, rank, [], [])
+    return Lora(model, rank, vocabulary_tensors(model), data.origins.fresh)
+
+
+def languages_of(weights: str) -> tuple[str | None, str | None]:
+    """Source and target language of the run that weights came from, if its recipe lies beside them."""
+    path = Path(weights) / "recipe.yaml"
+    data = load_recipe(path).data if path.is_file() else {}
+    return data.get("source_lang"), data.get("target_lang")
 
 
 def load_processor(task: Task, model: str) -> Any:
@@ -200,8 +225,12 @@ def build(
     model = build_model(family, task, config, weights, data, settings.training.seed)
     processor = saved if saved is not None and data.origins is None else task.build_processor(family, config, data)
     task.prepare_model(model, processor, settings.data)
+    if weights is not None and task.check_parent is not None:
+        parent = family.model_classes[task.name].from_pretrained(weights, use_safetensors=True)
+        data.remarks = [*data.remarks, *task.check_parent(parent, saved, data.train, languages_of(weights))]
+    lora = build_lora(settings, data, model, weights)
     trainer = build_trainer(settings, task, data, model, processor, callbacks)
-    return Parts(family, task, data, model, processor, trainer)
+    return Parts(family, task, data, model, processor, trainer, lora)
 
 
 __all__ = ["Parts", "build", "build_config", "build_model", "build_trainer", "load_processor"]

@@ -4,6 +4,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import Trainer, TrainerCallback, TrainerState
+from transformers.trainer_utils import IntervalStrategy
 
 from zoo.record import (
     RECORD_NAME,
@@ -24,12 +26,13 @@ from zoo.record import (
 from zoo.task import Report, Task
 
 from .averaging import AverageCallback, choose_weights
-from .build import Parts, build
+from .build import Parts, build, load_processor
 from .callbacks import EMA_NAME, EMACallback, StopEarlyCallback
 from .command_line import RunSettings
 from .fit import describe_fit, diagnose, draw_learning_curves
 from .recipe import Recipe, UsageError, load_recipe
-from .trainer import final_settings, in_full_precision
+from .trainer import final_settings, in_full_precision, zoo_trainer
+from .weights import find_model
 
 RECIPE_NAME = "recipe.yaml"
 PICTURES = "pictures"
@@ -161,6 +164,35 @@ def measure(
                     {**report.pictures, **seen.pictures},
                 )
     return Measured(metrics, reported, report)
+
+
+def measure_parent(parts: Parts, settings: RunSettings, splits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Metrics of the weights that the run started from, where the task wants to tell before from after."""
+    task, start_from = parts.task, settings.recipe.model_name_or_path
+    if task.parent_view is None or not start_from or settings.zoo.random_weights:
+        return {}
+    path = find_model(start_from)
+    processor = load_processor(task, path)
+    measured = {name: task.parent_view(rows, processor) for name, rows in splits.items() if name != "train"}
+    views = {name: view for name, view in measured.items() if view is not None}
+    if not views:
+        return {}
+    model = parts.family.model_classes[task.name].from_pretrained(path, use_safetensors=True)
+    task.prepare_model(model, processor, settings.data)
+    arguments = copy(parts.trainer.args)
+    arguments.eval_strategy, arguments.load_best_model_at_end = IntervalStrategy.NO, False
+    trainer = zoo_trainer(task.trainer_class)(
+        model=model,
+        args=arguments,
+        data_collator=task.build_collator(processor, settings.data, model.config, settings.training.seed),
+        processing_class=processor,
+    )
+    in_full_precision(trainer)
+    return {
+        name: task.score(*(result for place, result in enumerate(predict(trainer, [view])) if place != 1),
+                         model.config, view)
+        for name, view in views.items()
+    }  # fmt: skip
 
 
 def save_whole(trainer: Trainer, folder: Path) -> None:
@@ -338,6 +370,8 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
         print("\n".join(parts.data.remarks), flush=True) if parts.data.remarks else None
     compute = train(parts, settings, checkpoint)
     averaging = average(parts, settings)
+    if parts.lora is not None:
+        parts.lora.merge()
 
     calibrate(parts.trainer, parts.task, parts.data.validation, settings.data)
     splits = parts.data.splits()
@@ -345,11 +379,13 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
         splits.pop("test", None)
     reported = "test" if "test" in splits else "validation"
     measured = measure(parts.trainer, parts.task, splits, settings.data, reported, folder / PICTURES)
+    before = measure_parent(parts, settings, splits)
     save_whole(parts.trainer, folder)
     if not is_first:
         return None
     parts.trainer.save_state()
     record = make_record(parts, settings, argv, measured, compute, averaging)
+    record.before = before
     measured.report.pictures["learning_curves"] = folder / PICTURES / "learning_curves.png"
     draw_learning_curves(record.history, record.fit["metric"], measured.report.pictures["learning_curves"])
     record.write(folder)
@@ -361,6 +397,10 @@ def show(record: RunRecord, report: Report, split: str, folder: Path) -> None:
     """Print what a person wants to know at the end of a run."""
     print(f"\n{record.model_id} on the {split} split\n\n{report.text}")
     print(describe_fit(record.fit))
+    for name, metrics in record.before.items():
+        for key in (key for key in metrics if key.split("_")[0] == record.fit["metric"] and key.count("_") < 2):
+            if key in record.metrics[name] and not key.endswith(("_low", "_high", "_lowercase")):
+                print(f"{name} {key}: {metrics[key]:.2f} before, {record.metrics[name][key]:.2f} after")
     print(f"\n{record.compute['parameters']:,} parameters, {record.compute['train_seconds']:.0f} s of training")
     print("pictures:\n" + "\n".join(f"  {path}" for path in report.pictures.values()))
     print(f"model, processor, {RECIPE_NAME} and {RECORD_NAME} in {folder}")

@@ -1,6 +1,8 @@
 """Pairs of texts to batches."""
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -34,13 +36,39 @@ class Tokens:
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
 
-def tokenize(tokenizer: Any, texts: Sequence[str], limit: int) -> tuple[Tokens, np.ndarray]:
-    """(tokens with their end sign, (rows,) which were longer than `limit` and are cut before their end sign)."""
+@dataclass(frozen=True)
+class Direction:
+    """From which language into which.
+
+    Args:
+        source, target: Languages, if they are known.
+        tag: Id of the target's tag, which goes before every source of a model with several directions; () without.
+    """
+
+    source: str | None = None
+    target: str | None = None
+    tag: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As `--keep_pair` has it: en-de."""
+        return f"{self.source}-{self.target}"
+
+
+def tokenize(
+    tokenizer: Any, texts: Sequence[str], limit: int, tags: Sequence[tuple[int, ...]] = ()
+) -> tuple[Tokens, np.ndarray]:
+    """(tokens with their end sign, (rows,) which were longer than `limit` and are cut before their end sign).
+
+    `tags`: What stands before each text, if anything does.
+    """
     found: list[list[int]] = []
     for first in range(0, len(texts), CHUNK):
         chunk = list(texts[first : first + CHUNK])
         # Not verbose: it would warn of texts above the tokenizer's `model_max_length`, which are cut here.
         found += tokenizer(chunk, return_attention_mask=False, verbose=False)["input_ids"]
+    if tags:
+        found = [[*tag, *ids] for tag, ids in zip(tags, found)]
     long = np.array([len(ids) > limit for ids in found], bool)
     return Tokens([cut(ids, limit) for ids in found]), long
 
@@ -80,7 +108,9 @@ class TextDataset(Dataset):
             resample,
             0,
         )
-        self.languages: tuple[str | None, str | None] = (None, None)
+        # The first direction is the one that is scored under plain names.
+        self.directions: tuple[Direction, ...] = (Direction(),)
+        self.direction = np.zeros(len(sources), np.int64)  # of each row
         # Of each row: its number in the split that it was taken from.
         self.numbers = np.arange(len(sources))
         # Numbers below it are of the data itself, the others of further training pairs.
@@ -93,9 +123,14 @@ class TextDataset(Dataset):
     def encoded(self) -> tuple[tuple[Tokens, np.ndarray], tuple[Tokens, np.ndarray]]:
         """Tokens of the sources and of the targets, each with which of them were cut."""
         return (
-            tokenize(self.tokenizer, self.sources, self.limits[0]),
+            tokenize(self.tokenizer, self.sources, self.limits[0], self.tags),
             tokenize(self.tokenizer, self.targets, self.limits[1]),
         )
+
+    @property
+    def tags(self) -> list[tuple[int, ...]]:
+        """What stands before each source."""
+        return [self.directions[number].tag for number in self.direction]
 
     @property
     def lengths(self) -> np.ndarray:
@@ -116,8 +151,9 @@ class TextDataset(Dataset):
         if self.resample is None:
             return self.encoded[0][0][row], self.encoded[1][0][row]
         number = int(self.numbers[row])
+        before: tuple[tuple[int, ...], ...] = (self.directions[self.direction[row]].tag, ())
         return tuple(  # type: ignore[return-value]
-            np.asarray(cut(self.resample(texts[row], self.epoch, number, side), limit), np.int32)
+            np.asarray(cut([*before[side], *self.resample(texts[row], self.epoch, number, side)], limit), np.int32)
             for side, (texts, limit) in enumerate(zip((self.sources, self.targets), self.limits))
         )
 
@@ -135,8 +171,24 @@ class TextDataset(Dataset):
             training=self.training,
             resample=resample,
         )
-        part.numbers, part.languages, part.own = self.numbers[rows], self.languages, self.own
+        part.numbers, part.own = self.numbers[rows], self.own
+        part.directions, part.direction = self.directions, self.direction[rows]
         return part
+
+    def rows_of(self, direction: int) -> np.ndarray:
+        """Numbers of the rows of a direction."""
+        return np.flatnonzero(self.direction == direction)
+
+    def with_tokenizer(self, tokenizer: Any) -> "TextDataset":
+        """The same rows for another model, with the tags that it has."""
+        from zoo.data.tokenizer import language_ids
+
+        other, known = copy(self), language_ids(tokenizer)
+        other.__dict__.pop("encoded", None)
+        other.tokenizer = tokenizer
+        tags = [(known[d.target],) if d.target in known else () for d in self.directions]
+        other.directions = tuple(Direction(d.source, d.target, tag) for d, tag in zip(self.directions, tags))
+        return other
 
     def take(self, limit: int | None) -> "TextDataset":
         """At most so many rows, spread evenly."""
@@ -203,6 +255,11 @@ def evaluation_views(dataset: TextDataset, arguments: Any) -> list[Dataset]:
     return [dataset.measured]
 
 
+def parent_view(dataset: TextDataset, processor: Any) -> TextDataset | None:
+    """The rows as the model reads them that a run goes on with, if a pair of languages is to be kept."""
+    return dataset.with_tokenizer(processor) if len(dataset.directions) > 1 else None
+
+
 def decode(tokens: np.ndarray, tokenizer: Any) -> list[str]:
     """Generated tokens, padded with -100 or the padding sign, as texts."""
     tokens = np.where(tokens == IGNORED, tokenizer.pad_token_id, tokens)
@@ -216,10 +273,12 @@ def perplexity(losses: np.ndarray, label_ids: np.ndarray) -> float:
 
 __all__ = [
     "Collator",
+    "Direction",
     "TextDataset",
     "build_collator",
     "build_processor",
     "decode",
     "evaluation_views",
+    "parent_view",
     "perplexity",
 ]

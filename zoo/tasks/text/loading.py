@@ -1,7 +1,7 @@
 """From files or a data set's name to cleaned, tokenized splits."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from zoo.task import TaskData
 
 from .arguments import TextArguments
-from .dataset import TextDataset
+from .dataset import Direction, TextDataset
 from .tokenizing import adapt_tokenizer, build_sampler, check_tokenizer, fit_tokenizer
 
 if TYPE_CHECKING:
@@ -136,7 +136,10 @@ def take(pairs: "ParallelText", limit: int | None) -> "ParallelText":
 
 
 def clean(
-    arguments: TextArguments, pairs: "ParallelText", found: dict[str, "ParallelText"]
+    arguments: TextArguments,
+    pairs: "ParallelText",
+    found: dict[str, "ParallelText"],
+    others: Sequence[str] = ("validation", "test"),
 ) -> tuple["ParallelText", dict[str, Any]]:
     """(training pairs worth learning from, counts for the record)."""
     from zoo.data.parallel_text import clean_pairs, drop_overlap
@@ -148,7 +151,7 @@ def clean(
         drop_identical=arguments.drop_identical,
         drop_duplicates=arguments.drop_duplicates,
     )
-    held_out = [found[name] for name in ("validation", "test") if name in found]
+    held_out = [found[name] for name in others if name in found and not name.startswith("train")]
     overlap = 0
     if held_out and arguments.drop_overlap != "none":
         train, overlap = drop_overlap(train, held_out, arguments.drop_overlap)
@@ -168,46 +171,120 @@ def check_positions(config: Any, arguments: TextArguments) -> None:
             raise ValueError(f"{name}={getattr(arguments, name)} is above the model's max_position_embeddings={most}")
 
 
+@dataclass
+class KeptPair:
+    """A pair of languages that a model knows and shall not lose, and its data.
+
+    Args:
+        source, target: Languages.
+        splits: Split -> pairs.
+    """
+
+    source: str
+    target: str
+    splits: dict[str, "ParallelText"]
+
+
+def kept_training(
+    arguments: TextArguments, kept: Sequence[KeptPair], found: dict[str, "ParallelText"], rows: int, ratio: float
+) -> tuple[list["ParallelText"], list[dict[str, Any]]]:
+    """(training pairs of each kept pair, notes): the share `ratio` of all training pairs, if there are enough.
+
+    Args:
+        arguments: The data section, for the cleaning.
+        kept: The pairs of languages.
+        found: The splits of the new pair.
+        rows: Its training pairs.
+        ratio: 0 to below 1.
+    """
+    wanted = round(ratio / (1 - ratio) * rows / max(len(kept), 1))
+    texts, notes = [], []
+    for pair in kept:
+        splits = {**found, **{f"{name} of {pair.target}": text for name, text in pair.splits.items()}}
+        train, cleaning = clean(arguments, pair.splits["train"], splits, [*splits])
+        texts.append(take(train, wanted))
+        notes.append(
+            {"pair": f"{pair.source}-{pair.target}", "source": train.origin, "train": len(texts[-1]),
+             "wanted": wanted, "cleaning": cleaning}
+        )  # fmt: skip
+    return texts, notes
+
+
+def directions_of(
+    arguments: TextArguments, kept: Sequence[KeptPair], tokenizer: Any, tagged: bool
+) -> tuple[Direction, ...]:
+    """The new direction and the kept ones, with their tags."""
+    from zoo.data.tokenizer import language_ids
+
+    pairs = [
+        (getattr(arguments, "source_lang", None), getattr(arguments, "target_lang", None)),
+        *((pair.source, pair.target) for pair in kept),
+    ]
+    tags = language_ids(tokenizer) if tagged else {}
+    return tuple(Direction(source, target, (tags[target],) if target in tags else ()) for source, target in pairs)
+
+
 def load_data(
-    arguments: TextArguments, config: Any, processor: Any = None, *, read_named: ReadNamed = lambda arguments: None
+    arguments: TextArguments,
+    config: Any,
+    processor: Any = None,
+    *,
+    read_named: ReadNamed = lambda arguments: None,
+    kept: Sequence[KeptPair] = (),
+    keep_ratio: float = 0.0,
 ) -> TaskData:
     """The pairs of a run. The tokenizer is of training texts, or comes with the weights that the run starts from.
 
     Training pairs are cleaned, and those that stand in validation or test too are dropped; validation and test stay as
-    they are, every row of them.
+    they are, every row of them. Rows of kept pairs of languages come behind those of the data itself, in every split.
 
     Raises:
         FileNotFoundError: The data is nowhere.
         ValueError: The data is damaged, or nothing is left of it.
     """
     from zoo.data.parallel_text import concatenate
+    from zoo.data.tokenizer import language_ids
 
     check_positions(config, arguments)
     found, notes = read(arguments, read_named)
     train, notes["cleaning"] = clean(arguments, found["train"], found)
     train = take(train, arguments.max_train_samples)
-    tokenizer, origins = processor, None
-    remarks: list[str] = []
-    if processor is not None:
-        check_tokenizer(config, processor)
-        tokenizer, origins, vocabulary, remarks = adapt_tokenizer(arguments, processor, train)
-        notes["vocabulary"] = vocabulary
+    parts = [train] * arguments.repeat_train
+    for name in arguments.extra_train or ():
+        extra, cleaning = clean(arguments, read_extra(name, arguments, read_named), found)
+        notes.setdefault("extra_train", []).append({"source": extra.origin, "cleaning": cleaning})
+        parts.append(take(extra, arguments.max_train_samples))
     own = len(train) * arguments.repeat_train
-    if own > len(train) or arguments.extra_train:
-        parts = [train] * arguments.repeat_train
-        for name in arguments.extra_train or ():
-            extra, cleaning = clean(arguments, read_extra(name, arguments, read_named), found)
-            notes.setdefault("extra_train", []).append({"source": extra.origin, "cleaning": cleaning})
-            parts.append(take(extra, arguments.max_train_samples))
-        train = concatenate(parts)
+    whole = parts[0] if len(parts) == 1 else concatenate(parts)
+    old, kept_notes = kept_training(arguments, kept, found, len(whole), keep_ratio)
+    if kept:
+        notes["kept_pairs"] = kept_notes
+    tagged = bool(kept) or (processor is not None and bool(language_ids(processor)))
+    languages = list(dict.fromkeys([getattr(arguments, "target_lang", None) or "", *(pair.target for pair in kept)]))
+    tags = [language for language in languages if language] if tagged else []
+    origins = None
+    remarks: list[str] = []
+    everything = concatenate([whole, *old]) if old else whole
     if processor is None:
-        tokenizer = fit_tokenizer(arguments, config, train)
-    languages = (getattr(arguments, "source_lang", None), getattr(arguments, "target_lang", None))
+        tokenizer = fit_tokenizer(arguments, config, everything, tags)
+    else:
+        check_tokenizer(config, processor)
+        texts = everything if arguments.vocabulary == "replace" else train
+        tokenizer, origins, notes["vocabulary"], remarks = adapt_tokenizer(arguments, processor, texts, tags)
+    directions = directions_of(arguments, kept, tokenizer, tagged)
     splits = {}
-    for split, pairs in {**found, "train": train}.items():
-        if split not in LIMITS:
-            continue
+    for split in LIMITS:
         training = split == "train"
+        limit = getattr(arguments, LIMITS[split])
+        texts_of = [whole, *old] if training else [found.get(split), *(pair.splits.get(split) for pair in kept)]
+        present = [
+            (number, text if training else take(text, limit))
+            for number, text in enumerate(texts_of)
+            if text is not None and len(text)
+        ]
+        if not present:
+            continue
+        pairs = present[0][1] if len(present) == 1 else concatenate([text for _, text in present])
         rows = TextDataset(
             pairs.source,
             pairs.target,
@@ -217,9 +294,9 @@ def load_data(
             training=training,
             resample=build_sampler(arguments, tokenizer) if training else None,
         )
-        rows.languages, rows.own = languages, own if training else len(rows)
-        if not training:
-            rows = rows.take(getattr(arguments, LIMITS[split]))
+        rows.directions = directions
+        rows.direction = np.repeat([number for number, _ in present], [len(text) for _, text in present])
+        rows.own = own if training else len(rows)
         if training and arguments.over_long == "drop" and rows.long.any():
             notes["cleaning"]["over_long"] = int(rows.long.sum())
             rows = rows.select(np.flatnonzero(~rows.long), rows.resample)
@@ -245,8 +322,8 @@ def load_data(
             "eos_token_id": tokenizer.eos_token_id,
             "decoder_start_token_id": tokenizer.bos_token_id,
         },
-        fingerprint={split: pairs.fingerprint() for split, pairs in {**found, "train": train}.items()},
-        source=train.origin,
+        fingerprint={split: pairs.fingerprint() for split, pairs in {**found, "train": everything}.items()},
+        source=everything.origin,
         notes=notes,
         processor=tokenizer,
         origins=origins,
@@ -254,4 +331,4 @@ def load_data(
     )
 
 
-__all__ = ["load_data", "set_aside"]
+__all__ = ["KeptPair", "load_data", "read", "set_aside"]

@@ -17,9 +17,17 @@ def compute_metrics(prediction: Any, dataset: rows.TextDataset) -> dict[str, flo
     """The Trainer's hook: BLEU and chrF of what was generated, perplexity of the truth."""
     from .metrics import quick_metrics
 
-    found = {"perplexity": rows.perplexity(prediction.predictions[-1], prediction.label_ids)}
-    if len(prediction.predictions) > 1:
-        found |= quick_metrics(rows.decode(prediction.predictions[0], dataset.tokenizer), dataset.targets)
+    found: dict[str, float] = {}
+    for number, direction in enumerate(dataset.directions):
+        chosen = dataset.rows_of(number)
+        if not len(chosen):
+            continue
+        *generated, losses = (part[chosen] for part in prediction.predictions)
+        metrics = {"perplexity": rows.perplexity(losses, prediction.label_ids[chosen])}
+        if generated:
+            targets = [dataset.targets[row] for row in chosen]
+            metrics |= quick_metrics(rows.decode(generated[0], dataset.tokenizer), targets)
+        found |= metrics if number == 0 else {f"{name}_{direction.name}": value for name, value in metrics.items()}
     return found
 
 
@@ -44,6 +52,13 @@ def report(predictions: Any, label_ids: np.ndarray, config: Any, *arguments: Any
     return report(predictions, label_ids, *arguments)
 
 
+def check_parent(*arguments: Any) -> list[str]:
+    """Whether the columns look swapped; see `checks.py`."""
+    from .checks import check_parent
+
+    return check_parent(*arguments)
+
+
 def inspect(*arguments: Any) -> Report:
     """Attention maps; see `zoo/tasks/text/tables.py`."""
     from ..text.tables import inspect
@@ -60,6 +75,8 @@ TASK = Task(
     auto_processor=AutoTokenizer,
     build_collator=rows.build_collator,
     evaluation_views=rows.evaluation_views,
+    parent_view=rows.parent_view,
+    check_parent=check_parent,
     evaluation_fields=GENERATION,
     training_fields=VOCABULARY,
     prepare_model=prepare_model,

@@ -1,12 +1,18 @@
 """The data section of a translation recipe."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from zoo.task import TaskData
 
 from ..text.arguments import TextArguments
+from ..text.loading import KeptPair, read
 from ..text.loading import load_data as load_texts
+
+# Source language, target language, file or name of a data set.
+KEEP_PAIR = re.compile(r"(\w+)-(\w+):(.+)")
 
 
 @dataclass
@@ -15,6 +21,33 @@ class TranslationArguments(TextArguments):
 
     source_lang: str | None = field(default=None, metadata={"help": "Language of the sources: en, de, ..."})
     target_lang: str | None = field(default=None, metadata={"help": "Language of the targets: en, de, ..."})
+    keep_pair: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Pairs of languages that the model shall not lose, each with its data: en-de:FILE, or the name of "
+            "a known data set in place of the file. Sources then begin with a tag of the target language."
+        },
+    )
+    keep_ratio: float = field(default=0.2, metadata={"help": "Share of the kept pairs in the training pairs."})
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.keep_pair, str):
+            self.keep_pair = [self.keep_pair]
+        if not 0 < self.keep_ratio < 1:
+            raise ValueError(f"keep_ratio={self.keep_ratio} must be above 0 and below 1")
+        new = (self.source_lang, self.target_lang)
+        for text in self.keep_pair or ():
+            match = KEEP_PAIR.fullmatch(text)
+            if match is None:
+                raise ValueError(f"keep_pair={text!r} is not SOURCE-TARGET:FILE, such as en-de:old.tsv")
+            if None in new:
+                raise ValueError("keep_pair needs the languages of the new pair: --source_lang and --target_lang")
+            if match.group(1, 2) == new:
+                raise ValueError(
+                    f"keep_pair={text!r} has the languages of the new pair: the tag >>{new[1]}<< cannot stand for "
+                    "two of them; further pairs of one direction are extra_train"
+                )
 
 
 def read_named(arguments: TranslationArguments) -> Any:
@@ -36,9 +69,28 @@ def read_named(arguments: TranslationArguments) -> Any:
     return splits, {"licence": named.licence, "homepage": named.homepage}
 
 
+def read_kept(text: str, arguments: TranslationArguments) -> KeptPair:
+    """The data of SOURCE-TARGET:FILE.
+
+    Raises:
+        ValueError, FileNotFoundError: It is neither a file nor a known data set, or it is damaged.
+    """
+    source, target, name = KEEP_PAIR.fullmatch(text).groups()  # type: ignore[union-attr]  # checked by the arguments
+    own = replace(
+        arguments,
+        source_lang=source, target_lang=target, source_column=None, target_column=None, keep_pair=None, data_dir=None,
+        train_file=None, validation_file=None, test_file=None, dataset_name=None,
+    )  # fmt: skip
+    own = replace(own, **({"train_file": [name]} if Path(name).is_file() else {"dataset_name": name}))
+    if own.train_file is None and read_named(own) is None:
+        raise ValueError(f"--keep_pair {text}: {name} is neither a file nor a data set that the library knows by name")
+    return KeptPair(source, target, read(own, read_named)[0])
+
+
 def load_data(arguments: TranslationArguments, config: Any, processor: Any = None) -> TaskData:
     """The pairs of a run; see `zoo/tasks/text/loading.py`."""
-    data = load_texts(arguments, config, processor, read_named=read_named)
+    kept = [read_kept(text, arguments) for text in arguments.keep_pair or ()]
+    data = load_texts(arguments, config, processor, read_named=read_named, kept=kept, keep_ratio=arguments.keep_ratio)
     languages = {"source_lang": arguments.source_lang, "target_lang": arguments.target_lang}
     data.notes = {**data.notes, **languages}
     return data

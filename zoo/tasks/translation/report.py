@@ -14,20 +14,39 @@ from .metrics import bleu_of, sentence_chrf, sentence_counts, signatures, transl
 
 
 def score(predictions: Any, label_ids: np.ndarray, dataset: TextDataset) -> dict[str, Any]:
-    """All metrics of a model's predictions."""
-    tokens, losses = predictions
-    found = translation_metrics(decode(tokens, dataset.tokenizer), dataset.targets, language_of(dataset))
-    return {**found, "perplexity": perplexity(losses, label_ids)}
+    """All metrics of a model's predictions; those of kept pairs with their languages behind the name, bleu_en-de."""
+    found: dict[str, Any] = {}
+    for number, direction in enumerate(dataset.directions):
+        rows = dataset.rows_of(number)
+        if not len(rows):
+            continue
+        tokens, losses = (part[rows] for part in predictions)
+        targets = [dataset.targets[row] for row in rows]
+        metrics = translation_metrics(decode(tokens, dataset.tokenizer), targets, (direction.target or "en")[:2])
+        metrics["perplexity"] = perplexity(losses, label_ids[rows])
+        found |= metrics if number == 0 else {f"{name}_{direction.name}": value for name, value in metrics.items()}
+    return found
+
+
+def first_direction(
+    predictions: Any, label_ids: np.ndarray, dataset: TextDataset
+) -> tuple[Any, np.ndarray, TextDataset]:
+    """The rows of the direction that is scored under plain names."""
+    rows = dataset.rows_of(0)
+    if len(rows) == len(dataset):
+        return predictions, label_ids, dataset
+    return tuple(part[rows] for part in predictions), label_ids[rows], dataset.select(rows)
 
 
 def language_of(dataset: TextDataset) -> str:
     """Of the targets; two letters."""
-    return (dataset.languages[1] or "en")[:2]
+    return (dataset.directions[0].target or "en")[:2]
 
 
 def baselines(train: TextDataset, dataset: TextDataset) -> dict[str, dict[str, Any]]:
     """The same metrics of trivial translators, without intervals, and what token frequencies know of the targets."""
     language = language_of(dataset)
+    train, dataset = (rows.select(rows.rows_of(0)) for rows in (train, dataset))
     found = {"copy_source": list(dataset.sources), "nearest_neighbour": nearest_targets(train, dataset)}
     scores = {name: translation_metrics(texts, dataset.targets, language, False) for name, texts in found.items()}
     return {**scores, "token_frequencies": token_frequencies(train, dataset)}
@@ -45,6 +64,7 @@ def report(predictions: Any, label_ids: np.ndarray, dataset: TextDataset, folder
     import matplotlib
 
     matplotlib.use("Agg")
+    predictions, label_ids, dataset = first_direction(predictions, label_ids, dataset)
     found = score(predictions, label_ids, dataset)
     texts = decode(predictions[0], dataset.tokenizer)
     counts = sentence_counts("bleu", texts, dataset.targets)

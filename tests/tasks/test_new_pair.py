@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
 
 from tests.tasks.pairs import pairs, write_tsv
@@ -16,6 +18,7 @@ from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
 from zoo.data.tokenizer import language_ids
 from zoo.record import RunRecord
+from zoo.tasks.translation import checks
 from zoo.tasks.translation.batches import TranslationArguments, load_data
 
 # What has no letter in common with the parent's languages.
@@ -140,7 +143,7 @@ def test_a_pair_is_kept_with_tags_and_the_record_tells_before_from_after(parent,
     assert train(new_pair(parent, *keep, "--output_dir", str(tmp_path / "run"))) == 0
     record = RunRecord.read(tmp_path / "run")
     kept = record.data["notes"]["kept_pairs"][0]
-    whole = record.data["splits"]["train"]["n"]
+    whole = record.data["splits"]["train"]["n"] + record.data["notes"]["cleaning"].get("over_long", 0)
     assert kept["pair"] == "en-eo" and kept["train"] == pytest.approx(0.2 * whole, abs=1)
     assert "test bleu_en-eo:" in capsys.readouterr().out
     assert any("eval_bleu_en-eo" in entry and "eval_bleu" in entry for entry in record.history)
@@ -258,3 +261,38 @@ def test_every_command_of_the_page_runs(parent, tmp_path, monkeypatch, capsys):
         assert len(AutoTokenizer.from_pretrained(tmp_path / "runs" / folder)) == model.config.vocab_size
         assert not any("lora" in name for name in model.state_dict())
     assert (tmp_path / "runs/mine/README.md").is_file()
+
+
+def test_lora_trains_less_and_saves_a_plain_model(parent, tmp_path):
+    assert train(new_pair(parent, "--lora_rank", "2", "--skip_test", "--output_dir", str(tmp_path / "run"))) == 0
+    old, new = (load_file(folder / "model.safetensors") for folder in (parent, tmp_path / "run"))
+    assert old.keys() == new.keys()
+    for name, value in old.items():
+        if value.shape[:1] != new[name].shape[:1]:  # a row for each piece: those of old pieces stay
+            assert torch.equal(new[name][: len(value)], value) and len(new[name]) > len(value)
+    same = {name: value.shape == new[name].shape and torch.equal(value, new[name]) for name, value in old.items()}
+    changed = [name for name, value in old.items() if value.shape == new[name].shape and not same[name]]
+    assert changed and all(name.endswith("weight") and "norm" not in name for name in changed)
+
+
+def test_swapped_columns_are_told(parent, monkeypatch):
+    """The model's own uncertainty decides; here it is told what to be, since tiny parents are sure of nothing."""
+    data = load_data(
+        TranslationArguments(train_file=str(parent.parent / "ru.tsv"), source_lang="en", target_lang="ru"),
+        AutoConfig.from_pretrained(parent),
+        AutoTokenizer.from_pretrained(parent),
+    )
+    surer = {True: 0.4, False: 1.8}
+    monkeypatch.setattr(checks, "uncertainty", lambda model, tokenizer, texts: surer[texts[0].isascii()])
+    model = torch.nn.Identity()
+    assert checks.check_parent(model, data.processor, data.train, ("en", "eo")) == []
+    data.train.sources, data.train.targets = data.train.targets, data.train.sources
+    (warning,) = checks.check_parent(model, data.processor, data.train, ("en", "eo"))
+    assert "the columns look swapped" in warning and "(0.40 nats a token)" in warning
+    assert checks.check_parent(model, data.processor, data.train, ("fr", "eo")) == []  # it cannot tell
+
+
+def test_a_model_is_surer_of_what_it_knows(parent):
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(parent), AutoTokenizer.from_pretrained(parent)
+    values = [checks.uncertainty(model, tokenizer, [pair[side] for pair in pairs(8)]) for side in (0, 1)]
+    assert all(0 < value < 20 for value in values)

@@ -130,7 +130,7 @@ def test_a_population_changes_rates_while_it_trains(address, recipe, tmp_path):
     flags += ["--space", "training.learning_rate={loguniform: [1.0e-5, 1.0e-1]}"]
     assert main([str(recipe), *flags]) == 0
     found = searched(tmp_path / "out")
-    assert len(found["trials"]) == 3 and all(trial["status"] != "failed" for trial in found["trials"])
+    assert len(found["trials"]) == 3 and {trial["status"] for trial in found["trials"]} <= {"finished", "stopped"}
     assert any("points" in trial for trial in found["trials"])
 
 
@@ -149,7 +149,7 @@ def test_a_budget_of_epochs_counts_those_before_an_interruption(tmp_path):
     [
         (["--lerning_rate", "1"], "unknown argument '--lerning_rate'; did you mean '--learning_rate'"),
         (["--model_overrides", "a=1"], 'fix a field with --space "model.FIELD=VALUE"'),
-        (["--algorithm", "grid"], "training.learning_rate: a grid needs choices, not loguniform"),
+        (["--algorithm", "grid"], "training.learning_rate: a grid needs choices, not a loguniform range"),
         (["--space", "training.lr=[1]"], "is no section.field of a recipe"),
         (["--resume"], "holds no search; start without the flag"),
         (["--epochs", "0"], "--epochs must be at least 1"),

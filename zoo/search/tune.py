@@ -334,6 +334,9 @@ def search(
             )
         begun = time.monotonic()
         tuner.fit()
+        for trial in read_trials(folder):
+            if trial.status == "running":  # a budget ended the search: Tune tells nobody of their end
+                write_event(folder, "end", trial.id, epochs=epochs)
         write_event(folder, "search", "", seconds=round(time.monotonic() - begun, 1))
 
 

@@ -69,9 +69,18 @@ def test_a_search_over_two_machines(address, recipe, tiny_data, tmp_path, monkey
 
 def test_a_killed_search_goes_on(address, recipe, tmp_path):
     """Finished trials are kept, the running one goes on from its checkpoint."""
-    out = tmp_path / "out"
+    out, epochs = tmp_path / "out", 40  # enough that trials are left after the pause before the kill
     flags = [str(recipe), "--address", address, "--output_dir", str(out), "--skip_final", "--algorithm", "grid"]
-    flags += ["--scheduler", "none", "--jobs", "1", "--epochs", "6", "--space", "model.stage_channels=[[4, 4]]"]
+    flags += [
+        "--scheduler",
+        "none",
+        "--jobs",
+        "1",
+        "--epochs",
+        str(epochs),
+        "--space",
+        "model.stage_channels=[[4, 4]]",
+    ]
     flags += ["--space", "training.learning_rate={grid: [0.01, 0.02, 0.03]}"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
@@ -97,7 +106,7 @@ def test_a_killed_search_goes_on(address, recipe, tmp_path):
     assert main([*flags, "--resume"]) == 0
     after = read_trials(out)
     assert [trial.status for trial in after] == ["finished"] * 3
-    assert [len(trial.epochs) for trial in after] == [6, 6, 6]
+    assert [len(trial.epochs) for trial in after] == [epochs] * 3
     assert after[0].epochs == before[0].epochs  # not trained again
     starts = [event["trial"] for event in read_events(out) if event["event"] == "start"]
     assert starts.count(after[0].id) == 1

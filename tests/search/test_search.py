@@ -69,7 +69,7 @@ def test_a_search_over_two_machines(address, recipe, tiny_data, tmp_path, monkey
 
 def test_a_killed_search_goes_on(address, recipe, tmp_path):
     """Finished trials are kept, the running one goes on from its checkpoint."""
-    out, epochs = tmp_path / "out", 40  # enough that trials are left after the pause before the kill
+    out, epochs = tmp_path / "out", 120  # enough that trials are left after the pause before the kill
     flags = [str(recipe), "--address", address, "--output_dir", str(out), "--skip_final", "--algorithm", "grid"]
     flags += [
         "--scheduler",

@@ -45,7 +45,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--search_seed", type=int, help="of the choice of points")
     add("--cpus_per_trial", type=float, help="CPU cores of a trial")
     add("--gpus_per_trial", type=float, help="GPUs of a trial; a fraction shares one")
-    add("--jobs", type=int, default=0, help="trials at a time; default: as many as there is room for")
+    add(
+        "--jobs",
+        type=int,
+        default=0,
+        help="trials at a time (of pbt on a cluster: all); default: as many as there is room for",
+    )
     add("--address", help="of a Ray cluster (host:port, ray://host:port, auto); default: this machine alone")
     add(
         "--output_dir",

@@ -208,14 +208,19 @@ class Witness(tune.Callback):
             print(f"{self.clear()}{text[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
 
 
-def make_searcher(settings: SearchSettings, mode: str, points: list[dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
+def make_searcher(
+    settings: SearchSettings, mode: str, points: list[dict[str, Any]], jobs: int
+) -> tuple[Any, dict[str, Any]]:
     """(what proposes points, Tune's param_space).
 
     Raises:
         UsageError: Optuna is asked for and not installed.
     """
     if settings.algorithm != "tpe":
-        return BasicVariantGenerator(), {"point": tune.grid_search(points)}
+        # Tune's own max_concurrent_trials reaches searchers such as Optuna's, but not this one. The members of a
+        # population must all exist, or they learn nothing of each other: they take turns where there is no room.
+        limit = 0 if settings.algorithm == "pbt" else jobs
+        return BasicVariantGenerator(max_concurrent=limit), {"point": tune.grid_search(points)}
     try:
         import optuna
         from ray.tune.search.optuna import OptunaSearch
@@ -310,7 +315,7 @@ def search(
         else:
             points = make_points(settings)
             total = len(points) or settings.trials
-            searcher, space = make_searcher(settings, mode, points)
+            searcher, space = make_searcher(settings, mode, points, jobs)
             tuner = tune.Tuner(
                 trainable,
                 param_space=space,

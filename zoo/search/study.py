@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from zoo.record import installed_versions
 from zoo.registry import FAMILIES, nearest
 from zoo.training.command_line import RunSettings, parse_run
-from zoo.training.recipe import RECIPES, UniqueKeyLoader, UsageError, check_keys
+from zoo.training.recipe import RECIPES, UsageError, check_keys, read_yaml
 
 STUDIES = RECIPES / "studies"
 BASE = "base"
@@ -149,12 +147,7 @@ def read_study(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: It is no study; the message names file, key and the nearest known one.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such study file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    content = read_yaml(path, "study")
     if not isinstance(content, dict):
         raise UsageError(f"{path}: a study is a mapping with the keys title, question, base, seeds and variants")
     check_keys(content, list(KEYS), str(path))

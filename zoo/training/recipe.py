@@ -156,6 +156,20 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     check_texts(recipe.publish, where)
 
 
+def read_yaml(path: Path, kind: str) -> Any:
+    """What a YAML file holds, no key twice.
+
+    Raises:
+        UsageError: There is no such file of that kind, or it is not YAML.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such {kind} file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+
+
 def load_recipe(name: str | os.PathLike) -> Recipe:
     """A shipped recipe by its id, or a recipe file by its path.
 
@@ -167,12 +181,7 @@ def load_recipe(name: str | os.PathLike) -> Recipe:
         if str(name) not in available_recipes():
             raise UsageError(f"no recipe {str(name)!r}; {nearest(str(name), available_recipes())}")
         path = RECIPES / f"{name}.yaml"
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such recipe file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    content = read_yaml(path, "recipe")
     if not isinstance(content, dict):
         raise UsageError(f"{path}: a recipe is a mapping with the keys family, task, data, model and training")
     keys = [f.name for f in dataclasses.fields(Recipe)]
@@ -198,4 +207,5 @@ __all__ = [
     "check_recipe",
     "config_fields",
     "load_recipe",
+    "read_yaml",
 ]

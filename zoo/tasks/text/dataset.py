@@ -67,7 +67,7 @@ def tokenize(
         chunk = list(texts[first : first + CHUNK])
         # Not verbose: it would warn of texts above the tokenizer's `model_max_length`, which are cut here.
         found += tokenizer(chunk, return_attention_mask=False, verbose=False)["input_ids"]
-    if tags:
+    if any(tags):
         found = [[*tag, *ids] for tag, ids in zip(tags, found)]
     long = np.array([len(ids) > limit for ids in found], bool)
     return Tokens([cut(ids, limit) for ids in found]), long

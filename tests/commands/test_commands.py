@@ -1,5 +1,6 @@
 """The zoo command, evaluation and the scripts."""
 
+import io
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from zoo.commands import main
+from zoo.commands import guarded, main
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
 
@@ -113,3 +114,11 @@ def test_scripts_run_from_anywhere(script, tmp_path):
 def test_a_script_begins_with_its_command(script):
     first = script.read_text().splitlines()[0]
     assert first.startswith('"""') and f"scripts/{script.name}" in first
+
+
+def test_progress_reaches_a_log_file_line_by_line(monkeypatch):
+    file = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(file))
+    seen = []
+    assert guarded(lambda argv: (print("epoch 1"), seen.append(file.getvalue())), []) == 0
+    assert seen == [b"epoch 1\n"]

@@ -92,6 +92,26 @@ def test_cleaning_and_overlap_are_counted(tmp_path):
     assert kept["in_validation_or_test"] == 0 and kept["kept"] == 101
 
 
+def test_many_dropped_pairs_are_told(tmp_path):
+    rows = pairs(90)
+    write_tsv(tmp_path / "few.tsv", [*rows, ("same", "same")])
+    assert load(tmp_path / "few.tsv", validation_size=0, test_size=0).remarks == []
+    write_tsv(tmp_path / "many.tsv", rows + [(f"copied {row}", f"copied {row}") for row in range(10)] + rows[:1])
+    (remark,) = load(tmp_path / "many.tsv", validation_size=0, test_size=0).remarks
+    assert remark == "warning: many.tsv: 11% of 101 training pairs were dropped (identical 10, duplicate 1)"
+
+
+def test_tags_and_special_tokens_of_a_new_tokenizer(mine):
+    data = load(mine, language_tags=True, special_tokens=["<sep>"])
+    tag, sep = data.processor.convert_tokens_to_ids([">>eo<<", "<sep>"])
+    assert all(data.train[row][0][0] == tag for row in range(len(data.train)))
+    assert data.train.sources[0] in data.processor.decode(data.train[0][0], skip_special_tokens=True)
+    assert data.processor("<sep>", add_special_tokens=False)["input_ids"] == [sep]
+    assert ">>eo<<" not in load(mine).processor.get_vocab()
+    with pytest.raises(ValueError, match="language_tags needs the target's language"):
+        TranslationArguments(language_tags=True)
+
+
 def test_long_training_pairs_are_dropped_or_cut_and_test_pairs_are_cut(mine):
     lengths = load(mine).train.lengths
     limit = int(np.median(lengths[:, 0]))

@@ -1,6 +1,7 @@
 """The commands: `zoo train`, `zoo evaluate`, ...; scripts/ calls the same functions."""
 
 import argparse
+import io
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -41,6 +42,8 @@ def guarded(command: Callable[[list[str]], None], argv: Sequence[str] | None, in
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # progress shows in a log file, too
     try:
         command(arguments)
     except UsageError as error:

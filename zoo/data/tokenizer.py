@@ -230,7 +230,8 @@ def text_fit(tokenizer: Any, texts: Iterable[str]) -> TextFit:
         split = [text.split() for text in chunk]
         words += sum(map(len, split))
         characters += sum(len(word) for text in split for word in text)
-        for ids in tokenizer(chunk, add_special_tokens=False, return_attention_mask=False)["input_ids"]:
+        found = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
+        for ids in found["input_ids"]:
             pieces += len(ids)
             spelt += sum(number in bytes_of for number in ids)
             unknown += ids.count(tokenizer.unk_token_id)

@@ -185,7 +185,8 @@ def count_pieces(tokenizer: Any, sides: Sequence[Sequence[str]]) -> Counter[int]
     for side in sides:
         for first in range(0, len(side), 4096):
             chunk = list(side[first : first + 4096])
-            for ids in tokenizer(chunk, add_special_tokens=False, return_attention_mask=False)["input_ids"]:
+            found = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
+            for ids in found["input_ids"]:
                 counts.update(ids)
     return counts
 

@@ -132,6 +132,11 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     if any(argument.split("=")[0] == "--hub_token" for argument in argv):
         raise UsageError("--hub_token: a token comes from HF_TOKEN or `hf auth login`, never from a command line")
     recipe = load_recipe(argv[0])
+    # A flag may name other data than the recipe; one of the two places must not name both.
+    flags = {argument.split("=")[0] for argument in argv}
+    for named in (flags, {f"--{key}" for key, value in recipe.data.items() if value}):
+        if {"--train_file", "--dataset_name"} <= named:
+            raise UsageError("--train_file and --dataset_name both name the data; leave one out")
     task = load_task(recipe.task)
     classes = (task.data_arguments, task.training_arguments, ZooTrainingArguments, RunArguments)
     parser = make_parser(*classes, prog=prog, usage=usage)

@@ -91,6 +91,9 @@ class TextArguments:
 
     tokenizer_type: str = field(default="unigram", metadata={"help": "SentencePiece model: unigram or bpe."})
     byte_fallback: bool = field(default=True, metadata={"help": "Spell unknown characters in bytes."})
+    special_tokens: list[str] | None = field(
+        default=None, metadata={"help": "Further tokens of a new vocabulary that are never cut, such as <sep>."}
+    )
     tokenizer_sampling: float = field(
         default=0.0,
         metadata={
@@ -137,6 +140,8 @@ class TextArguments:
                 raise ValueError(f"{name} is one file, or two aligned files of lines; got {len(value)}")
         if isinstance(self.extra_train, str):
             self.extra_train = [self.extra_train]
+        if isinstance(self.special_tokens, str):
+            self.special_tokens = [self.special_tokens]
         if self.repeat_train < 1:
             raise ValueError(f"repeat_train={self.repeat_train} must be at least 1")
         numbers = ("max_train_samples", "max_eval_samples", "max_predict_samples", "vocabulary_size", "num_beams")

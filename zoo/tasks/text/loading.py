@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FILES = {"train": "train_file", "validation": "validation_file", "test": "test_file"}
 LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test": "max_predict_samples"}
+# Above this share of dropped training pairs a person is told why.
+DROPPED = 0.1
 # Splits of a data set by name, and what the record says of them; None if the task knows no data set of that name.
 ReadNamed = Callable[[Any], tuple[dict[str, "ParallelText"], dict[str, Any]] | None]
 
@@ -158,6 +160,16 @@ def clean(
     return train, {**counts, "in_validation_or_test": overlap, "kept": len(train)}
 
 
+def tell_dropped(origin: str, counts: Mapping[str, int]) -> list[str]:
+    """A warning with the reasons, if cleaning dropped many training pairs."""
+    dropped = 1 - counts["kept"] / max(counts["read"], 1)
+    if dropped < DROPPED:
+        return []
+    reasons = {key.replace("_", " "): n for key, n in counts.items() if key not in ("read", "kept") and n}
+    named = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
+    return [f"warning: {origin}: {dropped:.0%} of {counts['read']:,} training pairs were dropped ({named})"]
+
+
 def check_positions(config: Any, arguments: TextArguments) -> None:
     """A model with a table of positions reads and writes no more than it has.
 
@@ -248,29 +260,32 @@ def load_data(
     check_positions(config, arguments)
     found, notes = read(arguments, read_named)
     train, notes["cleaning"] = clean(arguments, found["train"], found)
+    remarks = tell_dropped(train.origin, notes["cleaning"])
     train = take(train, arguments.max_train_samples)
     parts = [train] * arguments.repeat_train
     for name in arguments.extra_train or ():
         extra, cleaning = clean(arguments, read_extra(name, arguments, read_named), found)
         notes.setdefault("extra_train", []).append({"source": extra.origin, "cleaning": cleaning})
+        remarks += tell_dropped(extra.origin, cleaning)
         parts.append(take(extra, arguments.max_train_samples))
     own = len(train) * arguments.repeat_train
     whole = parts[0] if len(parts) == 1 else concatenate(parts)
     old, kept_notes = kept_training(arguments, kept, found, len(whole), keep_ratio)
     if kept:
         notes["kept_pairs"] = kept_notes
-    tagged = bool(kept) or (processor is not None and bool(language_ids(processor)))
+    tagged = bool(kept) or getattr(arguments, "language_tags", False)
+    tagged = tagged or (processor is not None and bool(language_ids(processor)))
     languages = list(dict.fromkeys([getattr(arguments, "target_lang", None) or "", *(pair.target for pair in kept)]))
     tags = [language for language in languages if language] if tagged else []
     origins = None
-    remarks: list[str] = []
     everything = concatenate([whole, *old]) if old else whole
     if processor is None:
         tokenizer = fit_tokenizer(arguments, config, everything, tags)
     else:
         check_tokenizer(config, processor)
         texts = everything if arguments.vocabulary == "replace" else train
-        tokenizer, origins, notes["vocabulary"], remarks = adapt_tokenizer(arguments, processor, texts, tags)
+        tokenizer, origins, notes["vocabulary"], told = adapt_tokenizer(arguments, processor, texts, tags)
+        remarks += told
     directions = directions_of(arguments, kept, tokenizer, tagged)
     splits = {}
     for split in LIMITS:

@@ -26,6 +26,7 @@ def fit_tokenizer(arguments: TextArguments, config: Any, train: "ParallelText", 
         model_type=arguments.tokenizer_type,
         byte_fallback=arguments.byte_fallback,
         languages=languages,
+        special_tokens=arguments.special_tokens or (),
     )
     tokenizer.model_max_length = arguments.max_source_length  # a pipeline divides what is longer
     return tokenizer

@@ -28,6 +28,13 @@ class TranslationArguments(TextArguments):
             "a known data set in place of the file. Sources then begin with a tag of the target language."
         },
     )
+    language_tags: bool = field(
+        default=False,
+        metadata={
+            "help": "Sources begin with a tag of the target language though there is one pair only, so that other "
+            "pairs can join it later. With keep_pair they always do."
+        },
+    )
     keep_ratio: float = field(default=0.2, metadata={"help": "Share of the kept pairs in the training pairs."})
 
     def __post_init__(self):
@@ -37,6 +44,8 @@ class TranslationArguments(TextArguments):
         if not 0 < self.keep_ratio < 1:
             raise ValueError(f"keep_ratio={self.keep_ratio} must be above 0 and below 1")
         new = (self.source_lang, self.target_lang)
+        if self.language_tags and self.target_lang is None:
+            raise ValueError("language_tags needs the target's language: --target_lang de")
         for text in self.keep_pair or ():
             match = KEEP_PAIR.fullmatch(text)
             if match is None:

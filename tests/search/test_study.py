@@ -42,6 +42,7 @@ def place(tmp_path_factory, tiny_data) -> Path:
         "note": "Two epochs.",
         "base": "tiny.yaml",
         "seeds": [1, 2],
+        "section": "by_pairs",
         "variants": {
             "4-filters": {"model": {"stage_channels": [4, 4]}},
             "impossible": {"model": {"stage_channels": [8] * 9}},
@@ -110,10 +111,14 @@ def test_the_page_says_what_was_found(done, place):
         assert text in page
     assert "| impossible | `stage_channels=[8,8,8,8,8,8,8,8,8]` | FAILED: model: " in page
     assert "not looked at" not in page and "python scripts/study.py" in page and str(done) not in page.split("```")[1]
-    assert (place / "report/tiny-study.md").read_text() == page.replace("study.png", "tiny-study.png")
+    moved = page.replace("study.png", "tiny-study.png").replace("study-by-pairs", "tiny-study-by-pairs")
+    assert (place / "report/tiny-study.md").read_text() == moved
     assert (place / "report/tiny-study.png").stat().st_size > 5_000
-    columns = {line.count("|") for line in page.splitlines() if line.startswith("|")}
+    assert (place / "report/tiny-study-by-pairs.png").stat().st_size > 5_000
+    columns = {line.count("|") for line in page.split("## By number")[0].splitlines() if line.startswith("|")}
     assert columns == {13}
+    base = found(done)["base"]["statistics"]["test"]["mean"], found(done)["4-filters"]["statistics"]["test"]["mean"]
+    assert f"| 200 | {sum(base) / 2:.4f} |  |" in page.split("## By number")[1]
 
 
 def test_what_is_finished_is_kept_and_a_new_variant_runs_alone(done, place, capsys, tmp_path, in_this_process):
@@ -205,6 +210,7 @@ def test_overrides_become_flags():
         ({"variants": {"a": {"model": {"stage_channels": [8, 8]}}}}, "variants, a: it changes nothing"),
         ({"variants": {"base": {"model": {"residual": True}}}}, "the base is a row already"),
         ({"variants": {n: {"model": {"stage_channels": [4]}} for n in "ab"}}, "variants, b: it is the same as a"),
+        ({"section": "by_pair"}, "section 'by_pair'; did you mean 'by_pairs'"),
         ({"common": {"recipe": "x"}}, "common: unknown key 'recipe'"),
     ],
 )

@@ -76,10 +76,10 @@ def study(argv: list[str]) -> None:
         finally:  # an interrupted study has a table of what is there
             rows = tabulate(chosen, runs, metric, greater_is_better)
             command = shlex.join(["python", "scripts/study.py", *without_places(argv)])
-            write(chosen, rows, metric, greater_is_better, command, folder, "study")
-            if arguments.report_dir:
-                place = Path(arguments.report_dir)
-                write(chosen, rows, metric, greater_is_better, command, place, chosen.name)
+            places = [(folder, "study")]
+            places += [(Path(arguments.report_dir), chosen.name)] if arguments.report_dir else []
+            for place, name in places:
+                write(chosen, runs, rows, (metric, greater_is_better), command, place / name)
     print("\n" + markdown(chosen, rows, metric, greater_is_better, command).split("\n![")[0])
     print(f"\nstudy.md, study.json, study.png and the runs in {folder}")
     if not any(row.runs for row in rows):
@@ -98,19 +98,23 @@ def without_places(argv: Sequence[str]) -> list[str]:
     return kept
 
 
-def write(study: Any, rows: Any, metric: str, greater_is_better: bool, command: str, folder: Path, name: str) -> None:
-    """Page, data and picture of a study."""
+def write(study: Any, runs: Any, rows: Any, goal: tuple[str, bool], command: str, place: Path) -> None:
+    """Page, data and pictures of a study: `place` with a suffix."""
     from zoo.record import write_whole
+    from zoo.search.by_pairs import by_pairs
     from zoo.search.study_picture import draw_study
-    from zoo.search.study_table import content, markdown
+    from zoo.search.study_table import content, deciding_split, markdown
 
-    page = markdown(study, rows, metric, greater_is_better, command)
-    drawn = draw_study(rows, metric, study.title, folder / f"{name}.png")
+    page = markdown(study, rows, *goal, command)
+    drawn = draw_study(rows, goal[0], study.title, place.with_name(f"{place.name}.png"))
     picture = "![The figures of all seeds]"
-    page = page.replace(f"{picture}(PICTURE)\n\n", f"{picture}({name}.png)\n\n" if drawn else "")
-    write_whole(folder / f"{name}.md", page)
-    found = content(study, rows, metric, greater_is_better, command)
-    write_whole(folder / f"{name}.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    page = page.replace(f"{picture}(PICTURE)\n\n", f"{picture}({place.name}.png)\n\n" if drawn else "")
+    if study.section:
+        more = by_pairs(runs, rows, goal[0], deciding_split(rows), place.with_name(f"{place.name}-by-pairs.png"))
+        page = page.replace("```bash\n", f"{more}\n```bash\n") if more else page
+    write_whole(place.with_name(f"{place.name}.md"), page)
+    found = content(study, rows, *goal, command)
+    write_whole(place.with_name(f"{place.name}.json"), json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

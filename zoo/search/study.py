@@ -16,7 +16,9 @@ from zoo.training.recipe import RECIPES, UsageError, check_keys, read_yaml
 
 STUDIES = RECIPES / "studies"
 BASE = "base"
-KEYS = ("title", "question", "note", "base", "seeds", "common", "variants")
+KEYS = ("title", "question", "note", "base", "seeds", "common", "variants", "section")
+# What a page can have beside the table; names of functions in modules of the same name.
+SECTION_NAMES = ["by_pairs"]
 SECTIONS = ("data", "model", "training")
 VARIANT_KEYS = ("recipe", "model_name_or_path", *SECTIONS)
 # What decides the figures beside the recipe.
@@ -67,6 +69,7 @@ class Study:
         base: Id or path of the recipe that everything is compared with.
         seeds: One run of each variant for each of them.
         variants: In the order of the table, the base first.
+        section: What the page has beside the table: "by_pairs" or nothing.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Study:
     seeds: list[int]
     variants: list[Variant]
     note: str = ""
+    section: str = ""
 
     def variant(self, name: str) -> Variant:
         """The variant of this name.
@@ -159,6 +163,8 @@ def read_study(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: seeds must be a list of whole numbers such as [1, 2, 3], not {seeds!r}")
     if len(set(seeds)) != len(seeds):
         raise UsageError(f"{path}: seeds: a number stands twice in {seeds!r}")
+    if content.get("section", SECTION_NAMES[0]) not in SECTION_NAMES:
+        raise UsageError(f"{path}: section {content['section']!r}; {nearest(str(content['section']), SECTION_NAMES)}")
     if not isinstance(content["variants"], dict):
         raise UsageError(f"{path}: variants must map each variant's name to what it changes")
     return content
@@ -194,7 +200,10 @@ def load_study(name: str | os.PathLike) -> Study:
             )
         )
     texts = {key: " ".join(str(content.get(key, "")).split()) for key in ("title", "question", "note")}
-    return Study(path.stem, texts["title"], texts["question"], base, content["seeds"], variants, texts["note"])
+    return Study(
+        path.stem, texts["title"], texts["question"], base, content["seeds"], variants, texts["note"],
+        content.get("section", ""),
+    )  # fmt: skip
 
 
 def beside(recipe: str, study: Path) -> str:

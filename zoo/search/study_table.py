@@ -253,4 +253,4 @@ def content(study: Study, rows: Sequence[Row], metric: str, greater_is_better: b
     }
 
 
-__all__ = ["Row", "compare", "content", "deciding_split", "describe", "markdown", "tabulate"]
+__all__ = ["Row", "compare", "content", "deciding_split", "describe", "markdown", "places_of", "tabulate"]

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from .save_dtype import SAVE_DTYPES
+
 
 @dataclass
 class ZooTrainingArguments:
@@ -60,6 +62,13 @@ class ZooTrainingArguments:
             "embeddings of new pieces; they are merged before the model is saved. 0 trains everything."
         },
     )
+    save_dtype: str = field(
+        default="float32",
+        metadata={
+            "help": "Type of the weights in the file: float32, float16 or bfloat16, which halve it. They are rounded "
+            "before the final figures are measured, and loaded as float32 again."
+        },
+    )
     bf16_if_supported: bool = field(
         default=False, metadata={"help": "Train in bfloat16 where the hardware computes in it."}
     )
@@ -76,6 +85,8 @@ class ZooTrainingArguments:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
         if self.early_stopping_threshold < 0:
             raise ValueError(f"early_stopping_threshold={self.early_stopping_threshold} must not be negative")
+        if self.save_dtype not in SAVE_DTYPES:
+            raise ValueError(f"save_dtype={self.save_dtype!r} is not one of {', '.join(SAVE_DTYPES)}")
         if self.average_checkpoints_by not in ("last", "best"):
             raise ValueError(f"average_checkpoints_by={self.average_checkpoints_by!r} is not one of last, best")
         if self.average_checkpoints and self.ema_decay:

@@ -68,7 +68,9 @@ class Recipe:
         keys = ("family", "task", "model_name_or_path", "data", "model", "training")
         evaluation = load_task(self.task).evaluation_fields
         data = {key: value for key, value in self.data.items() if key not in evaluation}
-        return {**{key: value for key, value in self.to_dict().items() if key in keys}, "data": data}
+        training = {key: value for key, value in self.training.items() if key != "save_dtype"}  # it comes afterwards
+        found = {key: value for key, value in self.to_dict().items() if key in keys}
+        return {**found, "data": data, "training": training}
 
     def deciding_metric(self, task: Task) -> tuple[str, bool]:
         """The metric that decides, and whether higher is better: the recipe's, or the task's."""

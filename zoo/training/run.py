@@ -31,6 +31,7 @@ from .callbacks import EMA_NAME, EMACallback, StopEarlyCallback
 from .command_line import RunSettings
 from .fit import describe_fit, diagnose, draw_learning_curves
 from .recipe import Recipe, UsageError, load_recipe
+from .save_dtype import convert_file, round_weights
 from .trainer import final_settings, in_full_precision, zoo_trainer
 from .weights import find_model
 
@@ -195,10 +196,12 @@ def measure_parent(parts: Parts, settings: RunSettings, splits: Mapping[str, Any
     }  # fmt: skip
 
 
-def save_whole(trainer: Trainer, folder: Path) -> None:
+def save_whole(trainer: Trainer, folder: Path, save_dtype: str = "float32") -> None:
     """Save model and processor beside the folder's other files, each whole or not at all."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
         trainer.save_model(temporary)
+        for file in Path(temporary).glob("*.safetensors") if save_dtype != "float32" else ():
+            convert_file(file, trainer.accelerator.unwrap_model(trainer.model), save_dtype)
         for file in sorted(Path(temporary).iterdir(), key=lambda path: path.suffix == ".safetensors"):
             if file.name != "training_args.bin":  # a pickle with machine paths; recipe.yaml says it readably
                 file.replace(folder / file.name)
@@ -372,6 +375,8 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
     averaging = average(parts, settings)
     if parts.lora is not None:
         parts.lora.merge()
+    if settings.zoo.save_dtype != "float32":
+        round_weights(parts.trainer.model, settings.zoo.save_dtype)
 
     calibrate(parts.trainer, parts.task, parts.data.validation, settings.data)
     splits = parts.data.splits()
@@ -380,7 +385,7 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
     reported = "test" if "test" in splits else "validation"
     measured = measure(parts.trainer, parts.task, splits, settings.data, reported, folder / PICTURES)
     before = measure_parent(parts, settings, splits)
-    save_whole(parts.trainer, folder)
+    save_whole(parts.trainer, folder, settings.zoo.save_dtype)
     if not is_first:
         return None
     parts.trainer.save_state()

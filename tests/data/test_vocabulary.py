@@ -97,6 +97,9 @@ def test_keeping_the_vocabulary_changes_nothing_but_new_tags(old):
 def test_a_limit_limits_and_rare_pieces_are_left_out(old):
     new, _ = change_vocabulary(old, [ENGLISH, FOREIGN], "extend", size=len(old) + 7)
     assert len(new) == len(old) + 7
+    for mode, size in (("extend", len(old) + 7), ("replace", 300)):  # tags are pieces too
+        tagged, _ = change_vocabulary(old, [ENGLISH, FOREIGN], mode, size=size, languages=["xx", "yy"])
+        assert len(tagged) == size
     whole, _ = change_vocabulary(old, [ENGLISH[:20], FOREIGN[:20]], "replace", size=5000)
     assert len(whole) < len(old) + 50  # twenty sentences are worth few pieces, and the size is no error
     with pytest.raises(ValueError, match="vocabulary_size=5 is less than the 330 pieces that stay"):

@@ -94,14 +94,14 @@ def change_vocabulary(
     append_added(settings, len(tokenizer))
     if mode == "replace":
         empty(settings)
-        texts, most = [text for side in sides for text in side], (size or len(tokenizer)) - len(pieces_of(settings))
-    else:
-        texts, most = unknown_sides(tokenizer, sides), (size or int(EXTENDED * len(tokenizer))) - len(tokenizer)
-    if most < 0:
-        raise ValueError(f"vocabulary_size={size} is less than the {len(pieces_of(settings)):,} pieces that stay")
     for tag in tags:
         append(settings, tag)
     if mode != "keep":
+        replacing, there = mode == "replace", len(pieces_of(settings))
+        most = (size or int((1 if replacing else EXTENDED) * len(tokenizer))) - there
+        if most < 0:
+            raise ValueError(f"vocabulary_size={size} is less than the {there:,} pieces that stay")
+        texts = [text for side in sides for text in side] if replacing else unknown_sides(tokenizer, sides)
         (grow_bpe if kind == "bpe" else grow_unigram)(settings, texts, most)
     new = build(settings, tokenizer, tags)
     return new, find_origins(tokenizer, new, new_rows, sides)

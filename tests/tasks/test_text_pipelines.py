@@ -15,12 +15,10 @@ from zoo.tasks.text.pipeline import sentences
 TEXTS = ["The old dog sees a cat.", "A bird.", "The man hears the small red bird and the old child."]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def save(folder, languages):
     """A saved model that was never trained."""
-    folder = tmp_path_factory.mktemp("model")
     texts = [text for pair in pairs(200) for text in pair]
-    tokenizer = train_tokenizer(texts, 74, "unigram", byte_fallback=False, languages=["eo", "de"])
+    tokenizer = train_tokenizer(texts, 72 + len(languages), "unigram", byte_fallback=False, languages=languages)
     tokenizer.model_max_length = 40
     torch.manual_seed(0)
     config = FAMILY.config_class(**{**FAMILY.tiny, "vocab_size": len(tokenizer), "tie_word_embeddings": False})
@@ -34,8 +32,19 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("model"), [])
+
+
+@pytest.fixture(scope="module")
 def translate(folder):
     return pipeline("translation", model=folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """Of a model with two target languages."""
+    return pipeline("translation", model=save(tmp_path_factory.mktemp("several"), ["eo", "de"]), device="cpu")
 
 
 def test_a_text_gives_a_list_and_a_list_gives_one_answer_each(translate):
@@ -121,12 +130,26 @@ def test_sentences_on_their_own(translate):
     assert sentences(text) == ['He said "No."', "Then…", "he left!", "你好。", "再见。"]
 
 
-def test_a_target_language_is_a_tag_in_front(translate):
-    tag = translate.tokenizer.convert_tokens_to_ids(">>eo<<")
-    assert translate.preprocess([TEXTS[0]], tgt_lang="eo")[0][0][0] == tag
-    assert translate(TEXTS[0], tgt_lang="eo") == translate(">>eo<< " + TEXTS[0])
+def test_a_target_language_is_a_tag_in_front(several):
+    eo, de = several.tokenizer.convert_tokens_to_ids([">>eo<<", ">>de<<"])
+    assert several.preprocess([TEXTS[0]], tgt_lang="eo")[0][0][0] == eo
+    assert several(TEXTS[0], tgt_lang="eo") == several(">>eo<< " + TEXTS[0])
     with pytest.raises(ValueError, match="tgt_lang='fr': the model has eo, de"):
-        translate(TEXTS[0], tgt_lang="fr")
+        several(TEXTS[0], tgt_lang="fr")
+    # each text may bring its own tag, which every part of a long one gets
+    long = " ".join(TEXTS * 2)
+    with pytest.warns(UserWarning, match="is translated in parts"):
+        first, *parts = several.preprocess([f">>eo<< {TEXTS[0]}", f">>de<< {long}"])
+    assert first[0][0] == eo and len(parts[0]) > 1 and {ids[0] for ids in parts[0]} == {de}
+
+
+def test_a_model_of_several_languages_is_not_left_to_guess(several, tmp_path):
+    with pytest.raises(ValueError, match="the model translates into eo, de: choose with tgt_lang="):
+        several(TEXTS[0])
+    assert several("  ") == [{"translation_text": ""}]
+    only = pipeline("translation", model=save(tmp_path, ["eo"]), device="cpu")
+    assert only.preprocess([TEXTS[0]]) == only.preprocess([TEXTS[0]], tgt_lang="eo")
+    assert only.preprocess([TEXTS[0]])[0][0][0] == only.tokenizer.convert_tokens_to_ids(">>eo<<")
 
 
 @pytest.mark.parametrize("wrong", [7, [TEXTS[0], None], [[TEXTS[0]]], {"text": TEXTS[0]}, TEXTS[0].encode()])

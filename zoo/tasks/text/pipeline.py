@@ -19,6 +19,8 @@ BATCH = 32
 SORTED_TOGETHER = 16
 # Where a sentence ends: behind its sign and closing quotes before a space, or behind the signs of languages without.
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’»)\]]*\s+|(?<=[。！？])")
+# What a model with several target languages reads before a source.
+TAG = re.compile(r">>\S+?<<")
 # Settings of beam search, of which transformers warns where there are no beams.
 BEAM_SETTINGS = {"early_stopping": False, "length_penalty": 1.0}
 
@@ -220,7 +222,7 @@ class TranslationPipeline(TextToTextPipeline):
     that is too long in itself is divided between words.
 
     Args of a call:
-        tgt_lang: Language to translate into, of a model that has a tag for it such as `>>de<<`.
+        tgt_lang: Language to translate into, of a model with tags such as `>>de<<`; needed if it has several.
         split_sentences: Translate each sentence on its own, as models of single sentences like it.
     """
 
@@ -246,20 +248,42 @@ class TranslationPipeline(TextToTextPipeline):
         Raises:
             ValueError: The model has no tag for the language.
         """
-        assert self.tokenizer is not None
-        self.tag = ()
-        if tgt_lang is not None:
-            known = self.tokenizer.get_added_vocab()
-            if f">>{tgt_lang}<<" not in known:
-                languages = [token[2:-2] for token in known if token.startswith(">>")]
-                raise ValueError(f"tgt_lang={tgt_lang!r}: the model has {', '.join(languages) or 'one language only'}")
-            self.tag = (known[f">>{tgt_lang}<<"],)
-        if not split_sentences:
-            return super().preprocess(input_, truncation)
-        split = [sentences(text) for text in input_]
-        pieces = super().preprocess([part for parts in split for part in parts], truncation)
-        found = iter(pieces)
+        tagged = [self.split_tag(text, tgt_lang) for text in input_]
+        found: list[list[list[int]]] = [[] for _ in input_]
+        for self.tag in dict.fromkeys(tag for tag, _ in tagged):
+            rows = [row for row, (tag, _) in enumerate(tagged) if tag == self.tag]
+            texts = [tagged[row][1] for row in rows]
+            for row, pieces in zip(
+                rows, self.by_sentence(texts, truncation) if split_sentences else super().preprocess(texts, truncation)
+            ):
+                found[row] = pieces
+        return found
+
+    def by_sentence(self, texts: list[str], truncation: bool) -> list[list[list[int]]]:
+        """The pieces of each text, none of them of two sentences."""
+        split = [sentences(text) for text in texts]
+        found = iter(super().preprocess([part for parts in split for part in parts], truncation))
         return [[ids for part in islice(found, len(parts)) for ids in part] for parts in split]
+
+    def split_tag(self, text: str, tgt_lang: str | None) -> tuple[tuple[int, ...], str]:
+        """(tag, text without it): of the language, or what the text begins with, or the model's only one.
+
+        Raises:
+            ValueError: The model has no tag for the language, or several, and none is asked for.
+        """
+        assert self.tokenizer is not None
+        known = {token: number for token, number in self.tokenizer.get_added_vocab().items() if TAG.fullmatch(token)}
+        languages = ", ".join(token[2:-2] for token in known)
+        if tgt_lang is not None:
+            if f">>{tgt_lang}<<" not in known:
+                raise ValueError(f"tgt_lang={tgt_lang!r}: the model has {languages or 'one language only'}")
+            return (known[f">>{tgt_lang}<<"],), text
+        match = TAG.match(text.lstrip())
+        if match is not None and match[0] in known:
+            return (known[match[0]],), text.lstrip().removeprefix(match[0])
+        if len(known) > 1 and text.strip():
+            raise ValueError(f"the model translates into {languages}: choose with tgt_lang=...")
+        return tuple(known.values())[:1], text
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, after the tag of the language."""

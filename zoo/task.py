@@ -69,8 +69,8 @@ class Task:
             augmentation; the first is the one that is scored.
         parent_view: (dataset, processor of the weights that a run started from) -> the rows as those weights read
             them, if the record should tell before from after; else None.
-        check_parent: (weights that a run goes on with, their processor, training rows, languages of their recipe) ->
-            remarks on data that does not look as they expect it.
+        check_parent: (weights that a run goes on with, their processor, training rows, `data` section of their recipe)
+            -> remarks on data that does not look as they expect it.
         evaluation_fields: Data fields that only evaluation reads: they do not change what a run learns.
         training_fields: Data fields that only training reads: they speak of what a run starts from.
         compute_metrics: transformers' hook, for the numbers that training looks at; a Seq2SeqTrainer's gets the data

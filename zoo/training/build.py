@@ -96,17 +96,20 @@ def build_lora(settings: RunSettings, data: TaskData, model: PreTrainedModel, we
     if not rank:
         return None
     if weights is None:
-        raise UsageError(f"lora_rank={rank} adapts trained weights: name them with --model_name_or_path")
+        advice = "leave --random_weights out" if settings.zoo.random_weights else "name them with --model_name_or_path"
+        raise UsageError(f"lora_rank={rank} adapts trained weights: {advice}")
     if data.origins is None:
         return Lora(model, rank, [], [])
     return Lora(model, rank, vocabulary_tensors(model), data.origins.fresh)
 
 
-def languages_of(weights: str) -> tuple[str | None, str | None]:
-    """Source and target language of the run that weights came from, if its recipe lies beside them."""
+def learned_from(weights: str) -> dict[str, Any]:
+    """The `data` section of the run that weights came from, if its recipe lies beside them and can be read."""
     path = Path(weights) / "recipe.yaml"
-    data = load_recipe(path).data if path.is_file() else {}
-    return data.get("source_lang"), data.get("target_lang")
+    try:
+        return load_recipe(path).data if path.is_file() else {}
+    except UsageError:
+        return {}
 
 
 def load_processor(task: Task, model: str) -> Any:
@@ -168,6 +171,7 @@ def build_trainer(
     model: PreTrainedModel,
     processor: Any,
     callbacks: Sequence[TrainerCallback] = (),
+    lora: Lora | None = None,
 ) -> Trainer:
     """The Trainer of a run, with smoothing, moving average and optimizer as the recipe says."""
     collator = task.build_collator(processor, settings.data, model.config, settings.training.seed)
@@ -186,6 +190,7 @@ def build_trainer(
     )
     trainer.batch_sampler = batch_sampler
     trainer.generation_samples = settings.zoo.generation_samples
+    trainer.undecayed = frozenset(lora.trained if lora is not None else ())
     if settings.zoo.muon_learning_rate:
         decay = set(trainer.get_decay_parameter_names(model))
         rates = (settings.zoo.muon_learning_rate, settings.zoo.muon_momentum)
@@ -227,9 +232,9 @@ def build(
     task.prepare_model(model, processor, settings.data)
     if weights is not None and task.check_parent is not None:
         parent = family.model_classes[task.name].from_pretrained(weights, use_safetensors=True)
-        data.remarks = [*data.remarks, *task.check_parent(parent, saved, data.train, languages_of(weights))]
+        data.remarks = [*data.remarks, *task.check_parent(parent, saved, data.train, learned_from(weights))]
     lora = build_lora(settings, data, model, weights)
-    trainer = build_trainer(settings, task, data, model, processor, callbacks)
+    trainer = build_trainer(settings, task, data, model, processor, callbacks, lora)
     return Parts(family, task, data, model, processor, trainer, lora)
 
 

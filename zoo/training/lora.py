@@ -18,7 +18,8 @@ class Lora:
 
     Every linear map gets an adapter but the output layer, whose rows are embeddings. Of the embeddings, of tied and
     untied tables and of output biases the rows of new pieces are trained as they are, all others are frozen; so are
-    weights that are no linear map (norms, recurrent cells) and their biases.
+    weights that are no linear map (norms, recurrent cells) and their biases. `trained` names these tables: weight
+    decay, which needs no gradient, would change their frozen rows.
 
     Args:
         model: Changed in place.

@@ -33,6 +33,13 @@ class EveryRowMixin:
     """
 
     batch_sampler: TokenBatchSampler | None = None
+    # Names of tensors that weight decay leaves alone.
+    undecayed: frozenset[str] = frozenset()
+
+    def get_decay_parameter_names(self, model: Any) -> list[str]:
+        """The Trainer's, without those that are to be left alone."""
+        names = super().get_decay_parameter_names(model)  # type: ignore[misc]
+        return [name for name in names if name not in self.undecayed]
 
     def get_train_dataloader(self) -> Any:
         """The data loader of training."""

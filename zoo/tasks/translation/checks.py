@@ -1,8 +1,12 @@
 """Whether new pairs look as a translator that goes on with them expects them."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
+
+from zoo.data.tokenizer import language_ids
 
 from ..text.dataset import IGNORED, TextDataset, pad
 
@@ -18,7 +22,9 @@ def uncertainty(model: Any, tokenizer: Any, texts: list[str]) -> float:
 
     The true targets would not do: a translator into German finds English and French targets equally unlikely.
     """
-    ids = [torch.tensor(found[:TOKENS]).numpy() for found in tokenizer(texts, verbose=False)["input_ids"]]
+    # A model that tells target languages by tags reads no source without one.
+    tags = [*language_ids(tokenizer).values()][:1]
+    ids = [np.array([*tags, *found][:TOKENS]) for found in tokenizer(texts, verbose=False)["input_ids"]]
     input_ids = pad(ids, tokenizer.pad_token_id).to(model.device)
     mask = (input_ids != tokenizer.pad_token_id).long()
     written = model.generate(
@@ -29,27 +35,25 @@ def uncertainty(model: Any, tokenizer: Any, texts: list[str]) -> float:
     return float(model(input_ids=input_ids, attention_mask=mask, labels=labels).loss)
 
 
-def check_parent(
-    model: Any, tokenizer: Any, train: TextDataset, languages: tuple[str | None, str | None]
-) -> list[str]:
+def check_parent(model: Any, tokenizer: Any, train: TextDataset, learned: Mapping[str, Any]) -> list[str]:
     """Warnings: the columns look swapped, or the model's tag of the target language may mean another one.
 
     Args:
         model: That the run goes on with.
         tokenizer: Its tokenizer.
         train: The new training rows.
-        languages: Source and target that the model was trained on, if they are known.
+        learned: The `data` section of the model's own recipe; empty if it is not known.
     """
-    from zoo.data.tokenizer import language_ids
-
     direction, remarks = train.directions[0], []
-    if direction.target in language_ids(tokenizer) and direction.target not in languages:
+    kept = [text.partition(":")[0].partition("-")[2] for text in learned.get("keep_pair") or ()]
+    if direction.target in language_ids(tokenizer) and direction.target not in [learned.get("target_lang"), *kept]:
         remarks.append(
             f"warning: the model already has a tag >>{direction.target}<<: if it stands for another language than the "
             "targets', choose another --target_lang"
         )
     # Only a model that reads the sources' language can tell.
-    if None not in (languages[0], direction.source) and languages[0] != direction.source:
+    known = learned.get("source_lang")
+    if None not in (known, direction.source) and known != direction.source:
         return remarks
     rows = train.rows_of(0)
     rows = rows[:: max(len(rows) // ROWS, 1)][:ROWS]

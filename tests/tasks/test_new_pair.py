@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from zoo.data.tokenizer import language_ids
 from zoo.record import RunRecord
 from zoo.tasks.translation import checks
 from zoo.tasks.translation.batches import TranslationArguments, load_data
+from zoo.training.command_line import parse_run
+from zoo.training.run import of_directions
 
 # What has no letter in common with the parent's languages.
 FOREIGN = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмнопярстувжьыз")
@@ -146,8 +149,8 @@ def test_a_pair_is_kept_with_tags_and_the_record_tells_before_from_after(parent,
     assert train(new_pair(parent, *keep, "--output_dir", str(tmp_path / "run"))) == 0
     record = RunRecord.read(tmp_path / "run")
     kept = record.data["notes"]["kept_pairs"][0]
-    whole = record.data["splits"]["train"]["n"] + record.data["notes"]["cleaning"].get("over_long", 0)
-    assert kept["pair"] == "en-eo" and kept["train"] == pytest.approx(0.2 * whole, abs=1)
+    assert kept["pair"] == "en-eo" and kept["wanted"] == 45  # beside 180 new ones
+    assert kept["train"] == 45 - kept["cleaning"].get("over_long", 0) > 30
     assert "test bleu_en-eo:" in capsys.readouterr().out
     assert any("eval_bleu_en-eo" in entry and "eval_bleu" in entry for entry in record.history)
     for split in ("validation", "test"):
@@ -157,9 +160,21 @@ def test_a_pair_is_kept_with_tags_and_the_record_tells_before_from_after(parent,
     assert list(language_ids(tokenizer)) == ["ru", "eo"]
     translate = pipeline("translation", model=str(tmp_path / "run"))
     assert "translation_text" in translate("The dog sees a cat.", tgt_lang="eo")[0]
+    assert card([str(tmp_path / "run")]) == 0
+    text, found = (tmp_path / "run/README.md").read_text(), [record.before["test"], record.metrics["test"]]
+    for pair, end in (("en-ru", ""), ("en-eo", "_en-eo")):
+        cells = [f"{scores[name + end]:.2f}" for name in ("bleu", "chrf") for scores in found]
+        assert f"| {pair} | {found[1]['n' + end]} | {' | '.join(cells)} |" in text
+    assert "It also translates en-eo: `tgt_lang` chooses" in text and ', tgt_lang="ru")' in text
     assert evaluate([str(tmp_path / "run"), "--output_dir", str(tmp_path / "out")]) == 0
     measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]["test"]
     assert measured == pytest.approx(record.metrics["test"], rel=1e-4)
+
+
+def test_figures_before_and_after_are_of_every_pair():
+    names = ["n", "bleu", "bleu_low", "bleu_13a_lowercase", "chrf"]
+    found = {f"{name}{end}": 1.0 for end in ("", "_en-pt_BR", "_zh_Hans-en") for name in names}
+    assert of_directions("bleu", found) == ["bleu", "bleu_en-pt_BR", "bleu_zh_Hans-en"]
 
 
 def test_rows_of_several_directions_begin_with_their_tags(parent):
@@ -189,6 +204,7 @@ def test_rows_of_several_directions_begin_with_their_tags(parent):
     [
         (["--keep_pair", "eo.tsv"], "keep_pair='eo.tsv' is not SOURCE-TARGET:FILE"),
         (["--keep_pair", "en-ru:multi30k"], "the tag >>ru<< cannot stand for two of them"),
+        (["--keep_pair", "en-eo:x.tsv", "en-eo:y.tsv"], "keep_pair has en-eo twice: put its pairs into one file"),
         (["--keep_pair", "en-eo:x.tsv", "--keep_ratio", "1"], "keep_ratio=1.0 must be above 0 and below 1"),
         (["--keep_pair", "en-eo:x.tsv"], "x.tsv is neither a file nor a data set that the library knows by name"),
     ],
@@ -205,6 +221,7 @@ def test_kept_pairs_that_make_no_sense(parent, tmp_path, capsys, flags, message)
         ("A dog.\tпес.\n", [], 1, "1 pairs are too few to set aside 1 for test, 1 for validation"),
         ("A dog.\tA dog.\nA cat.\tA cat.\nA man.\tA man.\nA fox.\tA fox.\n", [], 1, "no pair is left after cleaning"),
         (None, ["--vocabulary", "grow"], 2, "vocabulary='grow' is not one of keep, extend, replace"),
+        (None, ["--lora_rank", "2", "--random_weights", "true"], 2, "weights: leave --random_weights out"),
         (None, ["--vocabulary_size", "50"], 1, "vocabulary_size=50 is less than the"),
         (None, ["--model_name_or_path", "model_cards/fashion-cnn"], 2, "the family fashion_cnn does image_class"),
         (None, ["--model_name_or_path", "/nowhere/at/all"], 2, "cannot load --model_name_or_path /nowhere/at/all"),
@@ -220,6 +237,83 @@ def test_bad_input_is_one_line(parent, tmp_path, capsys, content, flags, code, m
     assert train(new_pair(parent, *flags)) == code
     error = capsys.readouterr().err.strip().splitlines()
     assert message in error[-1] and error[-1].startswith("error: ")
+
+
+def test_settings_of_beams_that_the_parent_has_do_not_stay_without_beams(parent, tmp_path):
+    shutil.copytree(parent, tmp_path / "parent")
+    settings = json.loads((parent / "generation_config.json").read_text())
+    beams = {**settings, "num_beams": 5, "early_stopping": True, "length_penalty": 1.2}
+    (tmp_path / "parent/generation_config.json").write_text(json.dumps(beams))
+    flags = [
+        "--vocabulary",
+        "keep",
+        "--max_target_length",
+        "128",
+        "--skip_test",
+        "--output_dir",
+        str(tmp_path / "run"),
+    ]
+    assert train([*new_pair(parent), "--model_name_or_path", str(tmp_path / "parent"), *flags]) == 0
+    saved = json.loads((tmp_path / "run/generation_config.json").read_text())
+    assert saved["num_beams"] == 1 and not saved.keys() & {"early_stopping", "length_penalty"}
+
+
+def test_a_flag_for_several_pairs_may_stand_several_times(parent):
+    flags = ["--keep_pair", "en-eo:a.tsv", "--keep_pair", "eo-ru:b.tsv", "en-fr:c.tsv"]
+    assert parse_run(new_pair(parent, *flags)).data.keep_pair == ["en-eo:a.tsv", "eo-ru:b.tsv", "en-fr:c.tsv"]
+
+
+def load(parent, **given):
+    """The data of a child, with the parent's tokenizer."""
+    files = {"train_file": str(parent.parent / "ru.tsv"), "source_lang": "en", "target_lang": "ru"}
+    arguments = TranslationArguments(**{**files, "vocabulary": "extend", **given})
+    return load_data(arguments, AutoConfig.from_pretrained(parent), AutoTokenizer.from_pretrained(parent))
+
+
+def test_pairs_that_are_too_long_are_told_and_counted_for_their_own_pair(parent):
+    keep = {"keep_pair": [f"en-eo:{parent.parent / 'eo.tsv'}"], "vocabulary": "keep"}
+    with pytest.raises(ValueError, match="ru.tsv: every pair has more than max_source_length=128 or max_target"):
+        load(parent, **keep, max_target_length=20)  # in bytes all of the new pair is longer, the kept one is not
+    data = load(parent, **keep, max_target_length=45, keep_ratio=0.6)
+    new, kept = (len(data.train.rows_of(number)) for number in (0, 1))
+    cleaning, (note,) = data.notes["cleaning"], data.notes["kept_pairs"]
+    assert new == cleaning["kept"] == 180 - cleaning["over_long"] and cleaning["over_long"] > 40
+    assert kept == note["train"]
+    (told,) = (remark for remark in data.remarks if "max_target_length" in remark)
+    assert re.match(r"warning: ru.tsv: \d\d% of 180 training pairs were dropped, which have more than", told)
+
+
+def test_kept_pairs_that_are_too_few_are_told(parent):
+    data = load(parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"], keep_ratio=0.9)
+    wanted = "warning: eo.tsv: keep_ratio=0.9 asks for 1,620 training pairs of en-eo, and there are 2"
+    assert any(remark.startswith(wanted) for remark in data.remarks)
+
+
+def test_a_sample_of_validation_has_as_many_rows_of_each_pair(parent):
+    """Else a large kept pair would leave but some rows of the new one to choose between checkpoints by."""
+    rows = load(parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"]).train
+    few = rows.select(np.r_[rows.rows_of(0)[:30], rows.rows_of(1)[:20]])
+    for limit, counts in ((20, (10, 10)), (45, (25, 20)), (50, (30, 20)), (99, (30, 20))):
+        part = few.take(limit)
+        assert tuple(len(part.rows_of(number)) for number in (0, 1)) == counts
+        assert (np.diff(part.direction) >= 0).all()
+
+
+def test_a_child_of_a_model_with_tags(parent, tmp_path, capsys):
+    keep = ["--keep_pair", f"en-eo:{parent.parent / 'eo.tsv'}"]
+    assert train(new_pair(parent, *keep, "--skip_test", "--output_dir", str(tmp_path / "run"))) == 0
+    assert "tag >>" not in capsys.readouterr().out
+    given = ["--model_name_or_path", str(tmp_path / "run"), "--train_file", str(parent.parent / "eo.tsv")]
+    command = ["translator-new-pair", *given, *QUICK, "--skip_test", "--output_dir", str(tmp_path / "child")]
+    assert train(command) == 1  # without a tag it would learn what nobody can ask for
+    assert "the model has tags of target languages (ru, eo): say which one" in capsys.readouterr().err
+    assert train([*command, "--source_lang", "en", "--target_lang", "eo"]) == 0
+    assert "tag >>" not in capsys.readouterr().out  # the parent's own recipe says which language it is
+    assert card([str(tmp_path / "child")]) == 0
+    text = (tmp_path / "child/README.md").read_text()
+    assert ', tgt_lang="eo")' in text
+    with pytest.raises(ValueError, match="the model translates into ru, eo"):
+        pipeline("translation", model=str(tmp_path / "child"))("The dog sees a cat.")
 
 
 def test_a_tokenizer_of_another_model_is_refused(parent, tmp_path, capsys):
@@ -266,13 +360,24 @@ def test_every_command_of_the_page_runs(parent, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "runs/mine/README.md").is_file()
 
 
-def test_lora_trains_less_and_saves_a_plain_model(parent, tmp_path):
-    assert train(new_pair(parent, "--lora_rank", "2", "--skip_test", "--output_dir", str(tmp_path / "run"))) == 0
-    old, new = (load_file(folder / "model.safetensors") for folder in (parent, tmp_path / "run"))
+@pytest.mark.parametrize("tied", [True, False])
+def test_lora_trains_less_and_saves_a_plain_model(parent, tied, tmp_path):
+    if not tied:
+        model = AutoModelForSeq2SeqLM.from_pretrained(parent)
+        model = type(model)(type(model.config)(**{**model.config.to_dict(), "tie_word_embeddings": False}))
+        model.save_pretrained(tmp_path / "parent")
+        AutoTokenizer.from_pretrained(parent).save_pretrained(tmp_path / "parent")
+    old_folder = parent if tied else tmp_path / "parent"
+    # What is frozen does not decay either.
+    flags = ["--lora_rank", "2", "--weight_decay", "0.1", "--skip_test", "--output_dir", str(tmp_path / "run")]
+    given = ["--model_name_or_path", str(old_folder)]
+    assert train([*new_pair(parent), *given, *flags]) == 0
+    old, new = (load_file(folder / "model.safetensors") for folder in (old_folder, tmp_path / "run"))
     assert old.keys() == new.keys()
-    for name, value in old.items():
-        if value.shape[:1] != new[name].shape[:1]:  # a row for each piece: those of old pieces stay
-            assert torch.equal(new[name][: len(value)], value) and len(new[name]) > len(value)
+    tables = [name for name, value in old.items() if value.shape[:1] != new[name].shape[:1]]
+    assert len(tables) > (1 if "lm_head.bias" in old else 0) + (not tied)
+    for name in tables:  # a row for each piece: those of old pieces stay
+        assert torch.equal(new[name][: len(old[name])], old[name]) and len(new[name]) > len(old[name])
     same = {name: value.shape == new[name].shape and torch.equal(value, new[name]) for name, value in old.items()}
     changed = [name for name, value in old.items() if value.shape == new[name].shape and not same[name]]
     assert changed and all(name.endswith("weight") and "norm" not in name for name in changed)
@@ -288,11 +393,13 @@ def test_swapped_columns_are_told(parent, monkeypatch):
     surer = {True: 0.4, False: 1.8}
     monkeypatch.setattr(checks, "uncertainty", lambda model, tokenizer, texts: surer[texts[0].isascii()])
     model = torch.nn.Identity()
-    assert checks.check_parent(model, data.processor, data.train, ("en", "eo")) == []
+    assert checks.check_parent(model, data.processor, data.train, {"source_lang": "en", "target_lang": "eo"}) == []
     data.train.sources, data.train.targets = data.train.targets, data.train.sources
-    (warning,) = checks.check_parent(model, data.processor, data.train, ("en", "eo"))
+    (warning,) = checks.check_parent(model, data.processor, data.train, {"source_lang": "en", "target_lang": "eo"})
     assert "the columns look swapped" in warning and "(0.40 nats a token)" in warning
-    assert checks.check_parent(model, data.processor, data.train, ("fr", "eo")) == []  # it cannot tell
+    assert (
+        checks.check_parent(model, data.processor, data.train, {"source_lang": "fr", "target_lang": "eo"}) == []
+    )  # it cannot tell
 
 
 def test_a_model_is_surer_of_what_it_knows(parent):

@@ -398,13 +398,23 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
     return record
 
 
+def of_directions(metric: str, found: Mapping[str, Any]) -> list[str]:
+    """The names of a metric itself and of the same metric of kept pairs (bleu, bleu_en-pt_BR, but not bleu_low)."""
+    others = [f"{name}_" for name in found if name.startswith(f"{metric}_") and "-" not in name]
+    return [
+        name
+        for name in found
+        if name == metric or (name.startswith(f"{metric}_") and "-" in name and not name.startswith(tuple(others)))
+    ]
+
+
 def show(record: RunRecord, report: Report, split: str, folder: Path) -> None:
     """Print what a person wants to know at the end of a run."""
     print(f"\n{record.model_id} on the {split} split\n\n{report.text}")
     print(describe_fit(record.fit))
     for name, metrics in record.before.items():
-        for key in (key for key in metrics if key.split("_")[0] == record.fit["metric"] and key.count("_") < 2):
-            if key in record.metrics[name] and not key.endswith(("_low", "_high", "_lowercase")):
+        for key in of_directions(record.fit["metric"], metrics):
+            if key in record.metrics[name]:
                 print(f"{name} {key}: {metrics[key]:.2f} before, {record.metrics[name][key]:.2f} after")
     print(f"\n{record.compute['parameters']:,} parameters, {record.compute['train_seconds']:.0f} s of training")
     print("pictures:\n" + "\n".join(f"  {path}" for path in report.pictures.values()))

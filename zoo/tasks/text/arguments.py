@@ -1,5 +1,6 @@
 """The `data` section of a recipe from text to text."""
 
+import argparse
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,16 @@ CHOICES = {
     "drop_overlap": ("source", "pair", "none"),
     "tokenizer_type": ("unigram", "bpe"),
 }
+
+
+class AddAction(argparse.Action):
+    """A flag for several values that may also stand several times: argparse would take the last one's alone. What the
+    recipe has does not stay."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        given = namespace.__dict__.setdefault("_added", {}).setdefault(self.dest, [])
+        given += values
+        setattr(namespace, self.dest, given)
 
 
 @dataclass
@@ -36,7 +47,8 @@ class TextArguments:
         default=None,
         metadata={
             "help": "Further training pairs: names of data sets that the library knows (their training splits), or "
-            "files with two columns. They are cleaned alike, and never validated or tested on."
+            "files with two columns. They are cleaned alike, and never validated or tested on.",
+            "action": AddAction,
         },
     )
     repeat_train: int = field(
@@ -92,7 +104,11 @@ class TextArguments:
     tokenizer_type: str = field(default="unigram", metadata={"help": "SentencePiece model: unigram or bpe."})
     byte_fallback: bool = field(default=True, metadata={"help": "Spell unknown characters in bytes."})
     special_tokens: list[str] | None = field(
-        default=None, metadata={"help": "Further tokens of a new vocabulary that are never cut, such as <sep>."}
+        default=None,
+        metadata={
+            "help": "Further tokens of a new vocabulary that are never cut, such as <sep>.",
+            "action": AddAction,
+        },
     )
     tokenizer_sampling: float = field(
         default=0.0,
@@ -166,8 +182,9 @@ class TextArguments:
 def prepare_model(model: Any, processor: Any, arguments: TextArguments) -> None:
     """Write the generation settings into the model, before a Seq2SeqTrainer fills in its own (20 tokens, greedy)."""
     settings = {name: getattr(arguments, name) for name in GENERATION}
-    if arguments.num_beams == 1:  # transformers warns of beam settings without beams
-        settings = {name: settings[name] for name in ("num_beams", "no_repeat_ngram_size", "repetition_penalty")}
+    if arguments.num_beams == 1:
+        # transformers saves no beam settings without beams: those of weights that the run starts from must go.
+        settings |= dict.fromkeys(("length_penalty", "early_stopping"))
     start = model.config.decoder_start_token_id
     model.generation_config.update(
         **settings,
@@ -179,4 +196,4 @@ def prepare_model(model: Any, processor: Any, arguments: TextArguments) -> None:
     )
 
 
-__all__ = ["GENERATION", "VOCABULARY", "TextArguments", "prepare_model"]
+__all__ = ["GENERATION", "VOCABULARY", "AddAction", "TextArguments", "prepare_model"]

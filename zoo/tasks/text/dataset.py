@@ -191,10 +191,16 @@ class TextDataset(Dataset):
         return other
 
     def take(self, limit: int | None) -> "TextDataset":
-        """At most so many rows, spread evenly."""
+        """At most so many rows, spread evenly: as many of each direction, if it has them. Kept pairs may have far more
+        rows than the new one, whose figures choose between checkpoints."""
         if limit is None or limit >= len(self):
             return self
-        return self.select(np.linspace(0, len(self) - 1, limit).astype(np.int64), self.resample)
+        groups = sorted((rows for number in range(len(self.directions)) if len(rows := self.rows_of(number))), key=len)
+        chosen: list[np.ndarray] = []
+        for place, rows in enumerate(groups):
+            share = (limit - sum(map(len, chosen))) // (len(groups) - place)
+            chosen.append(rows[np.linspace(0, len(rows) - 1, min(share, len(rows))).astype(np.int64)])
+        return self.select(np.sort(np.concatenate(chosen)), self.resample)
 
     @cached_property
     def measured(self) -> "TextDataset":

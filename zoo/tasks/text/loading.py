@@ -170,6 +170,34 @@ def tell_dropped(origin: str, counts: Mapping[str, int]) -> list[str]:
     return [f"warning: {origin}: {dropped:.0%} of {counts['read']:,} training pairs were dropped ({named})"]
 
 
+def drop_long(
+    arguments: TextArguments, rows: TextDataset, origins: Sequence[str]
+) -> tuple[TextDataset, list[int], list[str]]:
+    """(training rows that are not over-long, dropped rows of each direction, warnings if they are many).
+
+    Args:
+        arguments: The data section.
+        rows: Training rows.
+        origins: Where the rows of each direction come from.
+
+    Raises:
+        ValueError: A direction has no other rows.
+    """
+    limits = f"max_source_length={arguments.max_source_length} or max_target_length={arguments.max_target_length}"
+    dropped, remarks = [], []
+    for number, origin in enumerate(origins):
+        long = rows.long[rows.rows_of(number)]
+        dropped.append(int(long.sum()))
+        if len(long) and long.all():
+            raise ValueError(f"{origin}: every pair has more than {limits} tokens")
+        if len(long) and long.mean() >= DROPPED:
+            remarks.append(
+                f"warning: {origin}: {long.mean():.0%} of {len(long):,} training pairs were dropped, which have more "
+                f"than {limits} tokens"
+            )
+    return rows.select(np.flatnonzero(~rows.long), rows.resample) if any(dropped) else rows, dropped, remarks
+
+
 def check_positions(config: Any, arguments: TextArguments) -> None:
     """A model with a table of positions reads and writes no more than it has.
 
@@ -220,6 +248,33 @@ def kept_training(
              "wanted": wanted, "cleaning": cleaning}
         )  # fmt: skip
     return texts, notes
+
+
+def tell_kept(notes: Sequence[Mapping[str, Any]], ratio: float) -> list[str]:
+    """Warnings of kept pairs that lost much in cleaning, or are fewer than they should be."""
+    remarks = [remark for note in notes for remark in tell_dropped(note["source"], note["cleaning"])]
+    return remarks + [
+        f"warning: {note['source']}: keep_ratio={ratio:g} asks for {note['wanted']:,} training pairs of "
+        f"{note['pair']}, and there are {note['train']:,}"
+        for note in notes
+        if note["train"] < note["wanted"]
+    ]
+
+
+def check_target(arguments: TextArguments, processor: Any) -> None:
+    """Texts without a tag teach a model nothing of a language that it tells by tags.
+
+    Raises:
+        ValueError: The model of the processor has tags, and the language of the targets is not given.
+    """
+    from zoo.data.tokenizer import language_ids
+
+    tags = language_ids(processor)
+    if tags and not getattr(arguments, "target_lang", ""):
+        raise ValueError(
+            f"the model has tags of target languages ({', '.join(tags)}): say which one the targets are in, or name a "
+            "new one, with --target_lang"
+        )
 
 
 def directions_of(
@@ -273,6 +328,7 @@ def load_data(
     old, kept_notes = kept_training(arguments, kept, found, len(whole), keep_ratio)
     if kept:
         notes["kept_pairs"] = kept_notes
+        remarks += tell_kept(kept_notes, keep_ratio)
     tagged = bool(kept) or getattr(arguments, "language_tags", False)
     tagged = tagged or (processor is not None and bool(language_ids(processor)))
     languages = list(dict.fromkeys([getattr(arguments, "target_lang", None) or "", *(pair.target for pair in kept)]))
@@ -283,10 +339,13 @@ def load_data(
         tokenizer = fit_tokenizer(arguments, config, everything, tags)
     else:
         check_tokenizer(config, processor)
+        check_target(arguments, processor)
         texts = everything if arguments.vocabulary == "replace" else train
         tokenizer, origins, notes["vocabulary"], told = adapt_tokenizer(arguments, processor, texts, tags)
         remarks += told
     directions = directions_of(arguments, kept, tokenizer, tagged)
+    if tagged:
+        notes["tags"] = list(language_ids(tokenizer))
     splits = {}
     for split in LIMITS:
         training = split == "train"
@@ -313,14 +372,13 @@ def load_data(
         rows.direction = np.repeat([number for number, _ in present], [len(text) for _, text in present])
         rows.own = own if training else len(rows)
         if training and arguments.over_long == "drop" and rows.long.any():
-            notes["cleaning"]["over_long"] = int(rows.long.sum())
-            rows = rows.select(np.flatnonzero(~rows.long), rows.resample)
-            notes["cleaning"]["kept"] = len(rows)
-            if not len(rows):
-                raise ValueError(
-                    f"{pairs.origin}: every pair has more than max_source_length={arguments.max_source_length} or "
-                    f"max_target_length={arguments.max_target_length} tokens"
-                )
+            rows, dropped, told = drop_long(arguments, rows, [text.origin for text in (whole, *old)])
+            remarks += told
+            if dropped[0]:
+                notes["cleaning"] |= {"over_long": dropped[0], "kept": len(rows.rows_of(0))}
+            for note, count in zip(kept_notes, dropped[1:]):
+                note["train"] -= count
+                note["cleaning"]["over_long"] = count
         elif rows.long.any():
             notes.setdefault("truncated", {})[split] = int(rows.long.sum())
         splits[split] = rows

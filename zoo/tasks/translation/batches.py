@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo.task import TaskData
 
-from ..text.arguments import TextArguments
+from ..text.arguments import AddAction, TextArguments
 from ..text.loading import KeptPair, read
 from ..text.loading import load_data as load_texts
 
@@ -25,7 +25,8 @@ class TranslationArguments(TextArguments):
         default=None,
         metadata={
             "help": "Pairs of languages that the model shall not lose, each with its data: en-de:FILE, or the name of "
-            "a known data set in place of the file. Sources then begin with a tag of the target language."
+            "a known data set in place of the file. Sources then begin with a tag of the target language.",
+            "action": AddAction,
         },
     )
     language_tags: bool = field(
@@ -46,6 +47,7 @@ class TranslationArguments(TextArguments):
         new = (self.source_lang, self.target_lang)
         if self.language_tags and self.target_lang is None:
             raise ValueError("language_tags needs the target's language: --target_lang de")
+        seen = set()
         for text in self.keep_pair or ():
             match = KEEP_PAIR.fullmatch(text)
             if match is None:
@@ -57,6 +59,9 @@ class TranslationArguments(TextArguments):
                     f"keep_pair={text!r} has the languages of the new pair: the tag >>{new[1]}<< cannot stand for "
                     "two of them; further pairs of one direction are extra_train"
                 )
+            if match.group(1, 2) in seen:
+                raise ValueError(f"keep_pair has {'-'.join(match.group(1, 2))} twice: put its pairs into one file")
+            seen.add(match.group(1, 2))
 
 
 def read_named(arguments: TranslationArguments) -> Any:

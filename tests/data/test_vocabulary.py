@@ -85,6 +85,18 @@ def test_a_side_that_the_vocabulary_knows_is_left_alone(old):
     assert same > 0.8 * len(ESPERANTO)  # words of another language are cut as before, but for common strings
 
 
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_vocabulary_without_bytes_learns_the_side_that_it_cannot_spell(kind):
+    old = train_tokenizer([*ENGLISH, *ESPERANTO], 74, kind, byte_fallback=False)
+    letters = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмнопярстувжьыз")
+    other = [text.lower().translate(letters) for text in ENGLISH]
+    # every word is one unknown sign, so that it seems to be cut into long pieces
+    assert text_fit(old, other).unknown_share > 0.4
+    assert unknown_sides(old, [ENGLISH, other]) == other
+    new, _ = change_vocabulary(old, [ENGLISH, other], "extend")
+    assert text_fit(new, other).unknown_share == 0
+
+
 def test_keeping_the_vocabulary_changes_nothing_but_new_tags(old):
     assert change_vocabulary(old, [ENGLISH, FOREIGN], "keep", languages=["eo"]) == (old, None)
     new, origins = change_vocabulary(old, [ENGLISH, FOREIGN], "keep", languages=["xx"])

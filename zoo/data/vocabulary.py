@@ -109,7 +109,9 @@ def change_vocabulary(
 
 def unknown_sides(tokenizer: Any, sides: Sequence[Sequence[str]]) -> list[str]:
     """The texts of the sides that the vocabulary fits markedly worse than the best; all if it fits all alike."""
-    fits = [text_fit(tokenizer, side[:4000]).characters_per_piece for side in sides]
+    found = [text_fit(tokenizer, side[:4000]) for side in sides]
+    # The unknown sign of a vocabulary without bytes stands for a whole word: it is long, and says nothing.
+    fits = [0.0 if fit.unknown_share > MOST_BYTES else fit.characters_per_piece for fit in found]
     chosen = [side for side, fit in zip(sides, fits) if fit < FITTING * max(fits)]
     return [text for side in chosen or sides for text in side]
 

@@ -8,7 +8,8 @@ from tests.tasks.pairs import pairs, write_tsv
 from zoo.data.parallel_text import ParallelText
 from zoo.models.transformer_seq2seq import TransformerSeq2SeqConfig
 from zoo.tasks.text.dataset import Collator, TextDataset, decode, perplexity
-from zoo.tasks.text.loading import set_aside
+from zoo.tasks.text.loading import KeptPair, set_aside
+from zoo.tasks.text.loading import load_data as load_texts
 from zoo.tasks.text.tables import length_bins, sample_rows
 from zoo.tasks.translation.batches import TranslationArguments, load_data
 
@@ -110,6 +111,23 @@ def test_tags_and_special_tokens_of_a_new_tokenizer(mine):
     assert ">>eo<<" not in load(mine).processor.get_vocab()
     with pytest.raises(ValueError, match="language_tags needs the target's language"):
         TranslationArguments(language_tags=True)
+
+
+def test_no_pair_is_trained_on_that_the_opposite_direction_is_tested_on(tmp_path):
+    """Into both directions at once: the test pairs of one are copies of training pairs of the other, turned round."""
+    rows = pairs(40)
+    new = {"train": rows[:20], "test": rows[20:25], "validation": rows[25:30]}
+    old = {"train": [row[::-1] for row in rows[20:35]], "test": [row[::-1] for row in rows[:4]]}
+    for name, part in new.items():
+        write_tsv(tmp_path / f"{name}.tsv", part)
+    kept = KeptPair("eo", "en", {name: ParallelText(*map(list, zip(*part)), name) for name, part in old.items()})
+    files = {f"{name}_file": str(tmp_path / f"{name}.tsv") for name in new}
+    data = load_texts(TranslationArguments(**files, **OPTIONS), CONFIG, kept=[kept], keep_ratio=0.2)
+    held = {frozenset(row) for row in [*new["test"], *new["validation"], *rows[:4]]}
+    trained = [frozenset(row) for row in zip(data.train.sources, data.train.targets)]
+    assert len(trained) == 16 + 4 and not held & set(trained)
+    assert data.notes["cleaning"]["in_validation_or_test"] == 4
+    assert data.notes["kept_pairs"][0]["cleaning"]["in_validation_or_test"] == 10
 
 
 def test_long_training_pairs_are_dropped_or_cut_and_test_pairs_are_cut(mine):

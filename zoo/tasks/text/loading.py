@@ -225,6 +225,22 @@ class KeptPair:
     splits: dict[str, "ParallelText"]
 
 
+def languages_of(arguments: TextArguments) -> tuple[str, str]:
+    """Of the new pair, "" where they are not given."""
+    return getattr(arguments, "source_lang", None) or "", getattr(arguments, "target_lang", None) or ""
+
+
+def turned_round(source: str, target: str, others: Sequence[KeptPair]) -> dict[str, "ParallelText"]:
+    """Validation and test splits of the opposite direction, read the other way: no training pair may hold those."""
+    return {
+        f"{name} of {pair.source}-{pair.target}": text.reverse()
+        for pair in others
+        if (pair.source, pair.target) == (target, source)
+        for name, text in pair.splits.items()
+        if name != "train"
+    }
+
+
 def kept_training(
     arguments: TextArguments, kept: Sequence[KeptPair], found: dict[str, "ParallelText"], rows: int, ratio: float
 ) -> tuple[list["ParallelText"], list[dict[str, Any]]]:
@@ -240,7 +256,9 @@ def kept_training(
     wanted = round(ratio / (1 - ratio) * rows / max(len(kept), 1))
     texts, notes = [], []
     for pair in kept:
+        others = [KeptPair(*languages_of(arguments), found), *kept]
         splits = {**found, **{f"{name} of {pair.target}": text for name, text in pair.splits.items()}}
+        splits |= turned_round(pair.source, pair.target, others)
         train, cleaning = clean(arguments, pair.splits["train"], splits, [*splits])
         texts.append(take(train, wanted))
         notes.append(
@@ -314,12 +332,13 @@ def load_data(
 
     check_positions(config, arguments)
     found, notes = read(arguments, read_named)
-    train, notes["cleaning"] = clean(arguments, found["train"], found)
+    held_out = {**found, **turned_round(*languages_of(arguments), kept)}
+    train, notes["cleaning"] = clean(arguments, found["train"], held_out, [*held_out])
     remarks = tell_dropped(train.origin, notes["cleaning"])
     train = take(train, arguments.max_train_samples)
     parts = [train] * arguments.repeat_train
     for name in arguments.extra_train or ():
-        extra, cleaning = clean(arguments, read_extra(name, arguments, read_named), found)
+        extra, cleaning = clean(arguments, read_extra(name, arguments, read_named), held_out, [*held_out])
         notes.setdefault("extra_train", []).append({"source": extra.origin, "cleaning": cleaning})
         remarks += tell_dropped(extra.origin, cleaning)
         parts.append(take(extra, arguments.max_train_samples))

@@ -132,6 +132,17 @@ def test_zones_become_utc(tmp_path):
     assert series.frequency == "h" and series.timestamps(0)[0] == pd.Timestamp("2020-10-24 23:30")
 
 
+@pytest.mark.parametrize("frequency", ["D", "MS"])
+def test_days_of_a_zone_stay_days(tmp_path, frequency):
+    # The clock goes forward and back between them, so in UTC they begin at 23:00 or at 22:00 of the day before.
+    stamps = pd.date_range("2020-03-01", periods=300, freq=frequency)
+    frame = pd.DataFrame({"date": stamps.tz_localize("Europe/Berlin"), "x": 1.0})
+    frame.to_csv(tmp_path / "days.csv", index=False)
+    for source in (frame, tmp_path / "days.csv"):
+        series = read_series(source)
+        assert series.frequency == frequency and (series.timestamps(0) == stamps).all()
+
+
 # What is wrong: file, row and column in one line
 
 HEAD = "date,x,y\n2020-01-01 00:00,1,1\n2020-01-01 01:00,2,2\n"
@@ -196,6 +207,7 @@ def test_series_of_another_frequency_is_an_error_unless_the_frequency_is_given()
         (lambda: long_frame().iloc[:0], "has no rows"),
         (lambda: pd.DataFrame({"id": ["a", "a"], "v": [1.0, 2.0]}), "row 1, column 'id': the id 'a' occurs twice"),
         (lambda: pd.DataFrame({"id": ["a", "b"], "v": [1.0, np.nan]}), "row 1: the series 'b' holds no number"),
+        (lambda: long_frame().drop(columns="timestamp"), "no column of time stamps.*it has item_id, target"),
     ],
 )
 def test_frames_that_cannot_be_used(make, expected):
@@ -209,6 +221,11 @@ def test_a_static_column_that_changes_is_an_error():
 
 
 def test_arguments_that_do_not_fit(tmp_path):
+    ragged = pd.DataFrame({"id": ["a", "b"], "v1": [1.0, 2.0], "v2": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="no column of time stamps"):
+        read_series(ragged, known_columns=["price"])
+    with pytest.raises(ValueError, match=r"each once, .*got \['target', 'target'\]"):
+        read_series(long_frame(), target_columns=["target", "target"])
     with pytest.raises(ValueError, match="no column 'OT'.*target_columns.*it has item_id"):
         read_series(long_frame(), target_columns=["OT"])
     with pytest.raises(ValueError, match="not a pandas frequency"):

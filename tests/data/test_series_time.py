@@ -24,6 +24,8 @@ def frame(stamps):
         ("ME", "2020-01-31", "ME"),
         ("QS-FEB", "2020-02-01", "3MS"),
         ("YE", "2020-12-31", "12ME"),
+        ("2MS", "2020-01-01", "2MS"),
+        ("6ME", "2020-01-31", "6ME"),
         ("10s", "2020-01-01", "10s"),
     ],
 )
@@ -35,6 +37,19 @@ def test_inferred_frequency_continues_the_series(alias, start, expected):
         assert series.frequency == expected
         assert (series.timestamps(0) == stamps).all()
         assert np.isnan(series.values).sum() == 40 - len(given)
+
+
+@pytest.mark.parametrize("alias", ["BME", "BMS", "SME-15"])
+def test_months_on_other_days_are_told(alias):
+    stamps = pd.date_range("2020-01-01", periods=40, freq=alias)
+    stamps = stamps[::2] if alias == "SME-15" else stamps  # the 15th of each month
+    with pytest.raises(ValueError, match="column 'timestamp': these look like months.*write the first day"):
+        read_series(frame(stamps))
+
+
+def test_four_weeks_with_gaps_are_no_months():
+    stamps = pd.date_range("2020-01-01", periods=40, freq="28D").delete([3, 7, 8, 12, 16, 20, 24, 28, 33])
+    assert read_series(frame(stamps)).frequency == "28D"
 
 
 def test_step_numbers_have_no_calendar():
@@ -79,6 +94,10 @@ def test_calendar_values():
         ("MS", 12),
         ("3ME", 4),
         ("7D", 1),
+        ("10s", 360),
+        # a day has no whole number of them
+        ("7h", 1),
+        ("7s", 1),
         ("12MS", 1),
         ("1", 1),
         (None, 1),

@@ -19,6 +19,8 @@ ITEM_NAMES = ("item_id", "unique_id", "series_id")
 TARGET_NAMES = ("target", "y")
 # What a CSV may write for a missing number.
 MISSING = ("", "NA", "N/A", "#N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "None", "<NA>")
+# A day, midnight and an offset from UTC.
+_MIDNIGHT = r"(\d{4}-\d{2}-\d{2})[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)"
 # A wrong year in one time stamp would make a grid that no memory holds.
 _LARGEST_GRID = 20
 
@@ -50,6 +52,7 @@ def read_series(
     *,
     timestamp_column: str | None = None,
     target_columns: Sequence[str] | None = None,
+    preferred_targets: Sequence[str] = (),
     item_column: str | None = None,
     known_columns: Sequence[str] = (),
     static_columns: Sequence[str] = (),
@@ -66,11 +69,13 @@ def read_series(
     - ragged: no time stamps, the first column an id, then one series a row, padded with empty cells (M4's files).
 
     Rows that are missing between a series' first and last time stamp become missing values, as do empty cells, "NA"
-    and "NaN". Time stamps with a zone become UTC; whole numbers are step numbers.
+    and "NaN". Time stamps with a zone become UTC, but midnights of the zone stay the days that they are there; whole
+    numbers are step numbers.
 
     Args:
         timestamp_column: Default: a column called timestamp, date, datetime, time or ds, else a first column of dates.
         target_columns: What to forecast. Default: `target` or `y` in the long layout; else all without a role.
+        preferred_targets: What to forecast if all are there; else, and unless `target_columns` are given, the default.
         item_column: Default: a column called item_id, unique_id or series_id.
         known_columns: Numbers that are known for the future too. Covariates that are not known belong to the targets.
         static_columns: The same in all rows of a series: numbers, or text for categories.
@@ -88,7 +93,10 @@ def read_series(
         raise ValueError(f"{table.name} has no rows")
     item_column = _named(frame.columns, item_column, ITEM_NAMES)
     timestamp_column = _named(frame.columns, timestamp_column, TIMESTAMP_NAMES) or _dated_column(frame)
-    if timestamp_column is None and item_column in (None, frame.columns[0]) and _holds_ids(frame.iloc[:, 0]):
+    # A table whose columns have roles is no ragged one: it lacks its time stamps.
+    has_roles = target_columns or known_columns or static_columns or set(TARGET_NAMES) & set(frame.columns)
+    is_ragged = timestamp_column is None and item_column in (None, frame.columns[0]) and not has_roles
+    if is_ragged and _holds_ids(frame.iloc[:, 0]):
         return _ragged(table, frequency)
     if timestamp_column is None:
         raise ValueError(
@@ -100,14 +108,18 @@ def read_series(
     table.need(known_columns, "known_columns")
     table.need(static_columns, "static_columns")
     taken = {timestamp_column, item_column, *known_columns, *static_columns}
+    if target_columns is None and preferred_targets and set(preferred_targets) <= set(frame.columns):
+        target_columns = preferred_targets
     if target_columns is None:
         usual = [name for name in TARGET_NAMES if name in frame.columns] if item_column else []
         # pandas calls a column without a name "Unnamed: 0"; it is a row counter that a frame left in a CSV.
         free = [c for c in frame.columns if c not in taken and not str(c).startswith("Unnamed: ")]
         target_columns = usual[:1] or free
     table.need(target_columns, "target_columns")
-    if not target_columns or set(target_columns) & taken:
-        raise ValueError(f"{table.name}: needs target columns that have no other role, got {list(target_columns)}")
+    if not target_columns or set(target_columns) & taken or len(set(target_columns)) < len(target_columns):
+        raise ValueError(
+            f"{table.name}: needs target columns, each once, that have no other role, got {list(target_columns)}"
+        )
     table = _unnest(table, [timestamp_column, *target_columns, *known_columns])
     return _dated(
         table, timestamp_column, list(target_columns), item_column, list(known_columns), list(static_columns),
@@ -245,6 +257,9 @@ def _times(table: _Table, name: str, timestamp_format: str | None) -> tuple[np.n
         return column.to_numpy(np.int64), False
     if not pd.api.types.is_datetime64_any_dtype(column):
         text = column.astype(str)
+        if timestamp_format is None:
+            text_of_days = _days_of_zone(text)
+            text = text if text_of_days is None else text_of_days
         column = pd.to_datetime(text, format=timestamp_format or "ISO8601", errors="coerce", utc=True)
         wrong = column.isna().to_numpy()
         if wrong.any():
@@ -252,8 +267,18 @@ def _times(table: _Table, name: str, timestamp_format: str | None) -> tuple[np.n
             expected = timestamp_format or "ISO 8601 (2016-07-01 13:00); give the format as timestamp_format"
             raise ValueError(f"{table.where(row, name)}: {text.iloc[row]!r} is not a time stamp in {expected}")
     if column.dt.tz is not None:
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+        # Days of a zone are not all 24 hours long, so its midnights have no regular step in UTC.
+        local = column.dt.tz_localize(None)
+        is_days = (local == local.dt.normalize()).all()
+        column = local if is_days else column.dt.tz_convert("UTC").dt.tz_localize(None)
     return column.to_numpy("datetime64[us]").astype(np.int64), True
+
+
+def _days_of_zone(text: pd.Series) -> pd.Series | None:
+    """The time stamps without their offsets from UTC if all are midnights with one, else None."""
+    if not text.head(20).str.fullmatch(_MIDNIGHT).all() or not text.str.fullmatch(_MIDNIGHT).all():
+        return None
+    return text.str.extract(_MIDNIGHT)[0]
 
 
 def _dated(

@@ -102,7 +102,7 @@ def infer_frequency(times: np.ndarray, offsets: np.ndarray, dated: bool = True) 
         dated: Whether `times` are dates.
 
     Raises:
-        ValueError: No series has two rows.
+        ValueError: No series has two rows, or they lie months apart on neither first nor last days.
     """
     steps = np.diff(times)[np.diff(_owner(offsets)) == 0]
     if not len(steps):
@@ -111,12 +111,18 @@ def infer_frequency(times: np.ndarray, offsets: np.ndarray, dated: bool = True) 
     step = int(sizes[counts.argmax()])
     if not dated:
         return str(step)
-    days = step / _DAY
-    if 28 <= days <= 31 or 89 <= days <= 92 or 365 <= days <= 366:
+    if step >= 28 * _DAY:
         ending = _month_alias(times)
         if ending is not None:
-            count = round(days / 30.4)
+            months, often = np.unique(np.diff(_months(times))[np.diff(_owner(offsets)) == 0], return_counts=True)
+            count = int(months[often.argmax()])
             return ending if count == 1 else f"{count}{ending}"
+        # Months have 28 to 31 days; days in equal numbers, with gaps, would be multiples of one step.
+        if counts.max() < 0.8 * len(steps) and (sizes % step).any():
+            raise ValueError(
+                "these look like months, but the time stamps are neither all first days nor all last days of a "
+                "month: write the first day of each"
+            )
     if (
         step == _DAY
         and 3 * _DAY in sizes
@@ -233,10 +239,9 @@ def season_length(frequency: str | None) -> int:
         return 5
     if kind == "months":
         return 12 // size if 12 % size == 0 else 1
-    if size < _MINUTE:
-        return max(_HOUR // size, 1)
     if size < _DAY:
-        return _DAY // size
+        whole = _HOUR if size < _MINUTE else _DAY
+        return whole // size if whole % size == 0 else 1
     return 7 if size == _DAY else 1
 
 

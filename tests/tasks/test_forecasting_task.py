@@ -19,6 +19,8 @@ from zoo.record import RunRecord
 from zoo.tasks.forecasting import TASK
 from zoo.tasks.forecasting.batches import ForecastingArguments, collate, load_data
 from zoo.tasks.forecasting.processor import SeriesProcessor
+from zoo.tasks.forecasting.report import by_step
+from zoo.training.command_line import parse_run
 
 QUANTILES = ["0.025", "0.1", "0.25", "0.5", "0.75", "0.9", "0.975"]
 SIZES = {"context_length": 48, "prediction_length": 12, "patch_length": 12, "hidden_size": 16}
@@ -280,6 +282,45 @@ def test_split_files_stand_for_themselves(tmp_path):
     data = load(tmp_path / "train.csv", table[:300], test_file=str(tmp_path / "test.csv"), validation_size=60)
     assert len(data.test) == 100 - 48 - 12 + 1 and len(data.validation) == 60 - 12 + 1
     assert len(data.train) == 240 - 48 - 12 + 1
+    for name, size in (
+        ("test_file", "test_size"),
+        ("validation_file", "validation_size"),
+        ("validation_file", "test_size"),
+    ):
+        with pytest.raises(ValueError, match=f"{size}=30 would cut nothing off train_file, beside a {name}"):
+            load(tmp_path / "train.csv", table[:300], **{name: str(tmp_path / "test.csv"), size: 30})
+
+
+def test_an_own_file_has_its_own_season(tmp_path):
+    # As with --train_file on a recipe that names a data set.
+    daily = frame().assign(date=pd.date_range("2024-01-01", periods=400, freq="D"))
+    data = load(tmp_path / "mine.csv", daily, dataset_name="etth1")
+    assert data.processor.season == 7 and data.notes["season"] == 7
+
+
+def test_a_flag_that_names_a_data_set_replaces_the_file_of_the_recipe(tmp_path):
+    recipe = {"family": "lstm_forecaster", "task": "forecasting", "data": {"train_file": "mine.csv", "season": 7}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe))
+    settings = parse_run([str(tmp_path / "mine.yaml"), "--dataset_name", "etth1"])
+    assert settings.recipe.data == {"dataset_name": "etth1", "season": 7}
+    assert settings.data.train_file is None
+
+
+def test_short_series_are_left_out_of_every_split(tmp_path):
+    table = pd.concat(
+        [frame()[["date", "a"]].assign(item_id="long"), frame(60)[["date", "a"]].assign(item_id="short")]
+    )
+    with pytest.raises(ValueError, match="series 'short' has 42 rows here.*or set skip_short"):
+        load(tmp_path / "mine.csv", table)
+    data = load(tmp_path / "mine.csv", table, skip_short=True)
+    assert data.notes["skipped_series"] == {"train": 1, "validation": 1}
+
+
+def test_a_step_without_truth_has_no_error_and_no_warning():
+    truth = np.ones((2, 3, 1))
+    truth[:, 1] = np.nan
+    found = by_step(np.zeros((2, 3, 1)), truth)
+    assert np.isnan(found["mae"]).tolist() == [False, True, False] and found["mse"][2] == 1
 
 
 def test_limits_take_windows_from_everywhere(tmp_path):
@@ -332,6 +373,7 @@ def test_some_channels_of_a_named_data_set(tmp_path):
     for fields, message in (
         ({"target_columns": ["XY"]}, "no column 'XY'; the data has HUFL, LULL, OT"),
         ({"known_columns": ["HUFL"]}, "etth1 has its own columns: leave out known_columns"),
+        ({"test_size": 0.3}, "etth1 has its own split: leave out test_size"),
     ):
         with pytest.raises(ValueError, match=message):
             load_data(dataclasses.replace(arguments, **fields), LSTMForecasterConfig(**SIZES))

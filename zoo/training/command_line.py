@@ -137,6 +137,8 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     for named in (flags, {f"--{key}" for key, value in recipe.data.items() if value}):
         if {"--train_file", "--dataset_name"} <= named:
             raise UsageError("--train_file and --dataset_name both name the data; leave one out")
+    if "--dataset_name" in flags:  # files go before names where data is read
+        recipe = dataclasses.replace(recipe, data={k: v for k, v in recipe.data.items() if k != "train_file"})
     task = load_task(recipe.task)
     classes = (task.data_arguments, task.training_arguments, ZooTrainingArguments, RunArguments)
     parser = make_parser(*classes, prog=prog, usage=usage)

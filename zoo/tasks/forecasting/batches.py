@@ -28,6 +28,7 @@ BASELINE_HISTORY = 1024
 SPREAD_BATCH = 512
 # What says how to read own data; data sets that the library knows by name need none of it.
 NOT_NAMED = ("timestamp_column", "timestamp_format", "item_id_column", "known_columns", "static_columns", "frequency")
+SIZES = ("validation_size", "test_size")
 FILES = ("train_file", "validation_file", "test_file")
 
 
@@ -42,7 +43,9 @@ class ForecastingArguments:
     data_dir: str | None = field(default=None, metadata={"help": "Folder with the files of etth1 or m4-hourly."})
     train_file: str | None = field(default=None, metadata={"help": "Own series: CSV or Parquet, long or wide."})
     validation_file: str | None = field(default=None, metadata={"help": "Own validation series; default: cut off."})
-    test_file: str | None = field(default=None, metadata={"help": "Own test series; default: cut off train_file."})
+    test_file: str | None = field(
+        default=None, metadata={"help": "Own test series; default: cut off, unless validation has a file."}
+    )
     timestamp_column: str | None = field(default=None, metadata={"help": "Column of the time stamps."})
     timestamp_format: str | None = field(default=None, metadata={"help": "strptime format, if not ISO 8601."})
     item_id_column: str | None = field(default=None, metadata={"help": "Column that says which series a row is of."})
@@ -90,7 +93,7 @@ class ForecastingArguments:
             "of the validation rows."
         },
     )
-    skip_short: bool = field(default=False, metadata={"help": "Leave out series that are too short to train on."})
+    skip_short: bool = field(default=False, metadata={"help": "Leave out series that are too short, in each split."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Use only so many training windows."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use only so many validation windows."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Use only so many test windows."})
@@ -257,10 +260,12 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
         "frequency": arguments.frequency,
         "timestamp_format": arguments.timestamp_format,
     }
-    named = NAMED_SERIES.get(arguments.dataset_name or "")
+    # An own file goes before the data set that a recipe names.
+    named = None if arguments.train_file else NAMED_SERIES.get(arguments.dataset_name or "")
     sizes = (_size(arguments.validation_size, VALIDATION_SIZE), _size(arguments.test_size, TEST_SIZE))
-    given = {name: getattr(arguments, name) for name in ("validation_size", "test_size") if getattr(arguments, name)}
-    if len({size < 1 for size in (*sizes,) if size}) > 1 and arguments.train_file and not arguments.test_file:
+    given = {name: getattr(arguments, name) for name in SIZES if getattr(arguments, name)}
+    cut_off = arguments.train_file and not (arguments.validation_file or arguments.test_file)
+    if len({size < 1 for size in sizes if size}) > 1 and cut_off:
         rows = next(name for name, size in given.items() if size >= 1)
         raise ValueError(
             f"{rows}={given[rows]:g} is a number of rows: give the other of the two sizes in rows as well"
@@ -272,6 +277,12 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
         parts = {name.removesuffix("_file"): read_series(file, **columns) for name, file in files.items() if file}
         series = parts.pop("train")
         if parts:  # what has a file of its own is not cut off the training file, nor is a test without one
+            unused = [name for name in given if name == "test_size" or "validation" in parts]
+            if unused:
+                raise ValueError(
+                    f"{unused[0]}={given[unused[0]]:g} would cut nothing off train_file, beside a "
+                    f"{' and a '.join(f'{part}_file' for part in parts)}: leave it out"
+                )
             sizes = (0 if "validation" in parts else sizes[0], 0)
         bounds = chronological_split(series, None, *sizes)
         found: dict[str, tuple[SeriesSet, Any]] = {"train": (series, bounds.rows("train"))}
@@ -287,9 +298,10 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
                 f"{arguments.dataset_name} is forecast {named.prediction_length} steps ahead: "
                 f"set prediction_length={named.prediction_length}"
             )
-        foreign = [name for name in NOT_NAMED if getattr(arguments, name)]
+        foreign = [name for name in (*NOT_NAMED, *SIZES) if getattr(arguments, name) not in (None, [])]
         if foreign:
-            raise ValueError(f"{arguments.dataset_name} has its own columns: leave out {foreign[0]}")
+            what = "split" if foreign[0] in SIZES else "columns"
+            raise ValueError(f"{arguments.dataset_name} has its own {what}: leave out {foreign[0]}")
         series = load_named_series(arguments.dataset_name or "", arguments.data_dir)
         series = series.select(arguments.target_columns) if arguments.target_columns else series
         bounds = named.bounds(series)
@@ -375,13 +387,12 @@ def load_data(arguments: ForecastingArguments, config: Any, processor: SeriesPro
             bounds,
             stride=arguments.stride if training else 1,
             min_context=arguments.min_context,
-            skip_short=training and arguments.skip_short,
+            skip_short=arguments.skip_short,
         )
         found[split] = ForecastDataset(windows, processor, training=training, times=part).take(limits[split])
         if windows.skipped:
-            notes["skipped_series"] = len(windows.skipped)
-    has_dates = series.starts is not None and series.starts.dtype.kind == "M"
-    calendar = calendar_names(series.frequency) if has_dates and processor.time_features else ()
+            notes.setdefault("skipped_series", {})[split] = len(windows.skipped)
+    calendar = calendar_names(series.frequency) if processor.time_features else ()
     return TaskData(
         train=found["train"],
         validation=found.get("validation"),

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -173,12 +173,16 @@ class SeriesScaler:
         std: The same shape; 1 where the training rows are constant or all missing.
         known_mean: (covariates,).
         known_std: (covariates,).
+        static_mean: (numbers,) of the numbers that are the same in all rows of a series, over series; empty: as read.
+        static_std: (numbers,).
     """
 
     mean: np.ndarray
     std: np.ndarray
     known_mean: np.ndarray = field(default_factory=lambda: np.zeros(0))
     known_std: np.ndarray = field(default_factory=lambda: np.ones(0))
+    static_mean: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    static_std: np.ndarray = field(default_factory=lambda: np.ones(0))
 
     @classmethod
     def fit(cls, series: SeriesSet, train_ends: np.ndarray, targets: str = "channel") -> "SeriesScaler":
@@ -201,8 +205,11 @@ class SeriesScaler:
         if targets == "none":
             found = np.tile([0.0, 1.0], (1, series.values.shape[1], 1))
         known = [] if series.known is None else [_moments(column, rows) for column in series.known.T]
-        known_mean, known_std = np.array(known).reshape(-1, 2).T
-        return cls(found[..., 0], found[..., 1], known_mean, known_std)
+        statics = (
+            [] if series.static_real is None else [_moments(column, [slice(None)]) for column in series.static_real.T]
+        )
+        covariates = [*np.array(known).reshape(-1, 2).T, *np.array(statics).reshape(-1, 2).T]
+        return cls(found[..., 0], found[..., 1], *covariates)
 
     def transform(self, series: SeriesSet) -> SeriesSet:
         """The series in float32 z-scores; missing known covariates take their training mean: no mask covers them."""
@@ -210,6 +217,9 @@ class SeriesScaler:
         for c in range(series.values.shape[1]):
             mean, std = (self._per_row(table[:, c], series) for table in (self.mean, self.std))
             values[:, c] = (series.values[:, c] - mean) / std
+        if series.static_real is not None and len(self.static_mean):
+            scores = (series.static_real - self.static_mean) / self.static_std
+            series = replace(series, static_real=scores.astype(np.float32))
         if series.known is None:
             return replace(series, values=values)
         known = np.empty(series.known.shape, np.float32)
@@ -236,7 +246,7 @@ class SeriesScaler:
 
     def to_dict(self) -> dict[str, list]:
         """Lists, for a JSON file beside the model."""
-        return {name: getattr(self, name).tolist() for name in ("mean", "std", "known_mean", "known_std")}
+        return {f.name: getattr(self, f.name).tolist() for f in fields(self)}
 
     @classmethod
     def from_dict(cls, content: dict[str, list]) -> "SeriesScaler":

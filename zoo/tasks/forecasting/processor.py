@@ -26,6 +26,8 @@ class SeriesProcessor(FeatureExtractionMixin):
         known_columns: Names of the covariates that are known for the future too.
         known_mean: (covariates,) of them; default: 0.
         known_std: (covariates,); default: 1.
+        static_mean: (numbers,) of the static columns that are numbers; default: they are read as they are.
+        static_std: (numbers,).
         static_columns: Names of the columns that are the same in all rows of a series.
         static_levels: The levels of each categorical one, in the order of their codes.
         time_features: Whether the model reads calendar features.
@@ -42,6 +44,8 @@ class SeriesProcessor(FeatureExtractionMixin):
         known_columns: Sequence[str] = (),
         known_mean: Sequence[float] | None = None,
         known_std: Sequence[float] | None = None,
+        static_mean: Sequence[float] = (),
+        static_std: Sequence[float] = (),
         static_columns: Sequence[str] = (),
         static_levels: Sequence[Sequence[str]] = (),
         time_features: bool = False,
@@ -60,6 +64,7 @@ class SeriesProcessor(FeatureExtractionMixin):
         self.std = [[1.0] * len(self.channels)] if std is None else std
         self.known_mean = [0.0] * len(self.known_columns) if known_mean is None else known_mean
         self.known_std = [1.0] * len(self.known_columns) if known_std is None else known_std
+        self.static_mean, self.static_std = list(static_mean), list(static_std)
         self.time_features, self.frequency, self.season = time_features, frequency, season
         self.per_series, self.item_ids, self.item_embedding = per_series, list(item_ids), item_embedding
         self.calibration = calibration
@@ -82,7 +87,7 @@ class SeriesProcessor(FeatureExtractionMixin):
         """
         from zoo.data.series import SeriesScaler
 
-        names = ("mean", "std", "known_mean", "known_std")
+        names = ("mean", "std", "known_mean", "known_std", "static_mean", "static_std")
         saved = SeriesScaler.from_dict({name: getattr(self, name) for name in names})
         if not self.per_series:
             return saved

@@ -9,7 +9,7 @@ from transformers import pipeline
 
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
-from zoo.models.lstm_forecaster import LSTMForecasterConfig
+from zoo.models.lstm_forecaster import LSTMForecasterConfig, LSTMForecasterForPrediction
 from zoo.record import RunRecord
 from zoo.tasks.forecasting import TASK
 from zoo.tasks.forecasting.batches import ForecastingArguments, load_data
@@ -173,10 +173,39 @@ def test_the_pipeline_says_what_is_wrong_with_the_future(run, change, message):
         forecast(past, future=future, timestamp_column="date", item_id_column="item_id")
 
 
+def test_the_future_may_stand_behind_an_index_and_needs_no_static_columns(tmp_path):
+    kinds = {"shop": "indoor", "mall": "indoor", "kiosk": "outdoor"}
+    table = frame(206)
+    table["kind"] = table["item_id"].map(kinds)
+    data = load(tmp_path, table, known_columns=["holiday"], static_columns=["kind"], standardize=True)
+    torch.manual_seed(0)
+    model = LSTMForecasterForPrediction(LSTMForecasterConfig(**SIZES, **data.model_fields)).eval()
+    forecast = pipeline("time-series-forecasting", model=model, device="cpu", series_processor=data.processor)
+    late = table.groupby("item_id").cumcount() >= 200
+    past, future = table[~late], table[late].drop(columns=["target", "kind"])
+    found = forecast(past, future=future, timestamp_column="date")
+    assert len(found) == 18 and np.isfinite(found["predictions"]).all()
+    index = ["item_id", "date"]
+    pd.testing.assert_frame_equal(
+        forecast(past.set_index(index), future=future.set_index(index), timestamp_column="date"), found
+    )
+
+
+def test_static_numbers_are_z_scores_over_the_training_series(tmp_path):
+    people = {"shop": 1e6, "mall": 3e6, "kiosk": 2e6}
+    table = frame()
+    table["people"] = table["item_id"].map(people)
+    data = load(tmp_path, table, static_columns=["people"])
+    expected = {"shop": -(1.5**0.5), "mall": 1.5**0.5, "kiosk": 0.0}
+    found = data.test.windows.series.static_real[:, 0]
+    np.testing.assert_allclose(found, [expected[name] for name in LEVELS], atol=1e-6)
+    # Other series are measured by those of the training.
+    part = load(tmp_path, table[table["item_id"] == "mall"], data.processor, static_columns=["people"])
+    np.testing.assert_allclose(part.train.windows.series.static_real, [[1.5**0.5]], atol=1e-6)
+
+
 def test_a_new_series_is_scaled_by_its_history(tmp_path):
     data = load(tmp_path, standardize_per_series=True)
-    from zoo.models.lstm_forecaster import LSTMForecasterForPrediction
-
     torch.manual_seed(0)
     model = LSTMForecasterForPrediction(LSTMForecasterConfig(**SIZES, scaling="none")).eval()
     forecast = pipeline("time-series-forecasting", model=model, device="cpu", series_processor=data.processor)

@@ -150,6 +150,60 @@ def test_other_channels_are_one_line(run, capsys):
     assert "the model forecasts 2 channels (a, b), the data has 1 (a)" in capsys.readouterr().err
 
 
+def save_untrained(folder, data):
+    """A model with random weights and the processor of its data, as a run leaves them."""
+    torch.manual_seed(0)
+    LSTMForecasterForPrediction(LSTMForecasterConfig(**SIZES, **data.model_fields)).save_pretrained(folder)
+    data.processor.save_pretrained(folder)
+    return str(folder)
+
+
+def test_channels_are_found_by_name_and_not_by_place(tmp_path):
+    data = load(tmp_path / "mine.csv", frame(), standardize=True)
+    other = frame()[["date", "b", "a"]].assign(c="text")
+    again = load(tmp_path / "other.csv", other[["date", "b", "a"]], data.processor)
+    for name, tensor in data.test[0].items():
+        torch.testing.assert_close(again.test[0][name], tensor)
+    forecast = pipeline("time-series-forecasting", model=save_untrained(tmp_path / "run", data), device="cpu")
+    other.to_csv(tmp_path / "more.csv", index=False)
+    expected = forecast(frame())
+    pd.testing.assert_frame_equal(forecast(str(tmp_path / "more.csv")), expected)
+    # Names that the model has not are taken by their places; some of each would be a guess.
+    renamed = forecast(frame().rename(columns={"a": "x", "b": "y"}))
+    np.testing.assert_array_equal(renamed["predictions"], expected["predictions"])
+    with pytest.raises(ValueError, match=r"2 channels \(a, b\), the data has 2 \(a, y\)"):
+        forecast(frame().rename(columns={"b": "y"}))
+
+
+def test_the_calendar_that_a_model_reads_must_be_there(tmp_path):
+    data = load(tmp_path / "mine.csv", frame(), time_features=True)
+    forecast = pipeline("time-series-forecasting", model=save_untrained(tmp_path / "run", data), device="cpu")
+    with pytest.raises(ValueError, match="reads the calendar of series of frequency 'h', but these have no dates"):
+        forecast(np.ones((60, 2)))
+    with pytest.raises(ValueError, match="but these have the frequency 'D'"):
+        forecast(frame().assign(date=pd.date_range("2024-01-01", periods=400, freq="D")))
+    with pytest.raises(ValueError, match="time_features: .*have no dates; give others, or train without"):
+        load(tmp_path / "steps.csv", frame().assign(date=np.arange(400)), time_features=True)
+
+
+def test_another_frequency_is_told(caplog):
+    forecast = plain_pipeline()
+    forecast.series_processor.frequency = "15min"  # no other test says the same: it is said once
+    stamps = pd.date_range("2024-01-01", periods=60, freq="D")
+    forecast(pd.DataFrame({"timestamp": stamps, "target": np.arange(60.0)}))
+    assert "trained on series of frequency '15min'; these have 'D'" in caplog.text
+
+
+def test_a_damaged_processor_is_no_missing_one(tmp_path):
+    save_untrained(tmp_path / "run", load(tmp_path / "mine.csv", frame()))
+    (tmp_path / "run/preprocessor_config.json").write_text("{")
+    with pytest.raises(OSError, match="preprocessor_config.json"):
+        pipeline("time-series-forecasting", model=str(tmp_path / "run"), device="cpu")
+    (tmp_path / "run/preprocessor_config.json").unlink()
+    forecast = pipeline("time-series-forecasting", model=str(tmp_path / "run"), device="cpu")
+    assert forecast.series_processor.channels == ["target_0", "target_1"]
+
+
 def test_the_pipeline_forecasts_in_the_units_of_the_data(run):
     forecast = pipeline("time-series-forecasting", model=str(run), device="cpu")
     whole = frame(424)
@@ -185,6 +239,8 @@ def test_the_pipeline_takes_lists_arrays_and_long_frames():
     found = forecast(long)
     np.testing.assert_allclose(found["predictions"], expected["predictions"], atol=1e-5)
     assert found["timestamp"][0] == pd.Timestamp("2024-03-01")
+    german = long.assign(timestamp=stamps.strftime("%d.%m.%Y"))
+    pd.testing.assert_frame_equal(forecast(german, timestamp_format="%d.%m.%Y"), found)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +248,7 @@ def test_the_pipeline_takes_lists_arrays_and_long_frames():
     [
         (np.zeros((30, 3)), {}, r"a series has shape \(30, 3\), but the model takes \(rows, 1\)"),
         ([1.0, 2.0], {"prediction_length": 0}, "prediction_length=0 must be at least 1"),
+        ({"shop": [1.0, float("inf")]}, {}, "series 'shop', row 1: holds an infinite value"),
     ],
 )
 def test_the_pipeline_says_what_is_wrong(inputs, options, message):

@@ -53,6 +53,11 @@ class SeriesSet:
         """(series,) rows of each."""
         return np.diff(self.offsets)
 
+    @property
+    def dated(self) -> bool:
+        """Whether the time stamps are dates, which have a calendar."""
+        return self.starts is not None and self.starts.dtype.kind == "M"
+
     def item(self, number: int) -> np.ndarray:
         """(rows, channels) of one series, a view."""
         return self.values[self.offsets[number] : self.offsets[number + 1]]
@@ -76,7 +81,7 @@ class SeriesSet:
 
     def calendar(self) -> np.ndarray:
         """(rows, features) float32 in -0.5..0.5; without features if the series have no dates."""
-        if self.starts is None or self.starts.dtype.kind != "M":
+        if not self.dated:
             return np.empty((len(self.values), 0), np.float32)
         features = np.empty((len(self.values), len(calendar_names(self.frequency))), np.float32)
         for number in range(len(self)):

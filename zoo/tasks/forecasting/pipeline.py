@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from transformers.pipelines.base import Pipeline
-from transformers.utils import logging
+from transformers.utils import FEATURE_EXTRACTOR_NAME, cached_file, logging
 
 from .processor import SeriesProcessor
 
@@ -22,12 +22,16 @@ BATCH = 256
 
 
 def saved_processor(model: Any) -> SeriesProcessor:
-    """What was saved beside the model; for a model without it, one that changes nothing."""
+    """What was saved beside the model; for a model without it, one that changes nothing.
+
+    Raises:
+        OSError: It is damaged, or may exist but cannot be read: forecasts without its z-scores would be wrong.
+    """
     if model.name_or_path:
-        try:
-            return SeriesProcessor.from_pretrained(model.name_or_path)
-        except (OSError, ValueError):
-            pass  # a model that was saved alone, or made from a config
+        name = model.name_or_path
+        if cached_file(name, FEATURE_EXTRACTOR_NAME, _raise_exceptions_for_missing_entries=False):
+            return SeriesProcessor.from_pretrained(name)
+    # A model that was saved alone, or made from a config.
     channels = model.config.input_size
     return SeriesProcessor(["target"] if channels == 1 else [f"target_{number}" for number in range(channels)])
 
@@ -48,9 +52,12 @@ def from_arrays(inputs: Any, channels: list[str]) -> "SeriesSet":
         names = [str(number) for number in range(len(inputs) if several else 1)]
     items = [np.asarray(item, dtype=np.float64) for item in (inputs if several else [inputs])]
     items = [item[:, None] if item.ndim == 1 else item for item in items]
-    for item in items:
+    for name, item in zip(names, items):
         if item.ndim != 2 or item.shape[1] != len(channels) or not len(item):
             raise ValueError(f"a series has shape {item.shape}, but the model takes (rows, {len(channels)})")
+        infinite = np.isinf(item).any(axis=1)
+        if infinite.any():
+            raise ValueError(f"series {name!r}, row {infinite.argmax()}: holds an infinite value; NaN is missing")
     if not items:
         raise ValueError("there is no series to forecast")
     offsets = np.r_[0, np.cumsum([len(item) for item in items])]
@@ -79,15 +86,16 @@ class TimeSeriesForecastingPipeline(Pipeline):
     Args of a call:
         prediction_length: Steps to forecast; default: the model's.
         future: Frame with the known covariates of exactly the steps to forecast, for a model that reads them.
-        timestamp_column, target_columns, item_id_column, frequency: As in a recipe's data; default: the training's
-            columns where they exist, else found by name.
+        timestamp_column, timestamp_format, target_columns, item_id_column, frequency: As in a recipe's data; default:
+            the training's target columns where they exist, else found by name.
 
     Returns a frame with a row for each series, channel and step: `item_id`, `timestamp`, `target` (the name of the
     channel), `predictions`, and a column for each quantile ("0.1", "0.5", ...) that the model forecasts or that its
     calibration made: the columns "0.1" and "0.9" are the ends of the 80% interval.
 
     Args:
-        series_processor: Default: what was saved with the model.
+        series_processor: Default: what was saved with the model. A model does not know its revision: for one that is
+            not the newest, give `SeriesProcessor.from_pretrained(name, revision=...)`.
     """
 
     _load_tokenizer = False
@@ -101,7 +109,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
         known = {
-            "prediction_length", "future", "timestamp_column", "target_columns", "item_id_column", "frequency"
+            "prediction_length", "future", "timestamp_column", "timestamp_format", "target_columns", "item_id_column",
+            "frequency",
         }  # fmt: skip
         unknown = sorted(set(parameters) - known)
         if unknown:
@@ -114,23 +123,37 @@ class TimeSeriesForecastingPipeline(Pipeline):
         return self.run_single(inputs, {**self._preprocess_params, **parameters}, {}, {})
 
     def read(self, inputs: Any, columns: dict[str, Any]) -> "SeriesSet":
-        """Series from anything that a call takes."""
+        """Series from anything that a call takes, with the model's channels in their order."""
         from zoo.data.series_files import read_series
 
         processor = self.series_processor
         if isinstance(inputs, (list, tuple, np.ndarray, torch.Tensor, Mapping)):
             return from_arrays(inputs, processor.channels)
         targets = columns.pop("target_columns", None)
-        if targets is None and set(processor.channels) <= set(getattr(inputs, "columns", ())):
-            targets = processor.channels
-        return read_series(
+        columns.setdefault("static_columns", processor.static_columns)
+        series = read_series(
             inputs,
             target_columns=[targets] if isinstance(targets, str) else targets,
+            preferred_targets=processor.channels,
             item_column=columns.pop("item_id_column", None),
             known_columns=processor.known_columns,
-            static_columns=processor.static_columns,
             **columns,
         )
+        return processor.arrange(series)
+
+    def read_on(
+        self, series: "SeriesSet", past: "pd.DataFrame", future: "pd.DataFrame", columns: dict[str, Any]
+    ) -> "SeriesSet":
+        """The series, read from the frame of the past, with the rows of the future behind them."""
+        import pandas as pd
+
+        labels = {str(column): column for column in past.columns}
+        # What is the same in all rows of a series, the past has said already.
+        columns = columns | {"target_columns": [labels[name] for name in series.channels], "static_columns": ()}
+        # With their index: it may hold the time stamps.
+        extended = self.read(pd.concat([past, future]), columns)
+        statics = ("static_real", "static_categories", "static_levels")
+        return replace(extended, **{name: getattr(series, name) for name in statics})
 
     def preprocess(
         self, inputs: Any, prediction_length: int | None = None, future: "pd.DataFrame | None" = None, **columns: Any
@@ -152,13 +175,18 @@ class TimeSeriesForecastingPipeline(Pipeline):
             missing = [name for name in self.series_processor.known_columns if name not in future.columns]
             if missing:
                 raise ValueError(f"`future` has no column {missing[0]!r}, which the model reads")
-            extended = self.read(pd.concat([inputs, future], ignore_index=True), dict(columns))
+            extended = self.read_on(series, inputs, future, dict(columns))
             if extended.item_ids != series.item_ids or (extended.lengths - series.lengths != steps).any():
                 raise ValueError(f"`future` must hold the {steps} steps after the end of each series, and no others")
         elif self.series_processor.known_columns:
             raise ValueError(f"the model reads {self.series_processor.known_columns}: give those of the `future`")
         else:
             extended = extend(series, steps)
+        trained = self.series_processor.frequency
+        if series.dated and trained is not None and series.frequency != trained:
+            logger.warning_once(
+                f"the model was trained on series of frequency {trained!r}; these have {series.frequency!r}"
+            )
         # Not of the extended series: a frame of the future may hold targets too.
         scaler = self.series_processor.scaler(series, new_series=True)
         windows = WindowDataset(

@@ -120,14 +120,12 @@ class SeriesProcessor(FeatureExtractionMixin):
             scaler: Default: `self.scaler(series)`.
 
         Raises:
-            ValueError: They have another number of channels, other covariates, or a category or (where they are told
-                apart) a series that was not trained on.
+            ValueError: They have other channels, other covariates, another calendar, or a category or (where they are
+                told apart) a series that was not trained on.
         """
-        if len(series.channels) != len(self.channels):
-            raise ValueError(
-                f"the model forecasts {len(self.channels)} channels ({', '.join(self.channels)}), the data has "
-                f"{len(series.channels)} ({', '.join(series.channels)})"
-            )
+        series = self.arrange(series)
+        if self.time_features:
+            self._check_calendar(series)
         if series.known_names != tuple(self.known_columns):
             raise ValueError(
                 f"the model reads the covariates {self.known_columns}, the data has {list(series.known_names)}"
@@ -136,6 +134,34 @@ class SeriesProcessor(FeatureExtractionMixin):
         series = replace((scaler or self.scaler(series)).transform(series), static_categories=codes)
         # Without start times, series have no calendar.
         return series if self.time_features else replace(series, starts=None)
+
+    def arrange(self, series: "SeriesSet") -> "SeriesSet":
+        """The model's channels in the model's order: files may hold more of them, or in another order.
+
+        Channels of other names are taken by their places.
+
+        Raises:
+            ValueError: They are not as many, or some have the names of the model's channels and others not.
+        """
+        names, missing = tuple(self.channels), [name for name in self.channels if name not in series.channels]
+        if not missing:
+            return series if series.channels == names else series.select(names)
+        if len(missing) < len(names) or len(series.channels) != len(names):
+            raise ValueError(
+                f"the model forecasts {len(names)} channels ({', '.join(names)}), the data has "
+                f"{len(series.channels)} ({', '.join(series.channels)})"
+            )
+        return series
+
+    def _check_calendar(self, series: "SeriesSet") -> None:
+        from zoo.data.series_time import calendar_names
+
+        if not series.dated or calendar_names(series.frequency) != calendar_names(self.frequency):
+            found = f"have the frequency {series.frequency!r}" if series.dated else "have no dates"
+            raise ValueError(
+                f"time_features: the model reads the calendar of series of frequency {self.frequency!r}, but these "
+                f"{found}; give others, or train without time_features"
+            )
 
     def _codes(self, series: "SeriesSet") -> np.ndarray | None:
         """(series, categories) codes of the saved levels, and of the series itself where the model reads it."""

@@ -239,6 +239,9 @@ def test_the_pipeline_takes_lists_arrays_and_long_frames():
     found = forecast(long)
     np.testing.assert_allclose(found["predictions"], expected["predictions"], atol=1e-5)
     assert found["timestamp"][0] == pd.Timestamp("2024-03-01")
+    dated = pd.Series(numbers, index=stamps)
+    pd.testing.assert_frame_equal(forecast(dated), found.assign(item_id="series"))
+    pd.testing.assert_frame_equal(forecast(dated.reset_index(drop=True)), expected)
     german = long.assign(timestamp=stamps.strftime("%d.%m.%Y"))
     pd.testing.assert_frame_equal(forecast(german, timestamp_format="%d.%m.%Y"), found)
 

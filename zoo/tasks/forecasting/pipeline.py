@@ -79,9 +79,10 @@ class TimeSeriesForecastingPipeline(Pipeline):
     >>> forecast([112.0, 118.0, 132.0, ...], prediction_length=24)
     ```
 
-    Call it with a pandas frame (long or wide), the path of a CSV or Parquet file, a list of numbers, an array (rows,)
-    or (rows, channels), a list of arrays, or arrays by their ids. Missing values are NaN. A series that a model
-    with z-scores of each series was not trained on has those of its history; a model with item embeddings refuses it.
+    Call it with a pandas frame (long or wide) or series, the path of a CSV or Parquet file, a list of numbers, an
+    array (rows,) or (rows, channels), a list of arrays, or arrays by their ids. Missing values are NaN. A series that
+    a model with z-scores of each series was not trained on has those of its history; a model with item embeddings
+    refuses it.
 
     Args of a call:
         prediction_length: Steps to forecast; default: the model's.
@@ -124,9 +125,14 @@ class TimeSeriesForecastingPipeline(Pipeline):
 
     def read(self, inputs: Any, columns: dict[str, Any]) -> "SeriesSet":
         """Series from anything that a call takes, with the model's channels in their order."""
+        import pandas as pd
+
         from zoo.data.series_files import read_series
 
         processor = self.series_processor
+        if isinstance(inputs, pd.Series):
+            dated = isinstance(inputs.index, pd.DatetimeIndex)
+            inputs = inputs.to_frame(processor.channels[0]) if dated else inputs.to_numpy()
         if isinstance(inputs, (list, tuple, np.ndarray, torch.Tensor, Mapping)):
             return from_arrays(inputs, processor.channels)
         targets = columns.pop("target_columns", None)

@@ -16,6 +16,7 @@ ray = pytest.importorskip("ray")
 
 from zoo.commands.tune import main  # noqa: E402
 from zoo.search import tune  # noqa: E402
+from zoo.search.cluster import check_room  # noqa: E402
 from zoo.search.log import read_events, read_trials, write_event  # noqa: E402
 from zoo.search.sharing import unpack  # noqa: E402
 from zoo.training.recipe import UsageError  # noqa: E402
@@ -174,6 +175,9 @@ def test_a_wrong_call_is_told_before_a_cluster_starts(recipe, flags, message, ca
 def test_a_trial_that_fits_nowhere_is_told(monkeypatch):
     nodes = [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"CPU": 9.0}}]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    settings = type("S", (), {"cpus_per_trial": 4.0, "gpus_per_trial": 0.0})
     with pytest.raises(UsageError, match="cpus_per_trial=4, but no machine of the cluster has more than 2"):
-        tune.check_room(settings, {"CPU": 2.0})
+        check_room("per_trial", 4.0, 0.0)
+    nodes += [{"Alive": True, "Resources": {"CPU": 1.0, "GPU": 1.0}}]
+    assert check_room("per_run", 0.5, 0.0) == 6 and check_room("per_run", 0.5, 0.5) == 2
+    with pytest.raises(UsageError, match="no machine of the cluster has room for cpus_per_run=2 and gpus_per_run=1"):
+        check_room("per_run", 2.0, 1.0)

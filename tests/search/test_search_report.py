@@ -3,7 +3,6 @@
 import importlib
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -115,7 +114,7 @@ def test_the_winner_is_a_recipe_that_runs_as_it_is(recipe, tmp_path):
 
 
 def test_winner_and_default_are_measured_on_the_test_split(recipe, tmp_path, monkeypatch):
-    def work_off(jobs, count, threads, tell, go_on):
+    def work_off(jobs, pool, tell, go_on):
         for job in jobs:
             tell(job, "start", None)
             workers.perform(job, lambda what: None)
@@ -128,9 +127,8 @@ def test_winner_and_default_are_measured_on_the_test_split(recipe, tmp_path, mon
     point = {"model.stage_channels": [6, 6]}
     found = {"best": {"trial": 1, "point": point}, "settings": {"space": {"model.stage_channels": {}}}}
     found |= {"command": "python scripts/tune.py tiny"}
-    arguments = SimpleNamespace(skip_final=False, final_seeds=None, jobs=1)
     chosen = assignment(recipe, flags=["--max_steps", "1"])
-    command.finish(tmp_path, load_recipe(recipe), chosen, found, arguments)
+    command.finish(tmp_path, load_recipe(recipe), chosen, found, [chosen.seed], (None, 1, 1.0, 0.0))
     default, winner = json.loads((tmp_path / "search.json").read_text())["final"]
     assert default["runs"][0]["n"] == winner["runs"][0]["n"] == 60 and winner["changes"] == "stage_channels=[6,6]"
     assert winner["runs"][0]["parameters"] > default["runs"][0]["parameters"]

@@ -65,7 +65,7 @@ def done(place) -> Path:
 def in_this_process(monkeypatch) -> None:
     """Trainings one after the other, without a process that imports everything first."""
 
-    def work_off(jobs, count, threads, tell, go_on):
+    def work_off(jobs, pool, tell, go_on):
         for job in jobs:
             tell(job, "start", None)
             workers.perform(job, lambda what, job=job: tell(job, "progress", what))
@@ -282,7 +282,8 @@ def test_a_worker_that_dies_fails_its_run_alone(monkeypatch):
     jobs = [SimpleNamespace(name=name) for name in ("kill", "quit", "well")]
     heard = []
     monkeypatch.setattr(workers, "serve", dying.serve)
-    workers.work_off(jobs, 1, 1, lambda job, kind, content: heard.append((job.name, kind, content)), lambda: True)
+    pool = workers.LocalPool(1)
+    workers.work_off(jobs, pool, lambda job, kind, content: heard.append((job.name, kind, content)), lambda: True)
     assert [(name, kind) for name, kind, _ in heard if kind != "start"] == [
         ("kill", "failed"), ("quit", "failed"), ("well", "done"),
     ]  # fmt: skip

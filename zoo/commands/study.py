@@ -1,16 +1,19 @@
 """`zoo study STUDY [--jobs N] [--test] [--flag value ...]`: train the variants of a study and compare them."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import guarded
 
 INTERRUPTED = "interrupted; the same command goes on where it stopped"
+# Flags that say where things lie and what trains them, not what is measured.
+PLACES = ("--output_dir", "--report_dir", "--jobs", "--minutes", "--address", "--cpus_per_run", "--gpus_per_run")
 REFUSED = ("--seed", "--output_dir", "--skip_test", "--resume_from_checkpoint", "--push_to_hub", "--model_overrides")
 
 
@@ -27,6 +30,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("study", help=f"the path of a YAML file, or one of {', '.join(available_studies())}")
     parser.add_argument("--output_dir", help="where runs and tables lie; default: runs/studies/STUDY")
     parser.add_argument("--jobs", type=int, default=0, help="trainings at a time; default: one a core")
+    parser.add_argument("--address", help="of a Ray cluster (host:port, ray://host:port, auto) that trains the runs")
+    parser.add_argument("--cpus_per_run", type=float, default=1.0, help="CPU cores of a run on the cluster")
+    parser.add_argument("--gpus_per_run", type=float, default=0.0, help="GPUs of a run there; a fraction shares one")
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of the study's")
     parser.add_argument("--only", nargs="+", default=[], metavar="VARIANT", help="these variants and the base")
     parser.add_argument("--test", action="store_true", help="measure the test split of the finished runs, too")
@@ -47,6 +53,35 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@contextlib.contextmanager
+def workers_of(address: str | None, jobs: int, cpus: float, gpus: float) -> Iterator[Any]:
+    """Where runs are trained: processes of this machine, or workers of the cluster at an address.
+
+    Args:
+        address: Of a Ray cluster; None: here.
+        jobs: Runs at a time; 0: as many as there is room for.
+        cpus, gpus: Of a run on the cluster.
+
+    Raises:
+        UsageError: Ray is not installed, nothing answers there, or no machine has room for a run.
+    """
+    from zoo.search.workers import LocalPool
+    from zoo.training.recipe import UsageError
+
+    if not address:
+        yield LocalPool(jobs)
+        return
+    try:
+        from zoo.search.cluster import cluster
+        from zoo.search.cluster_workers import ClusterPool
+    except ImportError as error:
+        if (getattr(error, "name", "") or "").split(".")[0] != "ray":
+            raise
+        raise UsageError('--address needs Ray: pip install "primer-zoo[tune]"') from None
+    with cluster(address):
+        yield ClusterPool(jobs, cpus, gpus)
+
+
 def study(argv: list[str]) -> None:
     """Parse the command line, run what is missing, and write table and picture."""
     from zoo.registry import load_task
@@ -59,8 +94,8 @@ def study(argv: list[str]) -> None:
     for flag in flags:
         if flag.split("=")[0] in REFUSED:
             raise UsageError(f"{flag}: a study sets it itself for each run")
-    if arguments.jobs < 0 or arguments.minutes < 0:
-        raise UsageError("--jobs and --minutes must not be negative")
+    if min(arguments.jobs, arguments.minutes, arguments.gpus_per_run) < 0 or arguments.cpus_per_run <= 0:
+        raise UsageError("--jobs, --minutes and --gpus_per_run must not be negative, and --cpus_per_run above 0")
     chosen = load_study(arguments.study)
     if arguments.seeds:
         chosen = dataclasses.replace(chosen, seeds=list(dict.fromkeys(arguments.seeds)))
@@ -72,7 +107,9 @@ def study(argv: list[str]) -> None:
         runs = plan(chosen, folder, flags, arguments.only, arguments.accept_other_code)
         try:
             if not arguments.table_only:
-                run_study(runs, metric, arguments.jobs, arguments.test, arguments.retry_failed, arguments.minutes)
+                room = (arguments.jobs, arguments.cpus_per_run, arguments.gpus_per_run)
+                with workers_of(arguments.address, *room) as pool:
+                    run_study(runs, metric, pool, arguments.test, arguments.retry_failed, arguments.minutes)
         finally:  # an interrupted study has a table of what is there
             rows = tabulate(chosen, runs, metric, greater_is_better)
             command = shlex.join(["python", "scripts/study.py", *without_places(argv)])
@@ -91,7 +128,7 @@ def without_places(argv: Sequence[str]) -> list[str]:
     kept, dropping = [], False
     for argument in argv:
         if argument.startswith("--"):
-            dropping = argument.split("=")[0] in ("--output_dir", "--report_dir", "--jobs", "--minutes")
+            dropping = argument.split("=")[0] in PLACES
             dropping = dropping or argument in ("--table_only", "--accept_other_code", "--retry_failed")
         if not dropping:
             kept.append(argument)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import guarded
+from .study import workers_of
 
 INTERRUPTED = "interrupted; go on with the same command and --resume"
 REFUSED = ("--seed", "--output_dir", "--skip_test", "--resume_from_checkpoint", "--push_to_hub", "--model_overrides")
@@ -139,6 +140,7 @@ def tune(argv: list[str]) -> None:
     arguments, recipe, settings, assignment = prepare(argv)
     try:
         from zoo.search import tune as ray_tune
+        from zoo.search.cluster import check_room, cluster
     except ImportError as error:
         if (getattr(error, "name", "") or "").split(".")[0] != "ray":
             raise
@@ -153,8 +155,8 @@ def tune(argv: list[str]) -> None:
         claim(folder, arguments.resume, asked)
         command = shlex.join(["python", "scripts/tune.py", *argv])
         cpus = math.ceil(arguments.jobs * settings.cpus_per_trial) or None
-        with ray_tune.cluster(arguments.address, cpus) as resources:
-            ray_tune.check_room(settings, resources)
+        with cluster(arguments.address, cpus) as resources:
+            check_room("per_trial", settings.cpus_per_trial, settings.gpus_per_trial)
             begin(recipe, settings, assignment, epochs, resources)
             resume = arguments.resume and ray_tune.has_state(folder)
             try:
@@ -164,7 +166,9 @@ def tune(argv: list[str]) -> None:
         if found["best"] is None:
             reasons = sorted({trial.get("reason", "no epoch was reached") for trial in found["trials"]})
             raise RuntimeError(f"no trial succeeded: {'; '.join(reasons)[:300] or 'none began'}")
-        finish(folder, recipe, assignment, found, arguments)
+        seeds = [] if arguments.skip_final else list(dict.fromkeys(arguments.final_seeds or [assignment.seed]))
+        place = (arguments.address, arguments.jobs, settings.cpus_per_trial, settings.gpus_per_trial)
+        finish(folder, recipe, assignment, found, seeds, place)
 
 
 def begin(recipe: Any, settings: Any, assignment: Any, epochs: int, resources: dict[str, float]) -> None:
@@ -211,8 +215,18 @@ def write(folder: Path, recipe: Any, assignment: Any, found: Any, trials: Any, n
     write_whole(folder / "search.md", page)
 
 
-def finish(folder: Path, recipe: Any, assignment: Any, found: dict[str, Any], arguments: Any) -> None:
-    """The winner as a recipe, and its test figure beside the default's."""
+def finish(
+    folder: Path, recipe: Any, assignment: Any, found: dict[str, Any], seeds: list[int], place: tuple[Any, ...]
+) -> None:
+    """The winner as a recipe, and its test figure beside the default's.
+
+    Args:
+        folder: Of the search.
+        recipe, assignment: What was searched.
+        found: Content of search.json.
+        seeds: Of the final trainings; with none of them there is no test figure.
+        place: Of `workers_of`, for these trainings.
+    """
     from zoo.search.log import read_trials
     from zoo.search.report import winning_recipe
 
@@ -220,8 +234,8 @@ def finish(folder: Path, recipe: Any, assignment: Any, found: dict[str, Any], ar
     path = winning_recipe(assignment, found["best"]["point"], folder, recipe.id)
     found["winner"] = path.name
     notes = [f"The winner, trial {found['best']['trial']}, is the recipe {path.name}."]
-    if not arguments.skip_final:
-        rows = compare(folder, recipe, assignment, found["best"]["point"], arguments)
+    if seeds:
+        rows = compare(folder, recipe, assignment, found["best"]["point"], seeds, place)
         found["final"] = [vars(row) for row in rows]
         notes += final_notes(rows, assignment.metric)
     write(folder, recipe, assignment, found, trials, names, notes)
@@ -229,7 +243,9 @@ def finish(folder: Path, recipe: Any, assignment: Any, found: dict[str, Any], ar
     print(f"search.json, search.md, pictures and {path.name} in {folder}; train it with: zoo train {path}")
 
 
-def compare(folder: Path, recipe: Any, assignment: Any, point: dict[str, Any], arguments: Any) -> list[Any]:
+def compare(
+    folder: Path, recipe: Any, assignment: Any, point: dict[str, Any], seeds: list[int], place: tuple[Any, ...]
+) -> list[Any]:
     """Train winner and default at full length, measure both on the test split: a study of two."""
     from zoo.search.space import overrides_of
     from zoo.search.study import BASE, Study, Variant
@@ -238,11 +254,11 @@ def compare(folder: Path, recipe: Any, assignment: Any, point: dict[str, Any], a
 
     changes = overrides_of(point)
     variants = [Variant(BASE, assignment.recipe), Variant("winner", assignment.recipe, changes, "", dict(changes))]
-    seeds = list(dict.fromkeys(arguments.final_seeds or [assignment.seed]))
     study = Study(f"{recipe.id}-final", f"{recipe.id}: default and winner", "", assignment.recipe, seeds, variants)
     runs = plan(study, folder / "final", assignment.flags)
     print("\nthe default recipe and the winner, at full length:", flush=True)
-    run_study(runs, assignment.metric, arguments.jobs, test=True)
+    with workers_of(*place) as pool:
+        run_study(runs, assignment.metric, pool, test=True)
     return tabulate(study, runs, assignment.metric, assignment.greater_is_better)
 
 

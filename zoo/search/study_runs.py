@@ -16,7 +16,7 @@ from zoo.training.recipe import UsageError
 from zoo.training.run import whole_checkpoints
 
 from .study import Study, Variant, code_key, recipe_key, settings_of
-from .workers import Job, work_off
+from .workers import Job, Pool, work_off
 
 EVALUATION = "test"  # folder in a run's folder
 
@@ -210,15 +210,10 @@ def forget_checkpoints(run: Run) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def room() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run_study(
     runs: Sequence[Run],
     metric: str,
-    jobs: int = 0,
+    pool: Pool,
     test: bool = False,
     retry_failed: bool = False,
     minutes: float = 0.0,
@@ -228,7 +223,7 @@ def run_study(
     Args:
         runs: From `plan`.
         metric: Shown in the terminal.
-        jobs: Trainings at a time; 0: one a core.
+        pool: Where they are trained, and how many at a time.
         test: Measure the test split of the finished runs as well.
         retry_failed: Try again what failed in an earlier call.
         minutes: Start no run after so many minutes; 0: no limit.
@@ -236,8 +231,6 @@ def run_study(
     if retry_failed:
         for run in runs:
             run.beside("failed").unlink(missing_ok=True)
-    count = jobs or room()
-    threads = max(1, room() // count)
     end = time.monotonic() + 60 * minutes if minutes else float("inf")
     for done, make in (("finished", training_job), ("tested", testing_job))[: 2 if test else 1]:
         todo = [
@@ -258,8 +251,8 @@ def run_study(
         if made:
             what = "trainings" if done == "finished" else "evaluations of the test split"
             kept = len(runs) - len(made)
-            print(f"{len(made)} {what}, {min(count, len(made))} at a time ({kept} are there already)", flush=True)
-            work_off([job for job, _ in made.values()], count, threads, tell, lambda: time.monotonic() < end)
+            print(f"{len(made)} {what}, {min(pool.size, len(made))} at a time ({kept} are there already)", flush=True)
+            work_off([job for job, _ in made.values()], pool, tell, lambda: time.monotonic() < end)
 
 
-__all__ = ["Run", "locked", "plan", "room", "run_study"]
+__all__ = ["Run", "locked", "plan", "run_study"]

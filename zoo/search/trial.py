@@ -26,7 +26,6 @@ from .space import overrides_of
 from .study import flags_of, merged
 
 FAILED = 1e30  # the score of a trial that failed, on the bad side: schedulers and TPE compare numbers
-ENVIRONMENT = ("ZOO_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 POINT_NAME = "point.json"
 # Not for choosing between points: the score is the Trainer's own evaluation of each epoch.
 TRIAL_FLAGS = (
@@ -225,4 +224,4 @@ def run_trial(config: dict[str, Any], assignment: Assignment) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["ENVIRONMENT", "FAILED", "Assignment", "run_trial"]
+__all__ = ["FAILED", "Assignment", "run_trial"]

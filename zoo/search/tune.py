@@ -1,24 +1,18 @@
-"""Ray Tune's part of a search: a cluster, the data in its object store, a Tuner, and what it tells."""
+"""Ray Tune's part of a search: the data in the cluster's object store, a Tuner, and what it tells."""
 
-import contextlib
-import logging
 import os
 import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Before ray is imported: no statistics are sent, and Tune's own files of results, which nobody reads, are left out.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Before ray is imported: Tune's own files of results, which nobody reads, are left out.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2")  # what a kill -9 can lose of the search's state
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C ends this command, which says how to go on
-os.environ.setdefault("RAY_worker_niceness", "0")  # trials are no background work here
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its boxes; the lines of the terminal are our own
 
 import ray  # noqa: E402
@@ -28,50 +22,13 @@ from ray.tune.search.basic_variant import BasicVariantGenerator  # noqa: E402
 
 from zoo.training.recipe import UsageError  # noqa: E402
 
+from .cluster import environment  # noqa: E402
 from .log import read_trials, write_event  # noqa: E402
 from .settings import SearchSettings  # noqa: E402
 from .sharing import load_without_test, pack  # noqa: E402
-from .trial import ENVIRONMENT, Assignment, run_trial  # noqa: E402
+from .trial import Assignment, run_trial  # noqa: E402
 
 STATE = "ray"  # Tune's folder in the search's
-
-
-@contextlib.contextmanager
-def cluster(address: str | None, cpus: int | None) -> Iterator[dict[str, float]]:
-    """Within it, this process is connected to a cluster of its own on this machine, or to the one at the address.
-
-    Raises:
-        UsageError: Nothing answers at the address.
-    """
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        options |= {"include_dashboard": False, "num_cpus": cpus}
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    try:
-        ray.init(address=address or "local", **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"--address {address}: no Ray cluster answers there: {' '.join(str(error).split())}"
-        ) from None
-    try:
-        yield ray.cluster_resources()
-    finally:
-        ray.shutdown()
-
-
-def check_room(settings: SearchSettings, resources: dict[str, float]) -> None:
-    """A trial must fit somewhere, or the search would wait for ever.
-
-    Raises:
-        UsageError: It does not.
-    """
-    for name, wanted in (("CPU", settings.cpus_per_trial), ("GPU", settings.gpus_per_trial)):
-        most = max((node["Resources"].get(name, 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
-        if wanted > most:
-            raise UsageError(
-                f"{name.lower()}s_per_trial={wanted:g}, but no machine of the cluster has more than {most:g} "
-                f"({resources.get(name, 0.0):g} in all)"
-            )
 
 
 def share_data(assignment: Assignment, settings: SearchSettings) -> None:
@@ -84,7 +41,7 @@ def share_data(assignment: Assignment, settings: SearchSettings) -> None:
     assignment.data = [ray.put(pack(data))]
     names = (one.name for one in settings.space.dimensions)
     assignment.data_fields = tuple(name for name in names if name in read or f"{name.partition('.')[0]}.*" in read)
-    assignment.environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    assignment.environment = environment()
 
 
 def has_state(folder: Path) -> bool:
@@ -345,4 +302,4 @@ def search(
         write_event(folder, "search", "", seconds=round(time.monotonic() - begun, 1))
 
 
-__all__ = ["check_room", "cluster", "has_state", "make_points", "search"]
+__all__ = ["has_state", "make_points", "search"]

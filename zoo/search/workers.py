@@ -6,12 +6,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass
@@ -103,8 +103,35 @@ def serve(connection: Connection, parent: int, threads: int) -> None:
         connection.send(answer)
 
 
-class Worker:
-    """A process that does jobs.
+class Worker(Protocol):
+    """What does one job after the other; `job` is what it does now."""
+
+    job: Job | None
+
+    def start(self, job: Job) -> None:
+        """Give it a job."""
+
+    def answer(self) -> tuple[str, Any]:
+        """(kind, content) of what it says next: "progress", "done", "failed", or "died" of itself."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
+class Pool(Protocol):
+    """Where workers live: on this machine (`LocalPool`) or on a cluster (`zoo.search.cluster_workers`)."""
+
+    size: int
+
+    def new(self) -> Any:
+        """Another worker."""
+
+    def ready(self, workers: Sequence[Any]) -> list[Any]:
+        """Waits until one of these has something to say, and returns all that have."""
+
+
+class LocalWorker:
+    """A process of this machine.
 
     Args:
         threads: Threads that torch computes with.
@@ -140,27 +167,50 @@ class Worker:
         self.process.join()
 
 
-def work_off(
-    jobs: list[Job], count: int, threads: int, tell: Callable[[Job, str, Any], None], go_on: Callable[[], bool]
-) -> None:
-    """Do all jobs, `count` at a time.
+class LocalPool:
+    """Processes of this machine, which share its cores.
+
+    Args:
+        size: At a time; 0: one a core.
+    """
+
+    def __init__(self, size: int = 0):
+        self.size = size or room()
+        self.threads = max(1, room() // self.size)
+
+    def new(self) -> LocalWorker:
+        """Another process."""
+        return LocalWorker(self.threads)
+
+    def ready(self, workers: Sequence[LocalWorker]) -> list[LocalWorker]:
+        """Waits for these."""
+        heard = wait([worker.connection for worker in workers])
+        return [worker for worker in workers if worker.connection in heard]
+
+
+def room() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def work_off(jobs: list[Job], pool: Pool, tell: Callable[[Job, str, Any], None], go_on: Callable[[], bool]) -> None:
+    """Do all jobs, as many at a time as the pool has workers.
 
     Args:
         jobs: In the order in which they start.
-        count: Processes at a time.
-        threads: Threads of each.
+        pool: Of workers.
         tell: Gets (job, "start" | "progress" | "done" | "failed", what is known).
         go_on: Asked before each start: whether another job may begin.
     """
-    waiting, workers = list(jobs), []
+    waiting: list[Job] = list(jobs)
+    workers: list[Worker] = []
     try:
-        for _ in range(min(count, len(jobs))):
-            workers.append(Worker(threads))
+        for _ in range(min(pool.size, len(jobs))):
+            workers.append(pool.new())
         for worker in workers:
             _next(worker, waiting, tell, go_on)
         while busy := [worker for worker in workers if worker.job is not None]:
-            for connection in wait([worker.connection for worker in busy]):
-                worker = next(one for one in busy if one.connection is connection)
+            for worker in pool.ready(busy):
                 kind, content = worker.answer()
                 assert worker.job is not None
                 tell(worker.job, "failed" if kind == "died" else kind, content)
@@ -172,7 +222,7 @@ def work_off(
                     worker.stop()
                     if not (waiting and go_on()):
                         continue
-                    worker = Worker(threads)
+                    worker = pool.new()
                     workers.append(worker)
                 _next(worker, waiting, tell, go_on)
     finally:
@@ -190,4 +240,4 @@ def _next(
         worker.start(job)
 
 
-__all__ = ["Job", "Worker", "work_off"]
+__all__ = ["Job", "LocalPool", "LocalWorker", "Pool", "Worker", "perform", "printing_to", "room", "work_off"]

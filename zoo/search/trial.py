@@ -146,7 +146,8 @@ class Reporter:
         """Called after an evaluation."""
         if self.assignment.metric not in found["metrics"]:
             raise RuntimeError(
-                f"evaluations have no {self.assignment.metric!r}, only {', '.join(sorted(found['metrics']))}"
+                f"evaluations have no {self.assignment.metric!r}, only {', '.join(sorted(found['metrics']))}: name one "
+                "of these as metric_for_best_model, or have it measured (of texts: predict_with_generate)"
             )
         self.found = found
 

@@ -145,9 +145,10 @@ class Reporter:
     def evaluated(self, found: dict[str, Any]) -> None:
         """Called after an evaluation."""
         if self.assignment.metric not in found["metrics"]:
+            known = ", ".join(sorted(found["metrics"]))
             raise RuntimeError(
-                f"evaluations have no {self.assignment.metric!r}, only {', '.join(sorted(found['metrics']))}: name one "
-                "of these as metric_for_best_model, or have it measured (of texts: predict_with_generate)"
+                f"evaluations have no {self.assignment.metric!r}, only {known}: name one of these as "
+                "metric_for_best_model, or have it measured (of texts: predict_with_generate)"
             )
         self.found = found
 

@@ -157,3 +157,19 @@ def test_levels_that_no_interval_replaces_are_kept_in_order():
     found, levels = fitted.apply(point, quantiles, [0.1, 0.3, 0.5, 0.6, 0.9], np.ones((1, 1, 1)))
     assert levels == [0.1, 0.3, 0.5, 0.6, 0.9]
     assert found.ravel() == pytest.approx([-0.5, -0.1, 0, 0.1, 0.2])
+
+
+def test_counts_have_no_end_below_zero():
+    """Neither from the model's own quantiles nor from the point forecast; what is covered stays the same."""
+    point, truth, size = simulated(400, 0)
+    truth = np.abs(truth)
+    for quantiles, levels in ((None, []), (np.stack([point - 1, point + 1]), [0.1, 0.9])):
+        free, floored = (
+            Calibration.fit(point, quantiles, levels, truth, size, [0.8], None, end) for end in (None, 0.0)
+        )
+        floored = Calibration.from_dict(json.loads(json.dumps(floored.to_dict())))
+        (low, high), _ = free.apply(point, quantiles, levels, size)
+        (raised, same), _ = floored.apply(point, quantiles, levels, size)
+        assert low.min() < 0 == raised.min()
+        covered = [(ends[0] <= truth) & (truth <= ends[1]) for ends in ((low, high), (raised, same))]
+        assert abs(covered[0].mean() - covered[1].mean()) < 1e-3

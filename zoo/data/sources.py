@@ -51,4 +51,20 @@ def not_found(
     )
 
 
-__all__ = ["find_files", "not_found"]
+def refuse_folder(data_dir: str | os.PathLike | None, read: str) -> None:
+    """A folder that a person names and nobody reads is told.
+
+    Args:
+        data_dir: Of a known data set.
+        read: What is read instead.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if data_dir is not None:
+        raise ValueError(
+            f"data_dir={data_dir} has the files of a known data set, but {read} is read: leave out one of both"
+        )
+
+
+__all__ = ["find_files", "not_found", "refuse_folder"]

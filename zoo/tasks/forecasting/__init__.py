@@ -35,7 +35,9 @@ def calibrate(predictions: Any, truth: np.ndarray, config: Any, dataset: batches
 
     point, quantiles, levels = unpack(predictions, config)
     weights = recency(dataset.ages(), data.calibration_half_life)
-    found = Calibration.fit(point, quantiles, levels, dataset.truth(), dataset.spreads, data.intervals, weights)
+    floor = 0.0 if config.head == "negative_binomial" or config.log_values else None
+    measured = (dataset.truth(), dataset.spreads)
+    found = Calibration.fit(point, quantiles, levels, *measured, data.intervals, weights, floor)
     dataset.processor.calibration = found.to_dict() if data.intervals and found.intervals else None
 
 

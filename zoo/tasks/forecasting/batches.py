@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from zoo.data.sources import refuse_folder
 from zoo.task import TaskData
 
 from .processor import SeriesProcessor
@@ -273,6 +274,10 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
     files: dict[str, Any] = {name: getattr(arguments, name) for name in FILES}
     if arguments.train_file is None and any(files.values()):
         raise ValueError("--validation_file and --test_file need --train_file")
+    if named is None and (arguments.train_file or arguments.dataset_name):
+        refuse_folder(
+            arguments.data_dir, "a file of your own" if arguments.train_file else str(arguments.dataset_name)
+        )
     if arguments.train_file is not None:
         parts = {name.removesuffix("_file"): read_series(file, **columns) for name, file in files.items() if file}
         series = parts.pop("train")

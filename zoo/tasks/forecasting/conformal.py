@@ -152,11 +152,13 @@ class Calibration:
         intervals: One a level, ascending.
         from_point: Whether they start from the point forecast and not from the model's quantiles.
         windows: How many windows they were fitted to.
+        floor: What no value can be below, so no end either: 0 of counts. An end that is raised to it covers no less.
     """
 
     intervals: tuple[ConformalIntervals, ...]
     from_point: bool
     windows: int
+    floor: float | None = None
 
     @classmethod
     def fit(
@@ -168,6 +170,7 @@ class Calibration:
         scale: np.ndarray,
         coverages: Sequence[float],
         weights: np.ndarray | None = None,
+        floor: float | None = None,
     ) -> "Calibration":
         """Calibrate the coverages and every symmetric pair of the model's quantiles.
 
@@ -182,6 +185,7 @@ class Calibration:
             scale: `window_spread` of the windows.
             coverages: Nominal coverages, between 0 and 1.
             weights: (windows,), as of `recency`.
+            floor: What no value can be below.
         """
         own = {} if quantiles is None else intervals(quantiles, levels)
         fitted = []
@@ -194,7 +198,7 @@ class Calibration:
                     continue
                 fitted.append(found)
                 break
-        return cls(tuple(fitted), not own, len(truth))
+        return cls(tuple(fitted), not own, len(truth), floor)
 
     def apply(
         self, point: np.ndarray, quantiles: np.ndarray | None, levels: Sequence[float], scale: np.ndarray
@@ -216,7 +220,8 @@ class Calibration:
             return quantiles, list(levels)
         ascending = sorted(found)
         # Levels may cross where their margins differ; sorting never makes them worse (Chernozhukov et al. 2010).
-        return np.sort(np.stack([found[level] for level in ascending]), axis=0), ascending
+        values = np.sort(np.stack([found[level] for level in ascending]), axis=0)
+        return values if self.floor is None else np.maximum(values, self.floor), ascending
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers and lists, for a JSON file beside the model."""
@@ -225,6 +230,7 @@ class Calibration:
             "margins": [_rounded(interval.margins) for interval in self.intervals],
             "from_point": self.from_point,
             "windows": self.windows,
+            "floor": self.floor,
         }
 
     @classmethod
@@ -232,7 +238,7 @@ class Calibration:
         """What `to_dict` gave."""
         pairs = zip(content["levels"], content["margins"], strict=True)
         fitted = tuple(ConformalIntervals(level, np.asarray(margins, np.float64)) for level, margins in pairs)
-        return cls(fitted, content["from_point"], content["windows"])
+        return cls(fitted, content["from_point"], content["windows"], content.get("floor"))
 
 
 def _start(

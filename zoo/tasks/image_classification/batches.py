@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from zoo.data.fashion_mnist import NAME as FASHION_MNIST
 from zoo.data.fashion_mnist import load_fashion_mnist
 from zoo.data.images import ImageSplit, ImageSplits, read_hub_images, read_image_folders, stratified_split
+from zoo.data.sources import refuse_folder
 from zoo.task import TaskData
 
 from .augment import Augmentation
@@ -169,6 +170,7 @@ def read(arguments: ImageClassificationArguments, config: Any) -> ImageSplits:
     """The images that the arguments name, in the size and colours of the config."""
     shape = {"image_size": config.image_size, "grayscale": config.num_channels == 1}
     if arguments.train_dir is not None:
+        refuse_folder(arguments.data_dir, f"train_dir={arguments.train_dir}")
         return read_image_folders(arguments.train_dir, arguments.validation_dir, arguments.test_dir, **shape)
     if arguments.validation_dir is not None or arguments.test_dir is not None:
         raise ValueError("--validation_dir and --test_dir need --train_dir, which names the classes")
@@ -179,6 +181,7 @@ def read(arguments: ImageClassificationArguments, config: Any) -> ImageSplits:
                 f"{config.image_size}x{config.image_size}: set image_size=28 and num_channels=1"
             )
         return load_fashion_mnist(arguments.data_dir)
+    refuse_folder(arguments.data_dir, f"dataset_name={arguments.dataset_name}")
     return read_hub_images(
         arguments.dataset_name,
         arguments.dataset_config_name,

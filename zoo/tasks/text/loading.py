@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.data.sources import refuse_folder
 from zoo.task import TaskData
 
 from .arguments import TextArguments
@@ -99,12 +100,17 @@ def read(arguments: TextArguments, read_named: ReadNamed) -> tuple[dict[str, "Pa
     named: Any = None
     notes: dict[str, Any] = {}
     if any(getattr(arguments, name) for name in FILES.values()):
+        refuse_folder(arguments.data_dir, "a file of your own")
         found = read_files(arguments)
     elif arguments.dataset_name is None:
         raise ValueError("name the data: --train_file mine.tsv, two aligned files, or --dataset_name")
     else:
         named = read_named(arguments)
-        found, notes = (read_hub(arguments), {}) if named is None else named
+        if named is None:
+            refuse_folder(arguments.data_dir, f"dataset_name={arguments.dataset_name}")
+            found = read_hub(arguments)
+        else:
+            found, notes = named
     if named is None:
         sizes = {"test": arguments.test_size, "validation": arguments.validation_size}
         # What has a file of its own is not cut off the training pairs, nor is a test without one.

@@ -289,6 +289,20 @@ def test_kept_pairs_that_are_too_few_are_told(parent):
     assert any(remark.startswith(wanted) for remark in data.remarks)
 
 
+def test_a_kept_pair_of_two_aligned_files(parent, tmp_path):
+    """The same pairs as from one file, and a second file that is not there is told."""
+    sources, targets = zip(*(line.split("\t") for line in (parent.parent / "eo.tsv").read_text().splitlines()[1:]))
+    (tmp_path / "old.en").write_text("\n".join(sources) + "\n")
+    (tmp_path / "old.eo").write_text("\n".join(targets) + "\n")
+    one = load(parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"]).train
+    two = load(parent, keep_pair=[f"en-eo:{tmp_path / 'old.en'},{tmp_path / 'old.eo'}"]).train
+    assert len(one.rows_of(1)) > 0 and len(one) == len(two)
+    for row in one.rows_of(1)[:5]:
+        assert all(np.array_equal(one[int(row)][name], two[int(row)][name]) for name in ("input_ids", "labels"))
+    with pytest.raises(ValueError, match=r"no\.eo is not a file"):
+        load(parent, keep_pair=[f"en-eo:{tmp_path / 'old.en'},{tmp_path / 'no.eo'}"])
+
+
 def test_a_sample_of_validation_has_as_many_rows_of_each_pair(parent):
     """Else a large kept pair would leave but some rows of the new one to choose between checkpoints by."""
     rows = load(parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"]).train

@@ -11,7 +11,7 @@ from ..text.arguments import AddAction, TextArguments
 from ..text.loading import KeptPair, read
 from ..text.loading import load_data as load_texts
 
-# Source language, target language, file or name of a data set.
+# Source language, target language, file, two aligned files with a comma between, or name of a data set.
 KEEP_PAIR = re.compile(r"(\w+)-(\w+):(.+)")
 
 
@@ -24,8 +24,9 @@ class TranslationArguments(TextArguments):
     keep_pair: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Pairs of languages that the model shall not lose, each with its data: en-de:FILE, or the name of "
-            "a known data set in place of the file. Sources then begin with a tag of the target language.",
+            "help": "Pairs of languages that the model shall not lose, each with its data: en-de:FILE, two aligned "
+            "files as en-de:SOURCES,TARGETS, or the name of a known data set in place of the file. Sources then begin "
+            "with a tag of the target language.",
             "action": AddAction,
         },
     )
@@ -51,7 +52,9 @@ class TranslationArguments(TextArguments):
         for text in self.keep_pair or ():
             match = KEEP_PAIR.fullmatch(text)
             if match is None:
-                raise ValueError(f"keep_pair={text!r} is not SOURCE-TARGET:FILE, such as en-de:old.tsv")
+                raise ValueError(
+                    f"keep_pair={text!r} is not SOURCE-TARGET:FILE, such as en-de:old.tsv or en-pt_BR:old.tsv"
+                )
             if None in new:
                 raise ValueError("keep_pair needs the languages of the new pair: --source_lang and --target_lang")
             if match.group(1, 2) == new:
@@ -95,7 +98,11 @@ def read_kept(text: str, arguments: TranslationArguments) -> KeptPair:
         source_lang=source, target_lang=target, source_column=None, target_column=None, keep_pair=None, data_dir=None,
         train_file=None, validation_file=None, test_file=None, dataset_name=None,
     )  # fmt: skip
-    own = replace(own, **({"train_file": [name]} if Path(name).is_file() else {"dataset_name": name}))
+    files = [name] if Path(name).is_file() else name.split(",")
+    is_file = [Path(file).is_file() for file in files]
+    if len(files) == 2 and sum(is_file) == 1:
+        raise ValueError(f"--keep_pair {text}: {files[is_file.index(False)]} is not a file")
+    own = replace(own, **({"train_file": files} if len(files) < 3 and all(is_file) else {"dataset_name": name}))
     if own.train_file is None and read_named(own) is None:
         raise ValueError(f"--keep_pair {text}: {name} is neither a file nor a data set that the library knows by name")
     return KeptPair(source, target, read(own, read_named)[0])

@@ -89,9 +89,10 @@ TASK = Task(
     inspect=inspect,
     trainer="Seq2SeqTrainer",
     pipelines={"translation": TranslationPipeline},
-    # Of 100 BLEU nobody reaches more than half against a single reference.
+    # Of 100 BLEU nobody reaches more than half against one reference. Well regularised nets on Multi30k have a gap of
+    # 5 or 6, nets that could do with more dropout one of 12 and more (docs/log.md).
     skill=0.2,
-    gap=0.25,
+    gap=0.1,
 )
 
 __all__ = ["TASK"]

@@ -14,7 +14,7 @@ from zoo.commands.study import main
 from zoo.commands.train import main as train
 from zoo.record import RunRecord
 from zoo.search import study_runs, workers
-from zoo.search.study import check_study, code_of, flags_of, load_study, recipe_key, settings_of
+from zoo.search.study import Variant, check_study, code_of, flags_of, load_study, recipe_key, settings_of
 from zoo.search.study_runs import plan
 from zoo.search.study_table import Row, compare, describe, tabulate
 from zoo.task import Report
@@ -268,6 +268,11 @@ def test_differences_are_told_from_noise():
     still = [row("base", 0.5, 0.5), row("other", 0.5, 0.5)]
     compare(still, "validation", True)
     assert "p_dunnett" not in still[1].against_base
+
+
+def test_the_table_does_not_tell_when_runs_are_saved():
+    changed = {"training": {"eval_steps": 5, "save_strategy": "steps", "learning_rate": 0.1}}
+    assert Variant("a", "b", changed=changed).describe() == "learning_rate=0.1"
 
 
 def test_the_interval_of_a_mean_is_students():

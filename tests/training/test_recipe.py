@@ -69,6 +69,13 @@ def test_own_weights_bring_their_own_architecture(recipe_file):
     assert settings.recipe.model_name_or_path == "some/model"
 
 
+def test_keys_can_be_merged_and_then_replaced(recipe_file):
+    """YAML's own way to say a thing once."""
+    shared = "training: {<<: [&all {seed: 1, num_train_epochs: 2}], seed: 3}\ndata: {<<: {random_shift: 2}}\n"
+    recipe = load_recipe(recipe_file(BASE + shared))
+    assert recipe.training == {"seed": 3, "num_train_epochs": 2} and recipe.data == {"random_shift": 2}
+
+
 def test_where_a_run_lies_is_not_part_of_its_recipe(recipe_file, tmp_path):
     path = recipe_file(BASE)
     flags = ["--output_dir", str(tmp_path / "x"), "--disable_tqdm", "true", "--save_total_limit", "1"]

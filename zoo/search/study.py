@@ -20,6 +20,8 @@ KEYS = ("title", "question", "note", "base", "seeds", "common", "variants", "sec
 # What a page can have beside the table; names of functions in modules of the same name.
 SECTION_NAMES = ["by_pairs"]
 SECTIONS = ("data", "model", "training")
+# When a run is evaluated and saved: it stands in the study's file, and the table has no room for it.
+NOT_TOLD = ("eval_", "save_", "logging_")
 VARIANT_KEYS = ("recipe", "model_name_or_path", *SECTIONS)
 # What decides the figures beside the recipe.
 VERSIONS = ("primer-zoo", "torch", "transformers")
@@ -49,11 +51,14 @@ class Variant:
         return [self.recipe, *start, *flags_of(self.overrides), "--seed", str(seed), *flags]
 
     def describe(self) -> str:
-        """What it changes, in the words of the recipe."""
+        """What it changes, in the words of the recipe, for a table."""
         parts = [f"recipe {self.recipe}"] if self.name != BASE and "recipe" in self.changed else []
         parts += [f"weights {self.model_name_or_path}"] if self.model_name_or_path else []
         parts += [
-            f"{key}={plain(value)}" for section in SECTIONS for key, value in self.changed.get(section, {}).items()
+            f"{key}={plain(value)}"
+            for section in SECTIONS
+            for key, value in self.changed.get(section, {}).items()
+            if not key.startswith(NOT_TOLD)
         ]
         return ", ".join(parts)
 

@@ -91,6 +91,8 @@ class UniqueKeyLoader(yaml.SafeLoader):
         """A mapping's keys and values."""
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # <<: *anchor, whose keys may be replaced
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(

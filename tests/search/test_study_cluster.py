@@ -67,7 +67,7 @@ def test_a_machine_with_other_versions_is_refused(address, monkeypatch):
         pool = ClusterPool(1)
         pool.versions["torch"] = "0.4"
         with pytest.raises(UsageError, match=r"a machine of the cluster has torch .*, this one 0\.4"):
-            pool.new()
+            pool.new().start(SimpleNamespace(name="never"))
 
 
 def test_an_address_where_nothing_answers_is_told(recipe, tmp_path, capsys):

@@ -72,18 +72,34 @@ class ClusterWorker:
 
     Args:
         actor: Of a `Server`.
+        expected: Versions of this machine.
     """
 
-    def __init__(self, actor: Any):
-        self.actor = actor
+    def __init__(self, actor: Any, expected: dict[str, str]):
+        self.actor, self.expected = actor, expected
+        self.found: Any = actor.versions.remote()  # not waited for: all actors import torch at the same time
         self.job: Job | None = None
         self.pending: Any = None
 
     def start(self, job: Job) -> None:
-        """Give it a job."""
+        """Give it a job.
+
+        Raises:
+            UsageError: Its machine has other versions: its figures would stand under the wrong ones.
+        """
+        if self.found is not None:
+            self.check(ray.get(self.found))
+            self.found = None
         self.job = job
         self.actor.do.remote(job)
         self.pending = self.actor.answer.remote()
+
+    def check(self, found: dict[str, str]) -> None:
+        """Compare the machine's versions with this one's."""
+        for name, version in self.expected.items():
+            if found.get(name) != version:
+                other = found.get(name, "not at all")
+                raise UsageError(f"a machine of the cluster has {name} {other}, this one {version}")
 
     def answer(self) -> tuple[str, Any]:
         """(kind, content) of what it says next; a machine that is gone has failed the job."""
@@ -120,19 +136,8 @@ class ClusterPool:
         self.versions = versions()
 
     def new(self) -> ClusterWorker:
-        """Another actor.
-
-        Raises:
-            UsageError: Its machine has other versions: its figures would stand under the wrong ones.
-        """
-        actor = self.remote.remote(*self.arguments)
-        found = ray.get(actor.versions.remote())
-        for name, version in self.versions.items():
-            if found.get(name) != version:
-                raise UsageError(
-                    f"a machine of the cluster has {name} {found.get(name, 'not at all')}, this one {version}"
-                )
-        return ClusterWorker(actor)
+        """Another actor."""
+        return ClusterWorker(self.remote.remote(*self.arguments), self.versions)
 
     def ready(self, workers: Sequence[ClusterWorker]) -> list[ClusterWorker]:
         """Waits for these."""

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from zoo.data.images import ImageSplit, read_hub_images, read_image_folders, stratified_split
+from zoo.models.fashion_cnn import FashionCNNConfig
+from zoo.tasks.image_classification.batches import ImageClassificationArguments, load_data
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +147,14 @@ def test_transparent_and_deep_images(tmp_path):
     Image.new("RGBA", (28, 28), (255, 255, 255, 0)).save(tmp_path / "bag" / "1.png")
     Image.fromarray(np.full((28, 28), 128 * 257, np.uint16)).save(tmp_path / "bag" / "2.png")
     assert read_image_folders(str(tmp_path)).train.images[1:3, 0, 0, 0].tolist() == [0, 128]
+
+
+def test_a_test_folder_alone(tmp_path):
+    """To measure a trained model on; its classes are compared with the model's."""
+    make_folder(tmp_path, count=2)
+    found = load_data(ImageClassificationArguments(test_dir=str(tmp_path), dataset_name=None), FashionCNNConfig())
+    assert found.train is found.validation is None and len(found.test) == 2 * len(found.model_fields["id2label"])
+    assert [*found.fingerprint] == ["test"] and found.source == str(tmp_path)
 
 
 def test_missing_folder(tmp_path):

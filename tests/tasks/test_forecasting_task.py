@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,18 @@ def run(tmp_path_factory):
     flags += ["--output_dir", str(folder / "run"), "--disable_tqdm", "true"]
     assert train([str(folder / "tiny.yaml"), *flags]) == 0
     return folder / "run"
+
+
+def test_an_own_file_alone_measures_a_model(run, tmp_path):
+    """Its rows are all of the test; what the training rows said is in the saved processor."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "recipe.yaml").write_text((copy / "recipe.yaml").read_text().replace("mine.csv", "gone.csv"))
+    frame()[300:].to_csv(tmp_path / "new.csv", index=False)
+    flags = ["--test_file", str(tmp_path / "new.csv"), "--output_dir", str(tmp_path / "out")]
+    assert evaluate([str(copy), *flags]) == 0
+    measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]
+    assert [*measured] == ["test"] and measured["test"]["n"] == 100 - 48 - 12 + 1
+    assert measured["test"]["mse"] == pytest.approx(RunRecord.read(run).metrics["test"]["mse"], rel=0.5)
 
 
 def test_a_run_is_complete_and_learns(run):
@@ -265,7 +278,7 @@ def test_the_pipeline_says_what_is_wrong(inputs, options, message):
         ([], 1, "name the data: --train_file mine.csv, or --dataset_name"),
         (["--train_file", "/nowhere.csv"], 1, "/nowhere.csv is not a file"),
         (["--train_file", "MINE", "--data_dir", "/mine"], 1, "data_dir=/mine has the files of a known data set, but"),
-        (["--test_file", "/nowhere.csv"], 1, "need --train_file"),
+        (["--test_file", "MINE"], 1, "need --train_file"),
         (["--train_file", "MINE", "--target_columns", "c"], 1, "'c'"),
         (["--train_file", "MINE", "--model_overrides", "context_length=900"], 1, "too few for"),
         (["--train_file", "MINE", "--validation_size", "-1"], 2, "validation_size=-1.0 must not be negative"),

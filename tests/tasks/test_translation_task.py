@@ -101,6 +101,25 @@ def test_a_run_is_complete_and_learns(run):
     )
 
 
+def test_own_texts_alone_measure_a_model(run, tmp_path, capsys):
+    """The pairs of its training may be on another machine."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    recipe = (copy / "recipe.yaml").read_text()
+    (copy / "recipe.yaml").write_text(recipe.replace("mine.tsv", "gone.tsv"))
+    texts = pairs(500)[480:]
+    write_tsv(tmp_path / "test.tsv", texts)
+    flags = ["--test_file", str(tmp_path / "test.tsv"), "--output_dir", str(tmp_path / "out")]
+    assert evaluate([str(copy)]) == 1 and "gone.tsv" in capsys.readouterr().err
+    assert evaluate([str(copy), *flags]) == 0
+    measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]
+    assert [*measured] == ["test"] and measured["test"]["n"] == 20 and measured["test"]["bleu"] > 80
+    assert evaluate([str(copy), *flags, "--split", "validation"]) == 2
+    assert (
+        train([str(run.parent / "tiny.yaml"), *flags[:2], "--model_name_or_path", str(run), "--output_dir", "x"]) == 2
+    )
+    assert "there is nothing to train on" in capsys.readouterr().err
+
+
 def test_model_and_tokenizer_load_by_the_auto_classes(run):
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(run), AutoTokenizer.from_pretrained(run)
     settings = model.generation_config
@@ -229,7 +248,7 @@ def test_the_transformer_trains_by_loss_alone(run, tmp_path):
         (["--train_file", "/nowhere.tsv"], 1, "/nowhere.tsv"),
         (["--train_file", "mine.tsv", "--data_dir", "/mine"], 1, "data_dir=/mine has the files of a known data set"),
         (["--train_file", "MINE", "--dataset_name", "multi30k"], 2, "both name the data; leave one out"),
-        (["--test_file", "/nowhere.tsv"], 1, "need --train_file"),
+        (["--test_file", "MINE"], 1, "need --train_file"),
         (["--train_file", "MINE", "--source_column", "fr"], 1, "'fr'"),
         (["--train_file", "MINE", "MINE", "MINE"], 2, "one file, or two aligned files"),
         (["--train_file", "MINE", "--max_target_length", "1"], 2, "max_target_length=1 must be at least 2"),

@@ -41,7 +41,7 @@ class ImageSplit:
 class ImageSplits:
     """What a reader returns: the splits it found, the class names and where they came from."""
 
-    train: ImageSplit
+    train: ImageSplit | None
     labels: tuple[str, ...]
     source: str
     validation: ImageSplit | None = None
@@ -157,13 +157,14 @@ def _read_folder(folder: str, image_size: int, grayscale: bool) -> tuple[ImageSp
 
 
 def read_image_folders(
-    train_dir: str,
+    train_dir: str | None,
     validation_dir: str | None = None,
     test_dir: str | None = None,
     image_size: int = 28,
     grayscale: bool = True,
 ) -> ImageSplits:
-    """Folders with one sub-folder of images a class. Names of files mean nothing here, unlike in `datasets`.
+    """Folders with one sub-folder of images a class; the first folder says which. Names of files mean nothing here,
+    unlike in `datasets`.
 
     Raises:
         FileNotFoundError: A folder does not exist.
@@ -171,6 +172,7 @@ def read_image_folders(
     """
     found: dict[str, ImageSplit] = {}
     names: tuple[str, ...] = ()
+    first = train_dir or validation_dir or test_dir
     for split, folder in {"train": train_dir, "validation": validation_dir, "test": test_dir}.items():
         if folder is None:
             continue
@@ -179,8 +181,8 @@ def read_image_folders(
         found[split], classes = _read_folder(folder, image_size, grayscale)
         names = names or classes
         if classes != names:
-            raise ValueError(f"{folder} has the classes {', '.join(classes)}, but {train_dir} has {', '.join(names)}")
-    return ImageSplits(**found, labels=names, source=str(train_dir))
+            raise ValueError(f"{folder} has the classes {', '.join(classes)}, but {first} has {', '.join(names)}")
+    return ImageSplits(**{"train": None, **found}, labels=names, source=str(first))
 
 
 __all__ = ["ImageSplit", "ImageSplits", "read_hub_images", "read_image_folders", "stratified_split"]

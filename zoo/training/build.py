@@ -225,6 +225,8 @@ def build(
     config = build_config(family, recipe.model, start_from)
     saved = None if start_from is None else load_processor(task, start_from)
     data = task.load_data(settings.data, config, saved) if shared_data is None else shared_data
+    if data.train is None:
+        raise UsageError("there is nothing to train on: name the training data, too")
     config = build_config(family, {**recipe.model, **data.model_fields}, start_from)
     weights = None if settings.zoo.random_weights else start_from
     model = build_model(family, task, config, weights, data, settings.training.seed)

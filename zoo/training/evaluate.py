@@ -24,6 +24,12 @@ from .trainer import zoo_trainer
 from .weights import find_model, load_config
 
 SPLITS = ("train", "validation", "test")
+# What a recipe says of the data that it trained on, and what a person names to measure a model on instead.
+TRAINED_ON = (
+    "dataset_name", "dataset_config_name", "data_dir", "train_file", "validation_file", "train_dir", "validation_dir",
+    "extra_train", "keep_pair",
+)  # fmt: skip
+OWN_TEST = ("test_file", "test_dir")
 
 
 @dataclass
@@ -98,6 +104,9 @@ def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
     task = load_task(recipe.task)
     parser = make_parser(task.data_arguments, EvaluationArguments, prog=prog, usage=usage)
     parser.set_defaults(**{name: value for name, value in recipe.data.items() if name not in task.training_fields})
+    given = {flag.split("=")[0].removeprefix("--") for flag in argv[1:] if flag.startswith("--")}
+    if given & {*OWN_TEST} and not given & {*TRAINED_ON}:  # nothing of the training data is needed, or may be here
+        parser.set_defaults(**{name: None for name in TRAINED_ON if parser.get_default(name) is not None})
     data_arguments, arguments = parse_flags(parser, argv[1:], task.data_arguments, EvaluationArguments)
 
     processor = load_processor(task, model_name)

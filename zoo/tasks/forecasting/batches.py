@@ -271,14 +271,20 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
         raise ValueError(
             f"{rows}={given[rows]:g} is a number of rows: give the other of the two sizes in rows as well"
         )
+    found: dict[str, tuple[SeriesSet, Any]]
+    notes: dict[str, Any]
     files: dict[str, Any] = {name: getattr(arguments, name) for name in FILES}
-    if arguments.train_file is None and any(files.values()):
+    alone = [name for name, file in files.items() if file] == ["test_file"] and arguments.dataset_name is None
+    if arguments.train_file is None and any(files.values()) and not alone:
         raise ValueError("--validation_file and --test_file need --train_file")
     if named is None and (arguments.train_file or arguments.dataset_name):
         refuse_folder(
             arguments.data_dir, "a file of your own" if arguments.train_file else str(arguments.dataset_name)
         )
-    if arguments.train_file is not None:
+    if alone:  # to measure a trained model on
+        series = read_series(files["test_file"], **columns)
+        found, notes = {"test": (series, None)}, {}
+    elif arguments.train_file is not None:
         parts = {name.removesuffix("_file"): read_series(file, **columns) for name, file in files.items() if file}
         series = parts.pop("train")
         if parts:  # what has a file of its own is not cut off the training file, nor is a test without one
@@ -290,13 +296,13 @@ def read(arguments: ForecastingArguments, config: Any) -> tuple[dict[str, tuple[
                 )
             sizes = (0 if "validation" in parts else sizes[0], 0)
         bounds = chronological_split(series, None, *sizes)
-        found: dict[str, tuple[SeriesSet, Any]] = {"train": (series, bounds.rows("train"))}
+        found = {"train": (series, bounds.rows("train"))}
         for split, size in zip(("validation", "test"), sizes):
             if split in parts:
                 found[split] = (parts[split], None)
             elif size:
                 found[split] = (series, bounds.rows(split))
-        notes: dict[str, Any] = {}
+        notes = {}
     elif named is not None:
         if named.prediction_length and named.prediction_length != config.prediction_length:
             raise ValueError(
@@ -368,8 +374,10 @@ def load_data(arguments: ForecastingArguments, config: Any, processor: SeriesPro
     from zoo.data.series_windows import WindowDataset
 
     parts, notes = read(arguments, config)
-    series, rows = parts["train"]
+    series, rows = parts.get("train") or parts["test"]
     if processor is None:
+        if "train" not in parts:
+            raise ValueError("--validation_file and --test_file need --train_file")
         if "validation" not in parts:
             raise ValueError(
                 "there are no validation rows to choose the checkpoint by and to calibrate on: give "
@@ -399,7 +407,7 @@ def load_data(arguments: ForecastingArguments, config: Any, processor: SeriesPro
             notes.setdefault("skipped_series", {})[split] = len(windows.skipped)
     calendar = calendar_names(series.frequency) if processor.time_features else ()
     return TaskData(
-        train=found["train"],
+        train=found.get("train"),
         validation=found.get("validation"),
         test=found.get("test"),
         model_fields={

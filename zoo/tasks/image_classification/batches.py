@@ -22,7 +22,7 @@ from .augment import Augmentation
 class ImageClassificationArguments:
     """The `data` section of an image classification recipe."""
 
-    dataset_name: str = field(
+    dataset_name: str | None = field(
         default=FASHION_MNIST, metadata={"help": "fashion-mnist, or a data set of the Hugging Face Hub."}
     )
     dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of the Hub data set."})
@@ -172,6 +172,8 @@ def read(arguments: ImageClassificationArguments, config: Any) -> ImageSplits:
     if arguments.train_dir is not None:
         refuse_folder(arguments.data_dir, f"train_dir={arguments.train_dir}")
         return read_image_folders(arguments.train_dir, arguments.validation_dir, arguments.test_dir, **shape)
+    if arguments.test_dir is not None and arguments.dataset_name is None:  # to measure a trained model on
+        return read_image_folders(None, arguments.validation_dir, arguments.test_dir, **shape)
     if arguments.validation_dir is not None or arguments.test_dir is not None:
         raise ValueError("--validation_dir and --test_dir need --train_dir, which names the classes")
     if arguments.dataset_name == FASHION_MNIST:
@@ -183,7 +185,7 @@ def read(arguments: ImageClassificationArguments, config: Any) -> ImageSplits:
         return load_fashion_mnist(arguments.data_dir)
     refuse_folder(arguments.data_dir, f"dataset_name={arguments.dataset_name}")
     return read_hub_images(
-        arguments.dataset_name,
+        arguments.dataset_name or "",
         arguments.dataset_config_name,
         arguments.image_column_name,
         arguments.label_column_name,
@@ -199,7 +201,7 @@ def load_data(arguments: ImageClassificationArguments, config: Any, processor: A
         ValueError: The data is damaged or does not fit the model.
     """
     splits = read(arguments, config)
-    if splits.validation is None:
+    if splits.train is not None and splits.validation is None:
         splits.train, splits.validation = stratified_split(
             splits.train, arguments.validation_size, arguments.validation_seed
         )
@@ -221,7 +223,7 @@ def load_data(arguments: ImageClassificationArguments, config: Any, processor: A
         model_fields={"id2label": id2label, "label2id": {label: number for number, label in id2label.items()}},
         fingerprint={name: d.split.fingerprint() for name, d in datasets.items() if d is not None},
         source=splits.source,
-        notes={"known_release": splits.train.is_release},
+        notes={"known_release": splits.train is not None and splits.train.is_release},
     )
 
 

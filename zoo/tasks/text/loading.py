@@ -60,16 +60,16 @@ def set_aside(pairs: "ParallelText", sizes: Mapping[str, float], seed: int) -> d
 
 
 def read_files(arguments: TextArguments) -> dict[str, "ParallelText"]:
-    """The splits of own files.
+    """The splits of own files: the training pairs among them, or a test alone.
 
     Raises:
-        ValueError: There is no training file, or one is damaged.
+        ValueError: There is no training file beside one for validation, or one is damaged.
         FileNotFoundError: A file does not exist.
     """
     from zoo.data.parallel_files import read_pairs
 
     named = {split: getattr(arguments, name) for split, name in FILES.items() if getattr(arguments, name)}
-    if "train" not in named:
+    if "train" not in named and "validation" in named:
         raise ValueError("--validation_file and --test_file need --train_file")
     languages = {name: getattr(arguments, name, None) for name in ("source_lang", "target_lang")}
     found = {}
@@ -111,7 +111,7 @@ def read(arguments: TextArguments, read_named: ReadNamed) -> tuple[dict[str, "Pa
             found = read_hub(arguments)
         else:
             found, notes = named
-    if named is None:
+    if named is None and "train" in found:
         sizes = {"test": arguments.test_size, "validation": arguments.validation_size}
         # What has a file of its own is not cut off the training pairs, nor is a test without one.
         missing = {name: size for name, size in sizes.items() if name not in found and size}
@@ -119,7 +119,7 @@ def read(arguments: TextArguments, read_named: ReadNamed) -> tuple[dict[str, "Pa
             del missing["test"]
         if missing:
             found = {**found, **set_aside(found["train"], missing, arguments.split_seed)}
-    return found, {**notes, "known_release": found["train"].is_release}
+    return found, {**notes, "known_release": next(iter(found.values())).is_release}
 
 
 def read_extra(name: str, arguments: TextArguments, read_named: ReadNamed) -> "ParallelText":
@@ -315,6 +315,44 @@ def directions_of(
     return tuple(Direction(source, target, (tags[target],) if target in tags else ()) for source, target in pairs)
 
 
+def fields_of(tokenizer: Any) -> dict[str, Any]:
+    """What of a config follows from the tokenizer."""
+    return {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "decoder_start_token_id": tokenizer.bos_token_id,
+    }
+
+
+def load_test(arguments: TextArguments, processor: Any, pairs: "ParallelText", notes: dict[str, Any]) -> TaskData:
+    """Pairs to measure a trained model on, without those of its training.
+
+    Raises:
+        ValueError: There is no model, or it does not say which of its languages the targets are in.
+    """
+    from zoo.data.tokenizer import language_ids
+
+    if processor is None:
+        raise ValueError("--validation_file and --test_file need --train_file")
+    check_target(arguments, processor)
+    pairs = take(pairs, arguments.max_predict_samples)
+    rows = TextDataset(pairs.source, pairs.target, processor, arguments.max_source_length, arguments.max_target_length)
+    rows.directions = directions_of(arguments, (), processor, bool(language_ids(processor)))
+    rows.direction, rows.own = np.zeros(len(rows), np.int64), len(rows)
+    return TaskData(
+        train=None,
+        validation=None,
+        test=rows,
+        model_fields=fields_of(processor),
+        fingerprint={"test": pairs.fingerprint()},
+        source=pairs.origin,
+        notes=notes,
+        processor=processor,
+    )
+
+
 def load_data(
     arguments: TextArguments,
     config: Any,
@@ -338,6 +376,8 @@ def load_data(
 
     check_positions(config, arguments)
     found, notes = read(arguments, read_named)
+    if "train" not in found:
+        return load_test(arguments, processor, found["test"], notes)
     held_out = {**found, **turned_round(*languages_of(arguments), kept)}
     train, notes["cleaning"] = clean(arguments, found["train"], held_out, [*held_out])
     remarks = tell_dropped(train.origin, notes["cleaning"])
@@ -413,13 +453,7 @@ def load_data(
         train=splits["train"],
         validation=splits.get("validation"),
         test=splits.get("test"),
-        model_fields={
-            "vocab_size": len(tokenizer),
-            "pad_token_id": tokenizer.pad_token_id,
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "decoder_start_token_id": tokenizer.bos_token_id,
-        },
+        model_fields=fields_of(tokenizer),
         fingerprint={split: pairs.fingerprint() for split, pairs in {**found, "train": everything}.items()},
         source=everything.origin,
         notes=notes,

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from zoo.commands.study import main
+from zoo.commands.study import main, without_places
 from zoo.commands.train import main as train
 from zoo.record import RunRecord
 from zoo.search import study_runs, workers
@@ -212,6 +212,10 @@ def test_overrides_become_flags():
         ({"variants": {n: {"model": {"stage_channels": [4]}} for n in "ab"}}, "variants, b: it is the same as a"),
         ({"section": "by_pair"}, "section 'by_pair'; did you mean 'by_pairs'"),
         ({"common": {"recipe": "x"}}, "common: unknown key 'recipe'"),
+        (
+            {"variants": {"a": {"recipe": "lstm-forecaster"}}},
+            "variants, a: its task is forecasting, the base's",
+        ),
     ],
 )
 def test_a_wrong_study_is_told_in_one_line(place, change, message, tmp_path):
@@ -227,6 +231,7 @@ def test_a_wrong_study_is_told_in_one_line(place, change, message, tmp_path):
         (["lstm-forcaster"], "no study 'lstm-forcaster'; did you mean 'lstm-forecaster'"),
         (["STUDY", "--only", "4-filter"], "no variant '4-filter'; did you mean '4-filters'"),
         (["STUDY", "--seed", "3"], "--seed: a study sets it itself"),
+        (["STUDY", "--output-dir", "x"], "--output-dir: a study sets it itself"),
         (["STUDY", "--lerning_rate", "3"], "unknown argument '--lerning_rate'; did you mean '--learning_rate'"),
         ([], "the following arguments are required: study"),
     ],
@@ -244,6 +249,66 @@ def test_the_course_study_of_images_runs(tiny_data, tmp_path, in_this_process):
     rows = found(tmp_path)
     assert len(rows) == 8 and all(len(row["runs"]) == 1 for row in rows.values())
     assert rows["tuned"]["changes"] == "recipe fashion-cnn-plain"
+
+
+def test_the_command_of_the_page_keeps_the_study():
+    argv = [
+        "--jobs",
+        "2",
+        "mine",
+        "--table_only",
+        "--seeds",
+        "1",
+        "2",
+        "--output_dir=x",
+        "--test",
+        "--address",
+        "auto",
+    ]
+    assert without_places(argv) == ["mine", "--seeds", "1", "2", "--test"]
+
+
+def test_flags_say_what_decides_a_study(place, tmp_path):
+    flags = ["--output_dir", str(tmp_path / "out"), "--table_only", "--metric_for_best_model", "macro_f1"]
+    assert main([str(place / "tiny-study.yaml"), *flags]) == 1  # none of these runs is there
+    assert json.loads((tmp_path / "out/study.json").read_text())["metric"] == "macro_f1"
+
+
+def test_the_page_is_honest_of_the_test_split(done, place, tmp_path, capsys):
+    """One run was not measured there, and one could not be."""
+    shutil.copytree(done, tmp_path / "out")
+    study = load_study(place / "tiny-study.yaml")
+    runs = [run for run in plan(study, tmp_path / "out") if run.finished]
+    for run in runs[:2]:
+        shutil.rmtree(run.folder / "test")
+    runs[0].fail("no such file", "evaluate")
+    assert main([str(place / "tiny-study.yaml"), "--output_dir", str(tmp_path / "out"), "--table_only"]) == 0
+    page = (tmp_path / "out/study.md").read_text()
+    assert "The test split was looked at with 2 of the 4 runs" in page and "not looked at" not in page
+    assert "base, seed 1, was trained, but the test split could not be measured: no such file" in page
+    assert "from 40 rows" in page  # of the validation split, which the table is on
+
+
+def test_a_figure_that_is_missing_is_left_out(done, place, tmp_path):
+    """A run of a recipe that does not measure what decides has its line, too."""
+    shutil.copytree(done, tmp_path / "out")
+    for path in (tmp_path / "out/runs").glob("4-filters-*"):
+        shutil.rmtree(path / "test")
+        results = json.loads((path / "results.json").read_text())
+        for figures in results["metrics"].values():
+            figures.pop("accuracy")
+        (path / "results.json").write_text(json.dumps(results))
+    assert main([str(place / "tiny-study.yaml"), "--output_dir", str(tmp_path / "out"), "--table_only"]) == 0
+    assert "| 4-filters | `stage_channels=[4,4]` |  |" in (tmp_path / "out/study.md").read_text()
+
+
+def test_null_takes_a_value_away(place):
+    """Of data, model and training alike."""
+    changes = {"data": {"max_train_samples": None}, "training": {"optim_args": None}, "model": {"kernel_size": 3}}
+    settings = settings_of(Variant("a", str(place / "tiny.yaml"), changes), 1, [])
+    assert settings.data.max_train_samples is None and settings.training.optim_args is None
+    with pytest.raises(UsageError, match="invalid int value: 'none'"):
+        settings_of(Variant("a", str(place / "tiny.yaml"), {"data": {"max_train_samples": "none"}}), 1, [])
 
 
 def row(name: str, *values: float) -> Row:

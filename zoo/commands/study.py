@@ -53,6 +53,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def spelt(flag: str) -> str:
+    """A flag without its value, by the field's name: `zoo train` takes --output-dir for --output_dir."""
+    return f"--{flag[2:].split('=')[0].replace('-', '_')}" if flag.startswith("--") else flag
+
+
 @contextlib.contextmanager
 def workers_of(address: str | None, jobs: int, cpus: float, gpus: float) -> Iterator[Any]:
     """Where runs are trained: processes of this machine, or workers of the cluster at an address.
@@ -85,14 +90,14 @@ def workers_of(address: str | None, jobs: int, cpus: float, gpus: float) -> Iter
 def study(argv: list[str]) -> None:
     """Parse the command line, run what is missing, and write table and picture."""
     from zoo.registry import load_task
-    from zoo.search.study import check_study, load_study
+    from zoo.search.study import check_study, load_study, settings_of
     from zoo.search.study_runs import locked, plan, run_study
     from zoo.search.study_table import markdown, tabulate
-    from zoo.training.recipe import UsageError, load_recipe
+    from zoo.training.recipe import UsageError
 
     arguments, flags = make_parser().parse_known_args(argv)
     for flag in flags:
-        if flag.split("=")[0] in REFUSED:
+        if spelt(flag) in REFUSED:
             raise UsageError(f"{flag}: a study sets it itself for each run")
     if min(arguments.jobs, arguments.minutes, arguments.gpus_per_run) < 0 or arguments.cpus_per_run <= 0:
         raise UsageError("--jobs, --minutes and --gpus_per_run must not be negative, and --cpus_per_run above 0")
@@ -100,7 +105,7 @@ def study(argv: list[str]) -> None:
     if arguments.seeds:
         chosen = dataclasses.replace(chosen, seeds=list(dict.fromkeys(arguments.seeds)))
     check_study(chosen, flags)
-    recipe = load_recipe(chosen.base)
+    recipe = settings_of(chosen.variants[0], chosen.seeds[0], flags).recipe  # flags and the common part may name it
     metric, greater_is_better = recipe.deciding_metric(load_task(recipe.task))
     folder = Path(arguments.output_dir or f"runs/studies/{chosen.name}")
     with locked(folder):
@@ -125,12 +130,13 @@ def study(argv: list[str]) -> None:
 
 def without_places(argv: Sequence[str]) -> list[str]:
     """The command line without the flags that only say where things lie and how many go at a time."""
-    kept, dropping = [], False
+    kept, value = [], False
     for argument in argv:
-        if argument.startswith("--"):
-            dropping = argument.split("=")[0] in PLACES
-            dropping = dropping or argument in ("--table_only", "--accept_other_code", "--retry_failed")
-        if not dropping:
+        if value:  # of the flag before
+            value = False
+        elif argument.split("=")[0] in PLACES:
+            value = "=" not in argument
+        elif argument not in ("--table_only", "--accept_other_code", "--retry_failed"):
             kept.append(argument)
     return kept
 

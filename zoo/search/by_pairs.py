@@ -44,7 +44,7 @@ def kind_of(recipe: dict[str, Any]) -> str:
 
 def points_of(runs: Sequence[Run], rows: Sequence[Row], metric: str, split: str) -> list[Point]:
     """The finished runs of a study, with the figures of its table."""
-    values = {run["folder"]: run[split] for row in rows for run in row.runs}
+    values = {run["folder"]: run[split] for row in rows for run in row.runs if split in run}
     points = []
     for run in runs:
         if run.folder.name in values:

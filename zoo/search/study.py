@@ -224,8 +224,16 @@ def check_study(study: Study, flags: Sequence[str] = ()) -> None:
         UsageError: A recipe, key or value does not exist or fit; the message names the variant.
     """
     known: dict[str, str] = {}
+    task = ""
     for variant in study.variants:
-        key = recipe_key(settings_of(variant, study.seeds[0], flags))
+        settings = settings_of(variant, study.seeds[0], flags)
+        task = task or settings.recipe.task
+        if settings.recipe.task != task:
+            raise UsageError(
+                f"{study.name}, variants, {variant.name}: its task is {settings.recipe.task}, the base's {task}: "
+                "their figures cannot be compared"
+            )
+        key = recipe_key(settings)
         if key in known:
             what = "changes nothing" if known[key] == BASE else f"is the same as {known[key]}"
             raise UsageError(f"{study.name}, variants, {variant.name}: it {what}")

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from .study import BASE
 from .study_table import Row, deciding_split
 
 
 def draw_study(rows: Sequence[Row], metric: str, title: str, path: Path) -> bool:
     """Draw it; False if no run is finished."""
-    rows = [row for row in rows if row.runs]
+    split = deciding_split(rows)
+    rows = [row for row in rows if row.values(split)]
     if not rows:
         return False
     import matplotlib
@@ -16,14 +18,13 @@ def draw_study(rows: Sequence[Row], metric: str, title: str, path: Path) -> bool
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    split = deciding_split(rows)
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(11, 1.6 + 0.32 * len(rows)), layout="constrained", sharey=True, width_ratios=[3, 2]
     )
     colours = {"better": "tab:green", "worse": "tab:red"}
     for place, row in enumerate(rows):
         found = row.statistics[split]
-        colour = colours.get(row.against_base.get("says", ""), "tab:gray" if place else "black")
+        colour = colours.get(row.against_base.get("says", ""), "black" if row.name == BASE else "tab:gray")
         left.plot(row.values(split), [place] * len(row.values(split)), ".", color=colour, alpha=0.5)
         error = [[found["mean"] - found["low"]], [found["high"] - found["mean"]]] if "low" in found else None
         left.errorbar(found["mean"], place, xerr=error, fmt="D", color=colour, markersize=5, capsize=3)
@@ -31,11 +32,11 @@ def draw_study(rows: Sequence[Row], metric: str, title: str, path: Path) -> bool
         right.plot(ends, [place, place], "-", color="lightgray", zorder=1)
         for end, shape in zip(ends, ("o", "s")):
             right.scatter(end, place, marker=shape, color="tab:blue" if shape == "o" else "tab:orange", zorder=2)
-    base = rows[0].statistics[split]["mean"]
-    left.axvline(base, color="black", linewidth=0.8, linestyle=":")
+    if rows[0].name == BASE:  # it may not be finished
+        left.axvline(rows[0].statistics[split]["mean"], color="black", linewidth=0.8, linestyle=":")
     # An interval over two or three seeds can be wider than everything else: the figures set the scale.
     values = [value for row in rows for value in row.values(split)]
-    margin = 0.25 * (max(values) - min(values)) or 0.05 * abs(base) or 0.1
+    margin = 0.25 * (max(values) - min(values)) or 0.05 * abs(values[0]) or 0.1
     left.set_xlim(min(values) - margin, max(values) + margin)
     left.set_yticks(range(len(rows)), [row.name for row in rows])
     left.invert_yaxis()

@@ -62,6 +62,8 @@ def read_run(run: Run, metric: str) -> dict[str, Any]:
     """What the table needs of a finished run."""
     record = RunRecord.read(run.folder)
     entry: dict[str, Any] = {"seed": run.seed, "folder": run.folder.name, "other_code": run.other_code}
+    if run.failure and not run.tested:
+        entry["test_failed"] = run.failure
     for split in SPLITS:
         # As training saw it: without test-time augmentation, which no choice looked at.
         figures = record.metrics.get(f"{split}_plain", record.metrics.get(split, {}))
@@ -72,7 +74,9 @@ def read_run(run: Run, metric: str) -> dict[str, Any]:
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))["metrics"]
         measured = found["test"]
-        entry["test"] = found.get("test_plain", found["test"])[metric]
+        figures = found.get("test_plain", found["test"])
+        entry |= {"test": figures[metric]} if metric in figures else {}
+    entry |= {"of": "test" if "test" in entry else "validation"}  # whose interval this is
     entry |= {"n": measured.get("n"), "low": measured.get(f"{metric}_low"), "high": measured.get(f"{metric}_high")}
     return entry | {
         "parameters": record.compute["parameters"],
@@ -171,7 +175,7 @@ def cells(row: Row, split: str, places: int, greater_is_better: bool) -> list[st
         return [row.name, f"`{row.changes}`" if row.changes else "", why, *[""] * 9]
     verdicts = Counter(run["verdict"] for run in row.runs)
     sign = 1 if greater_is_better else -1
-    found, base = row.statistics[split], row.against_base
+    found, base = row.statistics.get(split, {}), row.against_base
     spread = f" ± {found['sd']:.{places}f}" if "sd" in found else ""
     low, high = base.get("low"), base.get("high")
     interval = f" ({low:+.{places}f} to {high:+.{places}f})" if low is not None and high is not None else ""
@@ -180,7 +184,7 @@ def cells(row: Row, split: str, places: int, greater_is_better: bool) -> list[st
     return [
         row.name + marks,
         f"`{row.changes}`" if row.changes else "",
-        f"{found['mean']:.{places}f}{spread}",
+        f"{number(found.get('mean'), places)}{spread}",
         f"{base['difference']:+.{places}f}{interval}" if "difference" in base else "",
         *p,
         base.get("says", "base" if row.name == BASE else ""),
@@ -208,15 +212,19 @@ def markdown(study: Study, rows: Sequence[Row], metric: str, greater_is_better: 
     if runs:
         better = "higher is better" if greater_is_better else "lower is better"
         lines += ["", f"{metric} ({better}): mean ± standard deviation over seeds {study.seeds}. "]
-        if runs[0]["low"] is not None and runs[0]["n"]:
-            half = fmean((run["high"] - run["low"]) / 2 for run in runs)
-            lines[-1] += f"One figure's own 95% interval, from {runs[0]['n']:,} rows, is ±{half:.{places}f}. "
+        halves = [(run["high"] - run["low"]) / 2 for run in runs if run["low"] is not None and run["of"] == split]
+        rows_of = [run["n"] for run in runs if run["n"] and run["of"] == split]
+        if halves and rows_of:
+            lines[-1] += f"One figure's own 95% interval, from {rows_of[0]:,} rows, is ±{fmean(halves):.{places}f}. "
         lines[-1] += (
             f"A trivial predictor has {runs[0]['baseline']:.{places}f} on the validation split. gap: how much worse "
             f"validation is than training. Times are of {', '.join(sorted({run['machine'] for run in runs}))}."
         )
-        if split == "validation":
+        tested = sum("test" in run for run in runs)
+        if not tested:
             lines[-1] += " The test split was not looked at."
+        elif split == "validation":
+            lines[-1] += f" The test split was looked at with {tested} of the {len(runs)} runs; --test measures all."
     lines += ["", METHOD] if any("p_dunnett" in row.against_base for row in rows) else []
     lines += notes(rows)
     return "\n".join([*lines, "", "![The figures of all seeds](PICTURE)", "", "```bash", command, "```", ""])
@@ -227,6 +235,12 @@ def notes(rows: Sequence[Row]) -> list[str]:
     lines = [""]
     for row in rows:
         lines += [f"- {row.name}, seed {failure['seed']}, failed: {failure['reason']}" for failure in row.failures]
+        lines += [
+            f"- {row.name}, seed {run['seed']}, was trained, but the test split could not be measured: "
+            f"{run['test_failed']}"
+            for run in row.runs
+            if "test_failed" in run
+        ]
         lines += [f"- {row.name}: seeds {row.missing} were not run" for _ in row.missing[:1]]
     other = sorted({row.name for row in rows for run in row.runs if run["other_code"]})
     lines += [f"- Runs of other code or versions: {', '.join(other)}"] if other else []

@@ -1,12 +1,13 @@
 """The command line of training: flags win over the recipe, the recipe wins over defaults."""
 
 import dataclasses
+import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import torch
 import yaml
@@ -84,8 +85,21 @@ def _plain(value: Any) -> Any:
 
 
 def make_parser(*classes: type, prog: str, usage: str | None = None) -> HfArgumentParser:
-    """HF's parser: one flag a field; flags are never abbreviated."""
-    return HfArgumentParser(classes, prog=prog, usage=usage, allow_abbrev=False)
+    """HF's parser: one flag a field; flags are never abbreviated; `null` is None, where a recipe may say null."""
+    parser = HfArgumentParser(classes, prog=prog, usage=usage, allow_abbrev=False)
+    hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
+    for action in parser._actions:
+        if action.nargs is None and type(None) in get_args(hints.get(action.dest)):
+            action.type = _or_null(action.type)  # type: ignore[arg-type]
+    return parser
+
+
+def _or_null(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    @functools.wraps(read)  # argparse's complaints name the type
+    def found(text: str) -> Any:
+        return None if text == "null" else read(text)
+
+    return found
 
 
 def parse_values(parser: HfArgumentParser, flags: Sequence[str], *classes: type) -> list[dict[str, Any]]:

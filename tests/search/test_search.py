@@ -8,15 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 ray = pytest.importorskip("ray")
 
-from zoo.commands.tune import main  # noqa: E402
+from zoo.commands.tune import main, prepare  # noqa: E402
 from zoo.search import tune  # noqa: E402
-from zoo.search.cluster import check_room  # noqa: E402
+from zoo.search.cluster import check_room, cluster  # noqa: E402
 from zoo.search.log import read_events, read_trials, write_event  # noqa: E402
 from zoo.search.sharing import unpack  # noqa: E402
 from zoo.training.recipe import UsageError  # noqa: E402
@@ -164,12 +165,58 @@ def test_a_budget_of_epochs_counts_those_before_an_interruption(tmp_path):
         (["--space", "training.lr=[1]"], "is no section.field of a recipe"),
         (["--resume"], "holds no search; start without the flag"),
         (["--epochs", "0"], "--epochs must be at least 1"),
+        (["--jobs", "-1"], "--jobs -1: must not be negative"),
+        (["--learning-rate", "0.1"], '--space "training.learning_rate=VALUE" instead'),
+        (["--output-dir", "x"], "--output-dir: a search sets it itself"),
+        (["--max_steps", "3"], "max_steps=3: a search counts epochs"),
     ],
 )
 def test_a_wrong_call_is_told_before_a_cluster_starts(recipe, flags, message, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "init", lambda *arguments, **options: pytest.fail("a cluster was started"))
     assert main([str(recipe), "--output_dir", str(tmp_path / "out"), *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_flags_say_what_decides(recipe):
+    """As the recipe's own lines do."""
+    flags = ["--metric_for_best_model", "f1", "--greater_is_better", "false", "--load_best_model_at_end", "true"]
+    assert prepare([str(recipe)])[3].metric == "accuracy"
+    assignment = prepare([str(recipe), *flags])[3]
+    assert (assignment.metric, assignment.greater_is_better, assignment.keeps_best) == ("f1", False, True)
+
+
+def test_weights_bring_the_family_that_is_searched(recipe, tmp_path):
+    """A recipe that goes on with any model has none of its own."""
+    from zoo.models.fashion_cnn import FashionCNNConfig, FashionCNNForImageClassification
+
+    config = FashionCNNConfig(stage_channels=[4, 4])
+    FashionCNNForImageClassification(config).save_pretrained(tmp_path / "weights")
+    content = yaml.safe_load(recipe.read_text())
+    recipe.write_text(yaml.safe_dump({key: content[key] for key in ("task", "data", "search")}))
+    assert prepare([str(recipe), "--model_name_or_path", str(tmp_path / "weights")])[1].family == "fashion_cnn"
+    with pytest.raises(UsageError, match="--model_name_or_path"):
+        prepare([str(recipe)])
+
+
+def test_a_population_stays_in_its_ranges(recipe):
+    space = ["model.conv_dropout={uniform: [0, 0.9], round: 0.1}", "training.learning_rate={loguniform: [0.001, 0.1]}"]
+    settings = prepare([str(recipe), "--algorithm", "pbt", *(f for one in space for f in ("--space", one))])[2]
+    explore = tune.make_scheduler(settings, "max", 4)._get_new_config
+    point = {"model.conv_dropout": 0.9, "training.learning_rate": 0.001, "model.stage_channels": [4, 4]}
+    trial = SimpleNamespace(config={"point": point}, experiment_tag="")
+    for _ in range(30):
+        found = explore(trial, trial)[0]["point"]
+        assert found["model.conv_dropout"] in [round(0.1 * n, 1) for n in range(10)]
+        assert 0.001 <= found["training.learning_rate"] <= 0.1 and found["model.stage_channels"] == [4, 4]
+
+
+def test_ray_that_does_not_start_is_told(monkeypatch):
+    def init(**options):
+        raise ValueError("no room")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(RuntimeError, match="Ray does not start on this machine: no room"), cluster(None):
+        pass
 
 
 def test_a_trial_that_fits_nowhere_is_told(monkeypatch):

@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ pytest.importorskip("ray")
 
 from zoo.commands import tune as command
 from zoo.search import pictures, study_runs, workers
+from zoo.search import trial as trials_of
 from zoo.search.log import ranked, read_trials, wall_seconds, write_event
 from zoo.search.report import importances, markdown, winning_recipe
 from zoo.search.sharing import load_without_test, pack, unpack, watched
@@ -49,13 +51,19 @@ def test_the_log_survives_a_kill(log):
     for number, score in ((2, 0.71), (3, 0.65)):
         epoch(log, "c", number, score)
     write_event(log, "end", "c", epochs=3)
-    write_event(log, "search", "", seconds=3.5)
     trials = {trial.id: trial for trial in read_trials(log)}
     assert [trials[name].status for name in "abc"] == ["stopped", "failed", "finished"]
     assert [trials[name].number for name in "abc"] == [1, 2, 3]
     assert [found["score"] for found in trials["c"].epochs.values()] == [0.6, 0.71, 0.65]
-    assert trials["c"].score == 0.65 and trials["c"].seconds == 4.5 and wall_seconds(log) == 3.5
+    assert trials["c"].score == 0.65 and trials["c"].seconds == 4.5
     assert "nan" in trials["b"].reason
+
+
+def test_the_clock_stands_still_between_a_kill_and_what_goes_on(tmp_path, monkeypatch):
+    for moment, kind in ((10, "begin"), (11, "start"), (14, "epoch"), (90, "begin"), (91.5, "start"), (93, "search")):
+        monkeypatch.setattr("zoo.search.log.time.time", lambda moment=moment: moment)
+        write_event(tmp_path, kind, "")
+    assert wall_seconds(tmp_path) == 4 + 3
 
 
 def test_failed_trials_come_last_whatever_they_scored(log):
@@ -151,6 +159,33 @@ def test_packed_data_is_shared_and_holds_no_test_split(recipe):
         np.shares_memory(again.train.images.numpy(), array) for array in arrays
     )
     assert (again.train.images == data.train.images).all() and (again.train.labels == data.train.labels).all()
+
+
+def test_a_worker_reads_again_what_depends_on_another_field(monkeypatch):
+    """The size of a vocabulary is looked at only where there is a new one; the default keeps the old."""
+
+    def load(settings):
+        point = settings
+        read = {"data.vocabulary"} | ({"data.vocabulary_size"} if point.get("data.vocabulary") == "extend" else set())
+        return SimpleNamespace(point=point, test=None), read
+
+    monkeypatch.setattr(trials_of, "load_without_test", load)
+    monkeypatch.setattr(trials_of.ray, "get", lambda reference: pack(SimpleNamespace(point={}, test=None)))
+    shared = SimpleNamespace(data=[SimpleNamespace(hex=lambda: "a")], data_fields=("data.vocabulary",))
+    loaded = trials_of._Loaded()
+
+    def get(**point):
+        point = {f"data.{name}": value for name, value in point.items()}
+        return loaded.get(shared, point, point)
+
+    first = get(vocabulary="extend", vocabulary_size=90)
+    assert get(vocabulary="extend", vocabulary_size=90) is first
+    second = get(vocabulary="extend", vocabulary_size=110)
+    assert second.point["data.vocabulary_size"] == 110
+    assert get(vocabulary="extend", vocabulary_size=110, random_shift=3) is second  # is not looked at
+    default = get(random_shift=1)
+    assert default.point == {} and get(random_shift=2) is default
+    assert get(vocabulary="keep").point == {"data.vocabulary": "keep"}
 
 
 def test_watching_sees_what_is_read_and_leaves_no_trace():

@@ -1,6 +1,7 @@
 """What may be searched: the grammar of the `search` section, and the points that it gives."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -32,6 +33,25 @@ def test_points_lie_in_their_ranges_and_follow_conditions():
     assert {point["data.random_shift"] for point in points} == {0, 1, 2}
     rates = np.log10([point["training.learning_rate"] for point in points])
     assert abs(np.median(rates) + 2.5) < 0.3  # as many between 1e-4 and 3e-3 as above
+
+
+def test_conditions_read_numbers_as_choices_do():
+    """YAML takes 1e-4 for a text."""
+    spec = {
+        "training.learning_rate": ["1e-4", 0.1],
+        "training.weight_decay": {"choice": [0.5], "when": {"training.learning_rate": "1e-4"}},
+    }
+    assert read_space(spec, RECIPE, "here").grid() == [
+        {"training.learning_rate": 0.0001, "training.weight_decay": 0.5},
+        {"training.learning_rate": 0.1},
+    ]
+
+
+def test_a_rounded_draw_stays_in_its_range():
+    for kind in ("uniform", "loguniform"):
+        spec = {"training.learning_rate": {kind: [0.01, 0.12], "round": 0.05}}
+        drawn = {point["training.learning_rate"] for point in read_space(spec, RECIPE, "here").sample(50, 0)}
+        assert drawn <= {0.01, 0.05, 0.1} and 0.01 in drawn
 
 
 def test_a_small_space_gives_each_point_once():
@@ -84,7 +104,15 @@ def test_a_point_becomes_overrides():
         ({"data.random_shift": {"randint": [0, 1.5]}}, "must be two whole numbers"),
         ({"data.random_shift": {"randint": [0, 2], "round": 1}}, "only ranges of uniform and loguniform"),
         ({"model.conv_dropout": {"choice": [0], "when": {"model.residul": True}}}, "is not in the space"),
-        ({"model.conv_dropout": {"choice": [0], "when": {"model.conv_dropout": 1}}}, "wait for each other"),
+        ({"model.conv_dropout": {"choice": [0], "when": {"model.conv_dropout": 0}}}, "wait for each other"),
+        ({"training.learning_rate": {"uniform": [0, math.inf]}}, "must be two numbers"),
+        ({"training.learning_rate": {"uniform": [0, 1], "round": math.nan}}, "round: must be a number above 0"),
+        ({"training.metric_for_best_model": ["loss", "f1"]}, "is nothing to search over"),
+        ({"training.optim": ["sgd"], "training.weight_decay": {"choice": [0], "when": {3: 4}}}, "'3' is not in the"),
+        (
+            {"training.optim": ["sgd"], "training.weight_decay": {"choice": [0], "when": {"training.optim": "sdg"}}},
+            "here, training.weight_decay, when: training.optim is never 'sdg', only one of ['sgd']",
+        ),
     ],
 )
 def test_a_wrong_space_is_told_in_one_line(space, message):
@@ -100,6 +128,7 @@ def test_a_wrong_space_is_told_in_one_line(space, message):
         ({"trials": 0}, {}, "trials=0 must be a whole number of at least 1"),
         ({}, {"algorithm": "tpa"}, "algorithm='tpa' is not one of random, grid, tpe, pbt"),
         ({"minutes": -1}, {}, "minutes=-1 must be a number of at least 0"),
+        ({"minutes": math.nan}, {}, "minutes=nan must be a number of at least 0"),
         ({"cpus_per_trial": 0}, {}, "a trial needs some of a CPU or GPU"),
         ({"trial": {"modle": {}}}, {}, "unknown key 'modle'"),
         ({"algorithm": "pbt", "space": {"model.hidden_act": ["relu", "gelu"]}}, {}, "the space has none of them"),

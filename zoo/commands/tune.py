@@ -1,6 +1,7 @@
 """`zoo tune RECIPE [--trials N] [--algorithm tpe] [--flag value ...]`: search what a recipe leaves open."""
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import guarded
-from .study import workers_of
+from .study import spelt, workers_of
 
 INTERRUPTED = "interrupted; go on with the same command and --resume"
 REFUSED = ("--seed", "--output_dir", "--skip_test", "--resume_from_checkpoint", "--push_to_hub", "--model_overrides")
@@ -26,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         "zoo tune",
-        description=f"{__doc__} Other flags are those of `zoo train` and go to every trial.",
+        description=f"{__doc__} Other flags are those of `zoo train` and hold for every trial, winner and default.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -79,26 +80,38 @@ def prepare(argv: list[str]) -> tuple[Any, Any, Any, Any]:
     from zoo.search.settings import read_settings
     from zoo.search.study import merged
     from zoo.search.trial import Assignment
+    from zoo.training.command_line import parse_run
     from zoo.training.recipe import UsageError, load_recipe
 
     arguments, flags = make_parser().parse_known_args(argv)
     for flag in flags:
-        if flag.split("=")[0] in REFUSED:
+        if spelt(flag) in REFUSED:
             advice = '; fix a field with --space "model.FIELD=VALUE"' if "overrides" in flag else ""
             raise UsageError(f"{flag}: a search sets it itself for each trial{advice}")
+    if arguments.jobs < 0:
+        raise UsageError(f"--jobs {arguments.jobs}: must not be negative")
     recipe = load_recipe(arguments.recipe)
+    name = str(Path(arguments.recipe).resolve()) if Path(arguments.recipe).suffix else arguments.recipe
+    resolved = parse_run([name, *flags], "zoo tune").recipe  # flags may name weights, and with them a family
+    recipe = dataclasses.replace(recipe, family=resolved.family)
     values = {name: getattr(arguments, name) for name in OWN} | {"seed": arguments.search_seed}
     settings = read_settings(recipe, values, arguments.space)
     if arguments.epochs is not None:
         if arguments.epochs < 1:
             raise UsageError("--epochs must be at least 1")
         settings.trial = merged(settings.trial, {"training": {"num_train_epochs": arguments.epochs}})
-    metric, greater_is_better = recipe.deciding_metric(load_task(recipe.task))
-    keeps_best = bool(recipe.training.get("load_best_model_at_end") or recipe.training.get("average_checkpoints"))
+    chosen = {f"--{one.field}": one.name for one in settings.space.dimensions if one.section != "model"}
+    for flag in map(spelt, flags):
+        if flag in chosen:
+            raise UsageError(f'{flag}: the search chooses it; to fix it give --space "{chosen[flag]}=VALUE" instead')
+    metric, greater_is_better = resolved.deciding_metric(load_task(recipe.task))
+    keeps_best = bool(resolved.training.get("load_best_model_at_end") or resolved.training.get("average_checkpoints"))
     seed = settings_seed(recipe, arguments)
-    name = str(Path(arguments.recipe).resolve()) if Path(arguments.recipe).suffix else arguments.recipe
     assignment = Assignment(name, settings.trial, flags, seed, metric, greater_is_better, keeps_best)
     assignment.place = os.getcwd()
+    steps = assignment.settings({}, "unused").training.max_steps
+    if steps > 0:
+        raise UsageError(f"max_steps={steps}: a search counts epochs: give --max_steps -1 and --epochs")
     return arguments, recipe, settings, assignment
 
 

@@ -26,6 +26,7 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[dict[str, 
 
     Raises:
         UsageError: Nothing answers at the address.
+        RuntimeError: Ray does not start here.
     """
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
@@ -34,9 +35,10 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[dict[str, 
         knock(address)
         ray.init(address=address or "local", **options)
     except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"--address {address}: no Ray cluster answers there: {' '.join(str(error).split())}"
-        ) from None
+        why = " ".join(str(error).split())
+        if address is None:
+            raise RuntimeError(f"Ray does not start on this machine: {why}") from None
+        raise UsageError(f"--address {address}: no Ray cluster answers there: {why}") from None
     try:
         yield ray.cluster_resources()
     finally:

@@ -104,8 +104,13 @@ def _apply(trial: Trial, event: Mapping[str, Any]) -> None:
 
 
 def wall_seconds(folder: Path) -> float:
-    """How long the search ran, interruptions aside."""
-    return sum(event["seconds"] for event in read_events(folder) if event["event"] == "search")
+    """How long the search ran, from each beginning to the last event before the next: interruptions aside."""
+    seconds, last = 0.0, None
+    for event in read_events(folder):
+        if last is not None and event["event"] != "begin":
+            seconds += event["time"] - last
+        last = event["time"]
+    return round(seconds, 1)
 
 
 def ranked(trials: list[Trial], greater_is_better: bool) -> list[Trial]:

@@ -145,6 +145,7 @@ def content(
         "greater_is_better": assignment.greater_is_better,
         "settings": settings.describe(),
         "flags": assignment.flags,
+        "training_seed": assignment.seed,
         "epochs_of_a_trial": epochs,
         "epochs_trained": sum(len(trial.epochs) for trial in trials),
         "wall_seconds": seconds,

@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo.training.recipe import SEARCH_KEYS, Recipe, UsageError, check_keys
 
-from .space import Space, parse_flag, read_space
+from .space import Space, is_number, parse_flag, read_space
 from .study import SECTIONS, check_sections, merged
 
 ALGORITHMS = ("random", "grid", "tpe", "pbt")
@@ -79,7 +79,7 @@ def check_values(values: Mapping[str, Any], where: str) -> None:
             raise UsageError(f"{where}: {key}={value!r} must be a whole number of at least {least}")
     for key in LIMITS:
         value = values.get(key, 0)
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
+        if not is_number(value) or value < 0:
             raise UsageError(f"{where}: {key}={value!r} must be a number of at least 0")
     if values.get("cpus_per_trial", 1) == 0 and not values.get("gpus_per_trial"):
         raise UsageError(f"{where}: a trial needs some of a CPU or GPU: cpus_per_trial and gpus_per_trial are 0")

@@ -88,6 +88,11 @@ def load_without_test(settings: RunSettings) -> tuple[TaskData, set[str]]:
     }
 
 
+def looked_at(name: str, read: set[str]) -> bool:
+    """Whether a reading that depended on `read` depended on this `section.field`."""
+    return name in read or f"{name.partition('.')[0]}.*" in read
+
+
 @contextmanager
 def watched(config: Any) -> Iterator[set[str]]:
     """Within it, the names of the attributes that somebody reads from an object gather in the set."""
@@ -106,4 +111,4 @@ def watched(config: Any) -> Iterator[set[str]]:
         config.__class__ = own
 
 
-__all__ = ["load_without_test", "pack", "unpack", "watched"]
+__all__ = ["load_without_test", "looked_at", "pack", "unpack", "watched"]

@@ -17,6 +17,15 @@ from zoo.training.recipe import Recipe, UsageError, check_keys, config_fields, f
 SECTIONS = ("data", "model", "training")
 KINDS = ("uniform", "loguniform", "choice", "randint", "grid")
 OPTIONS = ("when", "round")
+# What a search sets for each trial, what it compares trials by, and what no training learns from.
+NOTHING_TO_SEARCH = {
+    f"training.{name}"
+    for name in (
+        "output_dir", "seed", "resume_from_checkpoint", "hub_token", "push_to_hub", "eval_strategy", "save_strategy",
+        "save_total_limit", "save_only_model", "load_best_model_at_end", "average_checkpoints", "disable_tqdm",
+        "metric_for_best_model", "greater_is_better", "max_steps",
+    )
+}  # fmt: skip
 # What a population may change while it trains; everything else would not fit the weights or the schedule.
 MUTABLE_TRAINING = ("learning_rate", "weight_decay", "label_smoothing_factor", "max_grad_norm")
 
@@ -55,10 +64,11 @@ class Dimension:
         return self.kind in ("choice", "grid")
 
     def rounded(self, value: float) -> float:
-        """A draw, rounded as the recipe asks, and without digits that nobody would type."""
+        """A draw, rounded as the recipe asks, without digits that nobody would type, and still within its range."""
         if self.round:
             value = round(value / self.round) * self.round
-        return float(f"{value:.4g}") if self.kind == "loguniform" else round(value, 10)
+        value = float(f"{value:.4g}") if self.kind == "loguniform" else round(value, 10)
+        return min(max(value, float(self.values[0])), float(self.values[1]))
 
     def draw(self, random: np.random.Generator) -> Any:
         """A value at random."""
@@ -179,7 +189,7 @@ def check_name(name: Any, fields: Mapping[str, list[str]], where: str) -> None:
     known = [f"{one}.{field}" for one, names in fields.items() for field in names]
     if not dot or section not in fields or key not in fields[section]:
         raise UsageError(f"{where}: {str(name)!r} is no section.field of a recipe; {nearest(str(name), known)}")
-    if name in ("training.output_dir", "training.seed", "training.hub_token", "training.resume_from_checkpoint"):
+    if name in NOTHING_TO_SEARCH:
         raise UsageError(f"{where}: {name} is nothing to search over")
 
 
@@ -202,7 +212,7 @@ def read_dimension(name: str, spec: Any, where: str) -> Dimension:
         raise UsageError(f"{where}, {kind}: must be a list, not {values!r}")
     values = [number(value) for value in values]
     if kind not in ("choice", "grid"):
-        numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+        numbers = [value for value in values if is_number(value)]
         if len(numbers) != 2 or len(values) != 2 or not numbers[0] < numbers[1]:
             raise UsageError(f"{where}, {kind}: must be two numbers, the smaller first, not {values!r}")
         if kind == "loguniform" and numbers[0] <= 0:
@@ -210,15 +220,37 @@ def read_dimension(name: str, spec: Any, where: str) -> Dimension:
         if kind == "randint" and not all(isinstance(value, int) for value in values):
             raise UsageError(f"{where}, randint: must be two whole numbers, not {values!r}")
     step = number(spec.get("round", 0.0))
-    if not isinstance(step, (int, float)) or step < 0:
+    if not is_number(step) or step < 0:
         raise UsageError(f"{where}, round: must be a number above 0, not {step!r}")
     if step and kind not in ("uniform", "loguniform"):
         raise UsageError(f"{where}, round: only ranges of uniform and loguniform are rounded")
     when = {} if spec.get("when") is None else spec["when"]
     if not isinstance(when, dict):
         raise UsageError(f"{where}, when: must map other fields to their values, not {when!r}")
-    conditions = {key: tuple(value) if isinstance(value, list) else (value,) for key, value in when.items()}
+    conditions = {
+        str(key): tuple(map(number, value if isinstance(value, list) else [value])) for key, value in when.items()
+    }
     return Dimension(name, kind, tuple(values), conditions, float(step))
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def check_when(dimension: Dimension, dimensions: Mapping[str, Dimension], where: str) -> None:
+    """A condition names other fields of the space, and values that they can have: else the field would never count.
+
+    Raises:
+        UsageError: It does not.
+    """
+    for name, values in dimension.when.items():
+        if name not in dimensions:
+            raise UsageError(f"{where}, when: {name!r} is not in the space; {nearest(name, list(dimensions))}")
+        other = dimensions[name]
+        for value in values:
+            if other.finite and value not in other.values:
+                raise UsageError(f"{where}, when: {name} is never {value!r}, only one of {list(other.values)}")
 
 
 def read_space(content: Any, recipe: Recipe, where: str) -> Space:
@@ -234,11 +266,7 @@ def read_space(content: Any, recipe: Recipe, where: str) -> Space:
         check_name(name, fields, where)
     dimensions = {name: read_dimension(name, spec, where) for name, spec in content.items()}
     for dimension in dimensions.values():
-        for name in dimension.when:
-            if name not in dimensions:
-                raise UsageError(
-                    f"{where}, {dimension.name}, when: {name!r} is not in the space; {nearest(name, list(dimensions))}"
-                )
+        check_when(dimension, dimensions, f"{where}, {dimension.name}")
     return Space(tuple(_in_order(dimensions, where)))
 
 

@@ -21,7 +21,7 @@ from zoo.training.callbacks import EMACallback
 from zoo.training.command_line import RunSettings, parse_run
 
 from .progress import ReportCallback, reason
-from .sharing import load_without_test, unpack
+from .sharing import load_without_test, looked_at, unpack
 from .space import overrides_of
 from .study import flags_of, merged
 
@@ -72,23 +72,32 @@ class Assignment:
 
 
 class _Loaded:
-    """The data that this worker holds: the shared one, and the last that a point needed for itself."""
+    """The data that this worker holds: the shared one, or the last that a point needed for itself."""
 
     def __init__(self) -> None:
-        self.key: Any = None
+        self.shared = ""
         self.data: Any = None
+        self.point: dict[str, Any] = {}
+        self.read: set[str] = set()
+
+    def fits(self, point: Mapping[str, Any]) -> bool:
+        """Whether reading at this point would give the same: all that was looked at is as it was then.
+
+        A field may be looked at only where another has some value, so it is this reading's own fields that count.
+        """
+        names = [name for name in {*self.point, *point} if looked_at(name, self.read)]
+        return all(name in self.point and name in point and self.point[name] == point[name] for name in names)
 
     def get(self, assignment: Assignment, settings: RunSettings, point: Mapping[str, Any]) -> Any:
         """The data of a point."""
-        own = {name: point[name] for name in assignment.data_fields if name in point}
-        key = (assignment.data[0].hex(), json.dumps(own, sort_keys=True))
-        if key != self.key:
-            self.data = None  # not two at a time
-            if own:
-                self.data = load_without_test(settings)[0]
+        shared = assignment.data[0].hex()
+        if shared != self.shared or not self.fits(point):
+            self.shared, self.data = "", None  # not two at a time; and none if reading fails
+            if any(name in point for name in assignment.data_fields):
+                self.data, self.read = load_without_test(settings)
             else:
-                self.data = unpack(ray.get(assignment.data[0]))
-            self.key = key
+                self.data, self.read = unpack(ray.get(assignment.data[0])), set(assignment.data_fields)
+            self.shared, self.point = shared, dict(point)
         if self.data.test is not None:
             raise RuntimeError("a trial must not hold the test split")
         return self.data

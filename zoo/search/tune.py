@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from zoo.training.recipe import UsageError  # noqa: E402
 from .cluster import environment  # noqa: E402
 from .log import read_trials, write_event  # noqa: E402
 from .settings import SearchSettings  # noqa: E402
-from .sharing import load_without_test, pack  # noqa: E402
+from .sharing import load_without_test, looked_at, pack  # noqa: E402
 from .trial import Assignment, run_trial  # noqa: E402
 
 STATE = "ray"  # Tune's folder in the search's
@@ -40,7 +39,7 @@ def share_data(assignment: Assignment, settings: SearchSettings) -> None:
     data, read = load_without_test(assignment.settings({}, "unused"))
     assignment.data = [ray.put(pack(data))]
     names = (one.name for one in settings.space.dimensions)
-    assignment.data_fields = tuple(name for name in names if name in read or f"{name.partition('.')[0]}.*" in read)
+    assignment.data_fields = tuple(name for name in names if looked_at(name, read))
     assignment.environment = environment()
 
 
@@ -216,6 +215,7 @@ def make_scheduler(settings: SearchSettings, mode: str, epochs: int) -> Any:
             mode=mode,
             perturbation_interval=settings.perturb_epochs,
             hyperparam_mutations={"point": {one.name: mutation(one) for one in mutable}},
+            custom_explore_fn=Within(mutable),
             log_config=False,
         )
     if settings.scheduler == "none" or epochs <= settings.grace_epochs:
@@ -238,6 +238,25 @@ def mutation(dimension: Any) -> Any:
     if dimension.kind == "randint":
         return list(range(low, high + 1))
     return tune.loguniform(low, high) if dimension.kind == "loguniform" else tune.uniform(low, high)
+
+
+class Within:
+    """What a population draws or multiplies, rounded and within the range that the space gives.
+
+    Args:
+        dimensions: That it changes.
+    """
+
+    def __init__(self, dimensions: list[Any]):
+        self.dimensions = dimensions
+
+    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Tune's config with its point put right."""
+        point = dict(config["point"])
+        for one in self.dimensions:
+            if one.kind in ("uniform", "loguniform"):
+                point[one.name] = one.rounded(point[one.name])
+        return {**config, "point": point}
 
 
 def make_points(settings: SearchSettings) -> list[dict[str, Any]]:
@@ -294,12 +313,12 @@ def search(
                     verbose=0,
                 ),
             )
-        begun = time.monotonic()
+        write_event(folder, "begin", "")
         tuner.fit()
         for trial in read_trials(folder):
             if trial.status == "running":  # a budget ended the search: Tune tells nobody of their end
                 write_event(folder, "end", trial.id, epochs=epochs)
-        write_event(folder, "search", "", seconds=round(time.monotonic() - begun, 1))
+        write_event(folder, "search", "")
 
 
 __all__ = ["has_state", "make_points", "search"]

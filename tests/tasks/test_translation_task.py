@@ -113,6 +113,7 @@ def test_own_texts_alone_measure_a_model(run, tmp_path, capsys):
     assert evaluate([str(copy), *flags]) == 0
     measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]
     assert [*measured] == ["test"] and measured["test"]["n"] == 20 and measured["test"]["bleu"] > 80
+    assert "its record says" not in capsys.readouterr().out  # that is of other texts
     assert evaluate([str(copy), *flags, "--split", "validation"]) == 2
     assert (
         train([str(run.parent / "tiny.yaml"), *flags[:2], "--model_name_or_path", str(run), "--output_dir", "x"]) == 2

@@ -138,12 +138,25 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
         measured = run_evaluation(found, folder)
         if arguments.output_dir is None:
             measured.report.pictures = {}
-    recorded = RunRecord.read(found.path).metrics if (Path(found.path) / RECORD_NAME).is_file() else {}
+    recorded = recorded_of(found)
     if arguments.output_dir is not None:
         content = {"model": argv[0], "data": dataclasses.asdict(found.data_arguments), "metrics": measured.metrics}
         write_whole(Path(arguments.output_dir) / "evaluation.json", json.dumps(content, indent=1) + "\n")
     show(argv[0], measured, recorded, found.recipe.deciding_metric(found.task)[0])
     return measured
+
+
+def recorded_of(found: Evaluation) -> dict[str, dict[str, Any]]:
+    """The record's metrics of those splits whose rows are the ones that were measured."""
+    if not (Path(found.path) / RECORD_NAME).is_file():
+        return {}
+    record = RunRecord.read(found.path)
+    rows = {split: details.get("sha256") for split, details in record.data.get("splits", {}).items()}
+    return {
+        split: metrics
+        for split, metrics in record.metrics.items()
+        if rows.get(split.removesuffix("_plain")) == found.data.fingerprint.get(split.removesuffix("_plain"))
+    }
 
 
 def evaluation_trainer(found: Evaluation, scratch: str) -> Trainer:

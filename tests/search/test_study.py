@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -181,6 +182,26 @@ def test_the_seed_and_flags_for_all_runs_are_part_of_a_run(place):
     assert len(keys) == 3
     same = settings_of(variant, 1, ["--dataloader_num_workers", "1", "--output_dir", "x"])
     assert recipe_key(same) == recipe_key(settings_of(variant, 1, []))
+
+
+def test_the_content_of_files_is_part_of_a_run(tmp_path):
+    """Other pairs or other weights under the same name are other runs; the same ones elsewhere in time are not."""
+    (tmp_path / "mine.tsv").write_text("en\teo\na\tb\n")
+    (tmp_path / "old.en").write_text("a\n")
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    (parent / "config.json").write_text("{}")
+    (parent / "model.safetensors").write_bytes(b"1")
+    data = {"train_file": [str(tmp_path / "mine.tsv")], "keep_pair": [f"de-en:{tmp_path / 'old.en'},nowhere"]}
+    recipe = SimpleNamespace(what_is_learnt=lambda: {}, data=data, model_name_or_path=str(parent))
+    settings = SimpleNamespace(recipe=recipe, training=SimpleNamespace(seed=1))
+    keys = [recipe_key(settings)]
+    for path in (tmp_path / "mine.tsv", tmp_path / "old.en", parent / "model.safetensors"):
+        os.utime(path, ns=(1, 1))
+        assert recipe_key(settings) == keys[-1]
+        path.write_text("other")
+        keys.append(recipe_key(settings))
+    assert len(set(keys)) == 4
 
 
 def test_overrides_become_flags():

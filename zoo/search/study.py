@@ -6,13 +6,15 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zoo.record import installed_versions
+from zoo.record import installed_versions, sha256
 from zoo.registry import FAMILIES, nearest
 from zoo.training.command_line import RunSettings, parse_run
 from zoo.training.recipe import RECIPES, UsageError, check_keys, read_yaml
+from zoo.training.weights import find_model
 
 STUDIES = RECIPES / "studies"
 BASE = "base"
@@ -258,8 +260,33 @@ def digest(content: Any) -> str:
 
 
 def recipe_key(settings: RunSettings) -> str:
-    """Stands for everything that decides what a run learns: the resolved recipe and its seed."""
-    return digest({**settings.recipe.what_is_learnt(), "seed": settings.training.seed})
+    """Stands for what decides what a run learns: the resolved recipe, its seed, and the content of the files that it
+    names, own data and the weights to start from."""
+    content = {**settings.recipe.what_is_learnt(), "seed": settings.training.seed}
+    named = [*files_in(settings.recipe.data), *weights_of(settings.recipe.model_name_or_path)]
+    files = [content_of(path, path.stat().st_mtime_ns) for path in named]
+    return digest({**content, "files": files} if files else content)
+
+
+def files_in(value: Any) -> list[Path]:
+    """The files that stand in a recipe's data: paths, and those of en-de:FILE,FILE."""
+    if isinstance(value, (list, tuple, dict)):
+        return [path for part in (value.values() if isinstance(value, dict) else value) for path in files_in(part)]
+    if not isinstance(value, str) or not value:
+        return []
+    return [path for part in (value, *value.partition(":")[2].split(",")) if part and (path := Path(part)).is_file()]
+
+
+def weights_of(model: str) -> list[Path]:
+    """The weights of a model that lies on this machine."""
+    folder = Path(find_model(model)) if model else None
+    return sorted(folder.glob("*.safetensors")) if folder is not None and folder.is_dir() else []
+
+
+@cache
+def content_of(path: Path, changed: int) -> str:
+    """sha256 of a file as it was at this time; all runs of a study name the same files."""
+    return sha256(path)
 
 
 def code_key(family: str) -> str:

@@ -283,6 +283,33 @@ def test_pairs_that_are_too_long_are_told_and_counted_for_their_own_pair(parent)
     assert re.match(r"warning: ru.tsv: \d\d% of 180 training pairs were dropped, which have more than", told)
 
 
+def test_each_epoch_sees_other_kept_pairs(parent):
+    """As many and about as long ones; the new pair's rows stay, and what is over-long does not come."""
+    rows = load(parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"], keep_ratio=0.2).train
+    tokenizer, own, kept = rows.tokenizer, rows.rows_of(0), rows.rows_of(1)
+    assert len(rows.rounds) > 1 and all(len(part) == 45 for part in rows.rounds)
+    seen: list[list[str]] = []
+    for epoch in range(len(rows.rounds) + 1):
+        rows.set_epoch(epoch)
+        assert all(np.array_equal(rows[row][0], rows.encoded[0][0][row]) for row in own[:9])
+        seen.append([tokenizer.decode(rows[row][0], skip_special_tokens=True) for row in kept])
+        assert len(set(seen[-1])) == len(kept) and all(rows[row][0][0] == rows.encoded[0][0][row][0] for row in kept)
+        lengths = np.array([[len(rows[row][0]), len(rows.encoded[0][0][row])] for row in kept])
+        assert np.abs(np.subtract(*lengths.T)).mean() < 0.25 * lengths.mean()
+    assert not {*seen[0]} & {*seen[1]} and not {*seen[1]} & {*seen[2]}
+    rows.set_epoch(len(rows.rounds) + 1)
+    assert [tokenizer.decode(rows[row][0], skip_special_tokens=True) for row in kept] == seen[0]
+    limit = int(np.percentile(rows.lengths[kept, 1], 80))
+    short = load(
+        parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"], keep_ratio=0.2, max_target_length=limit
+    ).train
+    assert any(part.long.any() for part in short.rounds)
+    for epoch in range(len(short.rounds) + 1):
+        short.set_epoch(epoch)
+        assert {int(short[row][1][-1]) for row in range(len(short))} == {tokenizer.eos_token_id}
+        assert not any(one.is_cut(row) for one, row in map(short.row_of_epoch, range(len(short))))
+
+
 def test_kept_pairs_that_are_too_few_are_told(parent):
     data = load(parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"], keep_ratio=0.9)
     wanted = "warning: eo.tsv: keep_ratio=0.9 asks for 1,620 training pairs of en-eo, and there are 2"

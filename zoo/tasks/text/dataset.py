@@ -115,6 +115,10 @@ class TextDataset(Dataset):
         self.numbers = np.arange(len(sources))
         # Numbers below it are of the data itself, the others of further training pairs.
         self.own = len(sources)
+        # Numbers from `kept_from` on are of kept pairs of languages: in epoch e they stand for the rows of round e, of
+        # which the first is this data set. So all pairs of a large corpus are seen, some of them an epoch.
+        self.kept_from = len(sources)
+        self.rounds: tuple[TextDataset, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -143,11 +147,27 @@ class TextDataset(Dataset):
         return self.encoded[0][1] | self.encoded[1][1]
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch whose segmentation is drawn."""
+        """The epoch whose segmentation and whose kept pairs are drawn."""
         self.epoch = epoch
+        for other in self.rounds:
+            other.set_epoch(epoch)
+
+    def is_cut(self, row: int) -> bool:
+        """Whether a side of this row is longer than its limit."""
+        return any(bool(long[row]) for _, long in self.encoded)
+
+    def row_of_epoch(self, row: int) -> "tuple[TextDataset, int]":
+        """(data set, row) that this row stands for in this epoch: itself, or one of a round that is not cut."""
+        slot, place = int(self.numbers[row]) - self.kept_from, self.epoch % (len(self.rounds) + 1)
+        if slot < 0 or place == 0 or self.rounds[place - 1].is_cut(slot):
+            return self, row
+        return self.rounds[place - 1], slot
 
     def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """(source ids, target ids)"""
+        chosen, place = self.row_of_epoch(row)
+        if chosen is not self:
+            return chosen[place]
         if self.resample is None:
             return self.encoded[0][0][row], self.encoded[1][0][row]
         number = int(self.numbers[row])

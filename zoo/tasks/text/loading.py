@@ -21,6 +21,8 @@ FILES = {"train": "train_file", "validation": "validation_file", "test": "test_f
 LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test": "max_predict_samples"}
 # Above this share of dropped training pairs a person is told why.
 DROPPED = 0.1
+# Epochs until the same kept pairs of languages come again, if there are enough of them.
+ROUNDS = 8
 # Splits of a data set by name, and what the record says of them; None if the task knows no data set of that name.
 ReadNamed = Callable[[Any], tuple[dict[str, "ParallelText"], dict[str, Any]] | None]
 
@@ -249,8 +251,9 @@ def turned_round(source: str, target: str, others: Sequence[KeptPair]) -> dict[s
 
 def kept_training(
     arguments: TextArguments, kept: Sequence[KeptPair], found: dict[str, "ParallelText"], rows: int, ratio: float
-) -> tuple[list["ParallelText"], list[dict[str, Any]]]:
-    """(training pairs of each kept pair, notes): the share `ratio` of all training pairs, if there are enough.
+) -> tuple[list[list["ParallelText"]], list[dict[str, Any]]]:
+    """(training pairs of each kept pair, round by round, notes): the share `ratio` of all training pairs, if there are
+    enough. If there are more, each epoch sees others: a round has as many, of about the same lengths.
 
     Args:
         arguments: The data section, for the cleaning.
@@ -266,12 +269,46 @@ def kept_training(
         splits = {**found, **{f"{name} of {pair.target}": text for name, text in pair.splits.items()}}
         splits |= turned_round(pair.source, pair.target, others)
         train, cleaning = clean(arguments, pair.splits["train"], splits, [*splits])
-        texts.append(take(train, wanted))
+        texts.append(rounds_of(train, wanted, arguments.split_seed))
         notes.append(
-            {"pair": f"{pair.source}-{pair.target}", "source": train.origin, "train": len(texts[-1]),
-             "wanted": wanted, "cleaning": cleaning}
+            {"pair": f"{pair.source}-{pair.target}", "source": train.origin, "train": len(texts[-1][0]),
+             "wanted": wanted, "rounds": len(texts[-1]), "cleaning": cleaning}
         )  # fmt: skip
     return texts, notes
+
+
+def rounds_of(pairs: "ParallelText", wanted: int, seed: int) -> list["ParallelText"]:
+    """Parts of `wanted` pairs each, at most `ROUNDS`; a row of one part is about as long as that of another."""
+    count = min(len(pairs) // max(wanted, 1), ROUNDS)
+    if count < 2:
+        return [take(pairs, wanted)]
+    pairs = take(pairs, wanted * count)
+    order = np.argsort(
+        [len(source) + len(target) for source, target in zip(pairs.source, pairs.target)], kind="stable"
+    )
+    groups = np.random.default_rng(seed).permuted(order.reshape(wanted, count), axis=1)
+    return [pairs.select(groups[:, number]) for number in range(count)]
+
+
+def add_rounds(train: TextDataset, rounds: Sequence[Sequence["ParallelText"]], first: int) -> None:
+    """Give training rows those that stand in for the kept pairs in later epochs.
+
+    Args:
+        train: The rows, with the kept pairs of the first round behind the others.
+        rounds: Of the later ones, the texts of each kept pair.
+        first: Number of the first kept row.
+    """
+    from zoo.data.parallel_text import concatenate
+
+    later = []
+    for texts in rounds:
+        pairs = texts[0] if len(texts) == 1 else concatenate(list(texts))
+        rows = TextDataset(pairs.source, pairs.target, train.tokenizer, *train.limits, True, train.resample)
+        rows.numbers = rows.numbers + first
+        rows.directions = train.directions
+        rows.direction = np.repeat(np.arange(1, len(texts) + 1), [len(text) for text in texts])
+        later.append(rows)
+    train.kept_from, train.rounds = first, tuple(later)
 
 
 def tell_kept(notes: Sequence[Mapping[str, Any]], ratio: float) -> list[str]:
@@ -399,7 +436,8 @@ def load_data(
     languages = list(dict.fromkeys([getattr(arguments, "target_lang", None) or "", *(pair.target for pair in kept)]))
     tags = [language for language in languages if language] if tagged else []
     origins = None
-    everything = concatenate([whole, *old]) if old else whole
+    rounds = [[parts[number % len(parts)] for parts in old] for number in range(max(map(len, old), default=1))]
+    everything = concatenate([whole, *rounds[0]]) if old else whole
     if processor is None:
         tokenizer = fit_tokenizer(arguments, config, everything, tags)
     else:
@@ -415,7 +453,7 @@ def load_data(
     for split in LIMITS:
         training = split == "train"
         limit = getattr(arguments, LIMITS[split])
-        texts_of = [whole, *old] if training else [found.get(split), *(pair.splits.get(split) for pair in kept)]
+        texts_of = [whole, *rounds[0]] if training else [found.get(split), *(pair.splits.get(split) for pair in kept)]
         present = [
             (number, text if training else take(text, limit))
             for number, text in enumerate(texts_of)
@@ -437,7 +475,7 @@ def load_data(
         rows.direction = np.repeat([number for number, _ in present], [len(text) for _, text in present])
         rows.own = own if training else len(rows)
         if training and arguments.over_long == "drop" and rows.long.any():
-            rows, dropped, told = drop_long(arguments, rows, [text.origin for text in (whole, *old)])
+            rows, dropped, told = drop_long(arguments, rows, [text.origin for text in (whole, *rounds[0])])
             remarks += told
             if dropped[0]:
                 notes["cleaning"] |= {"over_long": dropped[0], "kept": len(rows.rows_of(0))}
@@ -447,6 +485,7 @@ def load_data(
         elif rows.long.any():
             notes.setdefault("truncated", {})[split] = int(rows.long.sum())
         splits[split] = rows
+    add_rounds(splits["train"], rounds[1:], len(whole))
     counts = [int(tokens.lengths.sum()) for tokens, _ in splits["train"].encoded]
     notes["tokens_per_text"] = [round(count / len(splits["train"]), 2) for count in counts]
     return TaskData(

@@ -8,8 +8,9 @@ from tests.tasks.pairs import pairs, write_tsv
 from zoo.data.parallel_text import ParallelText
 from zoo.models.transformer_seq2seq import TransformerSeq2SeqConfig
 from zoo.tasks.text.dataset import Collator, TextDataset, decode, perplexity
-from zoo.tasks.text.loading import KeptPair, set_aside
+from zoo.tasks.text.kept_pairs import KeptPair
 from zoo.tasks.text.loading import load_data as load_texts
+from zoo.tasks.text.loading import set_aside
 from zoo.tasks.text.tables import length_bins, sample_rows
 from zoo.tasks.translation.batches import TranslationArguments, load_data
 

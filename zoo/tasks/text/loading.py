@@ -1,7 +1,7 @@
 """From files or a data set's name to cleaned, tokenized splits."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,9 @@ from zoo.data.sources import refuse_folder
 from zoo.task import TaskData
 
 from .arguments import TextArguments
+from .cleaning import clean, drop_long, take, tell_dropped
 from .dataset import Direction, TextDataset
+from .kept_pairs import KeptPair, add_rounds, kept_training, languages_of, tell_kept, turned_round
 from .tokenizing import adapt_tokenizer, build_sampler, check_tokenizer, fit_tokenizer
 
 if TYPE_CHECKING:
@@ -19,10 +21,6 @@ if TYPE_CHECKING:
 
 FILES = {"train": "train_file", "validation": "validation_file", "test": "test_file"}
 LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test": "max_predict_samples"}
-# Above this share of dropped training pairs a person is told why.
-DROPPED = 0.1
-# Epochs until the same kept pairs of languages come again, if there are enough of them.
-ROUNDS = 8
 # Splits of a data set by name, and what the record says of them; None if the task knows no data set of that name.
 ReadNamed = Callable[[Any], tuple[dict[str, "ParallelText"], dict[str, Any]] | None]
 
@@ -138,74 +136,6 @@ def read_extra(name: str, arguments: TextArguments, read_named: ReadNamed) -> "P
     return named[0]["train"]
 
 
-def take(pairs: "ParallelText", limit: int | None) -> "ParallelText":
-    """At most so many pairs, spread evenly."""
-    if limit is None or limit >= len(pairs):
-        return pairs
-    return pairs.select(np.linspace(0, len(pairs) - 1, limit).astype(np.int64))
-
-
-def clean(
-    arguments: TextArguments,
-    pairs: "ParallelText",
-    found: dict[str, "ParallelText"],
-    others: Sequence[str] = ("validation", "test"),
-) -> tuple["ParallelText", dict[str, Any]]:
-    """(training pairs worth learning from, counts for the record)."""
-    from zoo.data.parallel_text import clean_pairs, drop_overlap
-
-    train, counts = clean_pairs(
-        pairs,
-        max_length=arguments.max_characters,
-        max_ratio=arguments.max_length_ratio,
-        drop_identical=arguments.drop_identical,
-        drop_duplicates=arguments.drop_duplicates,
-    )
-    held_out = [found[name] for name in others if name in found and not name.startswith("train")]
-    overlap = 0
-    if held_out and arguments.drop_overlap != "none":
-        train, overlap = drop_overlap(train, held_out, arguments.drop_overlap)
-    return train, {**counts, "in_validation_or_test": overlap, "kept": len(train)}
-
-
-def tell_dropped(origin: str, counts: Mapping[str, int]) -> list[str]:
-    """A warning with the reasons, if cleaning dropped many training pairs."""
-    dropped = 1 - counts["kept"] / max(counts["read"], 1)
-    if dropped < DROPPED:
-        return []
-    reasons = {key.replace("_", " "): n for key, n in counts.items() if key not in ("read", "kept") and n}
-    named = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
-    return [f"warning: {origin}: {dropped:.0%} of {counts['read']:,} training pairs were dropped ({named})"]
-
-
-def drop_long(
-    arguments: TextArguments, rows: TextDataset, origins: Sequence[str]
-) -> tuple[TextDataset, list[int], list[str]]:
-    """(training rows that are not over-long, dropped rows of each direction, warnings if they are many).
-
-    Args:
-        arguments: The data section.
-        rows: Training rows.
-        origins: Where the rows of each direction come from.
-
-    Raises:
-        ValueError: A direction has no other rows.
-    """
-    limits = f"max_source_length={arguments.max_source_length} or max_target_length={arguments.max_target_length}"
-    dropped, remarks = [], []
-    for number, origin in enumerate(origins):
-        long = rows.long[rows.rows_of(number)]
-        dropped.append(int(long.sum()))
-        if len(long) and long.all():
-            raise ValueError(f"{origin}: every pair has more than {limits} tokens")
-        if len(long) and long.mean() >= DROPPED:
-            remarks.append(
-                f"warning: {origin}: {long.mean():.0%} of {len(long):,} training pairs were dropped, which have more "
-                f"than {limits} tokens"
-            )
-    return rows.select(np.flatnonzero(~rows.long), rows.resample) if any(dropped) else rows, dropped, remarks
-
-
 def check_positions(config: Any, arguments: TextArguments) -> None:
     """A model with a table of positions reads and writes no more than it has.
 
@@ -217,109 +147,6 @@ def check_positions(config: Any, arguments: TextArguments) -> None:
         # The decoder also reads the sign that starts it, but not the end sign.
         if most is not None and getattr(arguments, name) > most:
             raise ValueError(f"{name}={getattr(arguments, name)} is above the model's max_position_embeddings={most}")
-
-
-@dataclass
-class KeptPair:
-    """A pair of languages that a model knows and shall not lose, and its data.
-
-    Args:
-        source, target: Languages.
-        splits: Split -> pairs.
-    """
-
-    source: str
-    target: str
-    splits: dict[str, "ParallelText"]
-
-
-def languages_of(arguments: TextArguments) -> tuple[str, str]:
-    """Of the new pair, "" where they are not given."""
-    return getattr(arguments, "source_lang", None) or "", getattr(arguments, "target_lang", None) or ""
-
-
-def turned_round(source: str, target: str, others: Sequence[KeptPair]) -> dict[str, "ParallelText"]:
-    """Validation and test splits of the opposite direction, read the other way: no training pair may hold those."""
-    return {
-        f"{name} of {pair.source}-{pair.target}": text.reverse()
-        for pair in others
-        if (pair.source, pair.target) == (target, source)
-        for name, text in pair.splits.items()
-        if name != "train"
-    }
-
-
-def kept_training(
-    arguments: TextArguments, kept: Sequence[KeptPair], found: dict[str, "ParallelText"], rows: int, ratio: float
-) -> tuple[list[list["ParallelText"]], list[dict[str, Any]]]:
-    """(training pairs of each kept pair, round by round, notes): the share `ratio` of all training pairs, if there are
-    enough. If there are more, each epoch sees others: a round has as many, of about the same lengths.
-
-    Args:
-        arguments: The data section, for the cleaning.
-        kept: The pairs of languages.
-        found: The splits of the new pair.
-        rows: Its training pairs.
-        ratio: 0 to below 1.
-    """
-    wanted = round(ratio / (1 - ratio) * rows / max(len(kept), 1))
-    texts, notes = [], []
-    for pair in kept:
-        others = [KeptPair(*languages_of(arguments), found), *kept]
-        splits = {**found, **{f"{name} of {pair.target}": text for name, text in pair.splits.items()}}
-        splits |= turned_round(pair.source, pair.target, others)
-        train, cleaning = clean(arguments, pair.splits["train"], splits, [*splits])
-        texts.append(rounds_of(train, wanted, arguments.split_seed))
-        notes.append(
-            {"pair": f"{pair.source}-{pair.target}", "source": train.origin, "train": len(texts[-1][0]),
-             "wanted": wanted, "rounds": len(texts[-1]), "cleaning": cleaning}
-        )  # fmt: skip
-    return texts, notes
-
-
-def rounds_of(pairs: "ParallelText", wanted: int, seed: int) -> list["ParallelText"]:
-    """Parts of `wanted` pairs each, at most `ROUNDS`; a row of one part is about as long as that of another."""
-    count = min(len(pairs) // max(wanted, 1), ROUNDS)
-    if count < 2:
-        return [take(pairs, wanted)]
-    pairs = take(pairs, wanted * count)
-    order = np.argsort(
-        [len(source) + len(target) for source, target in zip(pairs.source, pairs.target)], kind="stable"
-    )
-    groups = np.random.default_rng(seed).permuted(order.reshape(wanted, count), axis=1)
-    return [pairs.select(groups[:, number]) for number in range(count)]
-
-
-def add_rounds(train: TextDataset, rounds: Sequence[Sequence["ParallelText"]], first: int) -> None:
-    """Give training rows those that stand in for the kept pairs in later epochs.
-
-    Args:
-        train: The rows, with the kept pairs of the first round behind the others.
-        rounds: Of the later ones, the texts of each kept pair.
-        first: Number of the first kept row.
-    """
-    from zoo.data.parallel_text import concatenate
-
-    later = []
-    for texts in rounds:
-        pairs = texts[0] if len(texts) == 1 else concatenate(list(texts))
-        rows = TextDataset(pairs.source, pairs.target, train.tokenizer, *train.limits, True, train.resample)
-        rows.numbers = rows.numbers + first
-        rows.directions = train.directions
-        rows.direction = np.repeat(np.arange(1, len(texts) + 1), [len(text) for text in texts])
-        later.append(rows)
-    train.kept_from, train.rounds = first, tuple(later)
-
-
-def tell_kept(notes: Sequence[Mapping[str, Any]], ratio: float) -> list[str]:
-    """Warnings of kept pairs that lost much in cleaning, or are fewer than they should be."""
-    remarks = [remark for note in notes for remark in tell_dropped(note["source"], note["cleaning"])]
-    return remarks + [
-        f"warning: {note['source']}: keep_ratio={ratio:g} asks for {note['wanted']:,} training pairs of "
-        f"{note['pair']}, and there are {note['train']:,}"
-        for note in notes
-        if note["train"] < note["wanted"]
-    ]
 
 
 def check_target(arguments: TextArguments, processor: Any) -> None:
@@ -502,4 +329,4 @@ def load_data(
     )
 
 
-__all__ = ["KeptPair", "load_data", "read", "set_aside"]
+__all__ = ["load_data", "read", "set_aside"]

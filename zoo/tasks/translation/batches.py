@@ -8,8 +8,9 @@ from typing import Any
 from zoo.task import TaskData
 
 from ..text.arguments import AddAction, TextArguments
-from ..text.loading import KeptPair, read
+from ..text.kept_pairs import KeptPair
 from ..text.loading import load_data as load_texts
+from ..text.loading import read
 
 # Source language, target language, file, two aligned files with a comma between, or name of a data set.
 KEEP_PAIR = re.compile(r"(\w+)-(\w+):(.+)")

@@ -38,7 +38,7 @@ class EvaluationArguments:
 
     split: str = field(default="test", metadata={"help": "train, validation, test or all."})
     output_dir: str | None = field(default=None, metadata={"help": "Write evaluation.json and the pictures there."})
-    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Rows a batch."})
+    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Rows a batch; default: the recipe's."})
 
     def __post_init__(self):
         if self.split not in (*SPLITS, "all"):
@@ -104,6 +104,8 @@ def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
     task = load_task(recipe.task)
     parser = make_parser(task.data_arguments, EvaluationArguments, prog=prog, usage=usage)
     parser.set_defaults(**{name: value for name, value in recipe.data.items() if name not in task.training_fields})
+    if rows := recipe.training.get("per_device_eval_batch_size"):  # beams of many long texts at once need memory
+        parser.set_defaults(per_device_eval_batch_size=int(rows))
     given = {flag.split("=")[0].removeprefix("--") for flag in argv[1:] if flag.startswith("--")}
     if given & {*OWN_TEST} and not given & {*TRAINED_ON}:  # nothing of the training data is needed, or may be here
         parser.set_defaults(**{name: None for name in TRAINED_ON if parser.get_default(name) is not None})

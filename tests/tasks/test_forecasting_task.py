@@ -277,7 +277,7 @@ def test_the_pipeline_says_what_is_wrong(inputs, options, message):
     [
         ([], 1, "name the data: --train_file mine.csv, or --dataset_name"),
         (["--train_file", "/nowhere.csv"], 1, "/nowhere.csv is not a file"),
-        (["--train_file", "MINE", "--data_dir", "/mine"], 1, "data_dir=/mine has the files of a known data set, but"),
+        (["--train_file", "MINE", "--data_dir", "/mine"], 2, "--train_file and --data_dir both name the data"),
         (["--test_file", "MINE"], 1, "need --train_file"),
         (["--train_file", "MINE", "--target_columns", "c"], 1, "'c'"),
         (["--train_file", "MINE", "--model_overrides", "context_length=900"], 1, "too few for"),

@@ -247,7 +247,7 @@ def test_the_transformer_trains_by_loss_alone(run, tmp_path):
     [
         ([], 1, "name the data: --train_file mine.tsv, two aligned files, or --dataset_name"),
         (["--train_file", "/nowhere.tsv"], 1, "/nowhere.tsv"),
-        (["--train_file", "mine.tsv", "--data_dir", "/mine"], 1, "data_dir=/mine has the files of a known data set"),
+        (["--train_file", "mine.tsv", "--data_dir", "/mine"], 2, "--train_file and --data_dir both name the data"),
         (["--train_file", "MINE", "--dataset_name", "multi30k"], 2, "both name the data; leave one out"),
         (["--test_file", "MINE"], 1, "need --train_file"),
         (["--train_file", "MINE", "--source_column", "fr"], 1, "'fr'"),

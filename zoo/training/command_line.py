@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -149,10 +150,16 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     # A flag may name other data than the recipe; one of the two places must not name both.
     flags = {argument.split("=")[0] for argument in argv}
     for named in (flags, {f"--{key}" for key, value in recipe.data.items() if value}):
-        if {"--train_file", "--dataset_name"} <= named:
-            raise UsageError("--train_file and --dataset_name both name the data; leave one out")
-    if "--dataset_name" in flags:  # files go before names where data is read
-        recipe = dataclasses.replace(recipe, data={k: v for k, v in recipe.data.items() if k != "train_file"})
+        for own, known in itertools.product(("--train_file", "--train_dir"), ("--dataset_name", "--data_dir")):
+            if {own, known} <= named:
+                raise UsageError(f"{own} and {known} both name the data; leave one out")
+    instead = {
+        "--dataset_name": ("train_file", "data_dir"),
+        "--train_file": ("data_dir",),
+        "--train_dir": ("data_dir",),
+    }
+    dropped = {name for flag in flags & {*instead} for name in instead[flag]}
+    recipe = dataclasses.replace(recipe, data={k: v for k, v in recipe.data.items() if k not in dropped})
     task = load_task(recipe.task)
     classes = (task.data_arguments, task.training_arguments, ZooTrainingArguments, RunArguments)
     parser = make_parser(*classes, prog=prog, usage=usage)

@@ -109,6 +109,8 @@ def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
     given = {flag.split("=")[0].removeprefix("--") for flag in argv[1:] if flag.startswith("--")}
     if given & {*OWN_TEST} and not given & {*TRAINED_ON}:  # nothing of the training data is needed, or may be here
         parser.set_defaults(**{name: None for name in TRAINED_ON if parser.get_default(name) is not None})
+    if given & {"train_file", "train_dir", "dataset_name"}:
+        parser.set_defaults(data_dir=None)  # of the data set that the recipe names
     data_arguments, arguments = parse_flags(parser, argv[1:], task.data_arguments, EvaluationArguments)
 
     processor = load_processor(task, model_name)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from zoo.commands import guarded, main
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
+from zoo.training.evaluate import prepare
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +44,16 @@ def test_evaluation_measures_what_the_record_says(run, capsys, tmp_path):
     out = capsys.readouterr().out
     assert "its record says" in out and "precision" in out
     assert (tmp_path / "out/pictures/confusion_matrix.png").is_file()
+
+
+def test_an_evaluation_takes_the_recipes_batch_size(run, tmp_path):
+    assert prepare([str(run)]).arguments.per_device_eval_batch_size == 256
+    copy = shutil.copytree(run, tmp_path / "run")
+    recipe = yaml.safe_load((copy / "recipe.yaml").read_text())
+    recipe["training"]["per_device_eval_batch_size"] = 7
+    (copy / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert prepare([str(copy)]).arguments.per_device_eval_batch_size == 7
+    assert prepare([str(copy), "--per_device_eval_batch_size", "9"]).arguments.per_device_eval_batch_size == 9
 
 
 def test_evaluation_with_another_option(run, capsys):

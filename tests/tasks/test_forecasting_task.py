@@ -75,6 +75,15 @@ def test_an_own_file_alone_measures_a_model(run, tmp_path):
     assert measured["test"]["mse"] == pytest.approx(RunRecord.read(run).metrics["test"]["mse"], rel=0.5)
 
 
+def test_a_folder_that_nobody_reads_is_told(run):
+    """A flag's folder beside a recipe's file."""
+    flags = ["--train_file", str(run.parent / "mine.csv")]
+    settings = parse_run([str(run.parent / "tiny.yaml"), *flags])
+    data = dataclasses.replace(settings.data, data_dir="/mine")
+    with pytest.raises(ValueError, match="data_dir=/mine has the files of a known data set, but a file of your own is read"):
+        load_data(data, LSTMForecasterConfig(**SIZES, input_size=2))
+
+
 def test_a_run_is_complete_and_learns(run):
     names = {path.name for path in run.iterdir()}
     assert {"config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml", "results.json"} <= names

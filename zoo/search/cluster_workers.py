@@ -14,9 +14,8 @@ from zoo.record import installed_versions
 from zoo.registry import FAMILIES
 from zoo.training.recipe import UsageError
 
-from .progress import reason
 from .study import VERSIONS, code_key
-from .workers import Job, perform, printing_to
+from .workers import Job, carry_out
 
 
 def versions() -> dict[str, str]:
@@ -51,16 +50,7 @@ class Server:
 
     def do(self, job: Job) -> None:
         """Do a job, and say ("progress", dict)..., then ("done", "") or ("failed", reason)."""
-        with printing_to(job.log):
-            try:
-                perform(job, lambda what: self.said.put(("progress", what)))
-                answer = ("done", "")
-            except Exception as error:
-                import traceback
-
-                traceback.print_exc()
-                answer = ("failed", reason(error))
-        self.said.put(answer)
+        self.said.put(carry_out(job, lambda what: self.said.put(("progress", what))))
 
     def answer(self) -> tuple[str, Any]:
         """What was said next; waits for it."""

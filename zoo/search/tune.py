@@ -1,5 +1,6 @@
 """Ray Tune's part of a search: the data in the cluster's object store, a Tuner, and what it tells."""
 
+import logging
 import os
 import shutil
 import sys
@@ -280,6 +281,7 @@ def search(
         jobs: Trials at a time; 0: as many as there is room for.
         resume: Go on with the search that the folder holds.
     """
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
     mode = "max" if assignment.greater_is_better else "min"
     share_data(assignment, settings)
     room = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,13 +78,24 @@ def perform(job: Job, report: Callable[[dict[str, Any]], None]) -> None:
     run(parse_run(job.argv), job.argv, [ReportCallback(report)])
 
 
+def carry_out(job: Job, report: Callable[[dict[str, Any]], None]) -> tuple[str, str]:
+    """Do a job in this process, its prints going to its log: ("done", "") or ("failed", why)."""
+    from .progress import reason
+
+    with printing_to(job.log):
+        try:
+            perform(job, report)
+        except Exception as error:
+            traceback.print_exc()
+            return "failed", reason(error)
+    return "done", ""
+
+
 def serve(connection: Connection, parent: int, threads: int) -> None:
     """The life of a worker: take a job, answer ("progress", dict)..., then ("done", "") or ("failed", reason)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     end_with_parent(parent)
     import torch
-
-    from .progress import reason
 
     torch.set_num_threads(threads)
     while True:
@@ -91,16 +103,7 @@ def serve(connection: Connection, parent: int, threads: int) -> None:
             job = connection.recv()
         except EOFError:
             return
-        with printing_to(job.log):
-            try:
-                perform(job, lambda what: connection.send(("progress", what)))
-                answer = ("done", "")
-            except Exception as error:
-                import traceback
-
-                traceback.print_exc()
-                answer = ("failed", reason(error))
-        connection.send(answer)
+        connection.send(carry_out(job, lambda what: connection.send(("progress", what))))
 
 
 class Worker(Protocol):
@@ -240,4 +243,4 @@ def _next(
         worker.start(job)
 
 
-__all__ = ["Job", "LocalPool", "LocalWorker", "Pool", "Worker", "perform", "printing_to", "room", "work_off"]
+__all__ = ["Job", "LocalPool", "LocalWorker", "Pool", "Worker", "carry_out", "perform", "room", "work_off"]

@@ -106,7 +106,7 @@ def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
     parser.set_defaults(**{name: value for name, value in recipe.data.items() if name not in task.training_fields})
     if rows := recipe.training.get("per_device_eval_batch_size"):  # beams of many long texts at once need memory
         parser.set_defaults(per_device_eval_batch_size=int(rows))
-    given = {flag.split("=")[0].removeprefix("--") for flag in argv[1:] if flag.startswith("--")}
+    given = {flag.split("=")[0].removeprefix("--").replace("-", "_") for flag in argv[1:] if flag.startswith("--")}
     if given & {*OWN_TEST} and not given & {*TRAINED_ON}:  # nothing of the training data is needed, or may be here
         parser.set_defaults(**{name: None for name in TRAINED_ON if parser.get_default(name) is not None})
     if given & {"train_file", "train_dir", "dataset_name"}:

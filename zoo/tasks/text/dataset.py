@@ -165,9 +165,10 @@ class TextDataset(Dataset):
 
     def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """(source ids, target ids)"""
-        chosen, place = self.row_of_epoch(row)
-        if chosen is not self:
-            return chosen[place]
+        if self.rounds:
+            chosen, place = self.row_of_epoch(row)
+            if chosen is not self:
+                return chosen[place]
         if self.resample is None:
             return self.encoded[0][0][row], self.encoded[1][0][row]
         number = int(self.numbers[row])

@@ -80,7 +80,7 @@ def test_a_folder_that_nobody_reads_is_told(run):
     flags = ["--train_file", str(run.parent / "mine.csv")]
     settings = parse_run([str(run.parent / "tiny.yaml"), *flags])
     data = dataclasses.replace(settings.data, data_dir="/mine")
-    with pytest.raises(ValueError, match="data_dir=/mine has the files of a known data set, but a file of your own is read"):
+    with pytest.raises(ValueError, match="data_dir=/mine has the files of a known data set, but a file of your own"):
         load_data(data, LSTMForecasterConfig(**SIZES, input_size=2))
 
 

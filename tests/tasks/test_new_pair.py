@@ -21,6 +21,7 @@ from zoo.data.tokenizer import language_ids
 from zoo.record import RunRecord
 from zoo.tasks.translation import checks
 from zoo.tasks.translation.batches import TranslationArguments, load_data
+from zoo.training.build import build
 from zoo.training.command_line import parse_run
 from zoo.training.run import of_directions
 
@@ -199,12 +200,55 @@ def test_rows_of_several_directions_begin_with_their_tags(parent):
     assert all(number < data.train.own for number in data.train.measured.numbers)
 
 
+def test_kept_pairs_are_learned_from_the_parent(parent, tmp_path):
+    """The loss of a batch by hand: labels of the new pair, the parent's own opinion of the kept one."""
+    keep = ["--keep_pair", f"en-eo:{parent.parent / 'eo.tsv'}", "--keep_ratio", "0.5", "--output_dir", str(tmp_path)]
+    parts = build(parse_run(new_pair(parent, *keep)))
+    rows, trainer, model = parts.data.train, parts.trainer, parts.model.eval()
+    batch = trainer.data_collator([rows[row] for row in (0, 1, len(rows) - 2, len(rows) - 1)])
+    taught = trainer.teacher.rows(batch)
+    assert taught.tolist() == [False, False, True, True]
+    labels, old = batch["labels"], AutoModelForSeq2SeqLM.from_pretrained(parent)
+    with torch.no_grad():
+        likely = model(**batch, skip_logits=False).logits.log_softmax(-1)
+        untagged = {"input_ids": batch["input_ids"][2:, 1:], "attention_mask": batch["attention_mask"][2:, 1:]}
+        said = old(**untagged, decoder_input_ids=batch["decoder_input_ids"][2:]).logits.softmax(-1)
+    true = labels[:2].clamp(min=0)
+    smooth = 0.1 * likely[:2].mean(-1) + 0.9 * likely[:2].gather(-1, true[..., None])[..., 0]
+    by_hand = (
+        -smooth[labels[:2] != -100].sum() - (said * likely[2:, :, : said.shape[-1]]).sum(-1)[labels[2:] != -100].sum()
+    )
+    model.train()  # without dropout
+    loss = trainer.compute_loss(model, dict(batch), num_items_in_batch=torch.tensor(50.0))
+    assert loss.item() == pytest.approx(by_hand.item() / 50, rel=1e-4)
+    loss.backward()
+    assert all(value.grad is None for value in trainer.teacher.parent.parameters())
+    strange = {**batch, "labels": labels.masked_fill(labels == labels[2, 0], len(parts.processor) - 1)}
+    assert not trainer.teacher.rows(strange)[2]  # the parent has no such piece
+    assert build(parse_run(new_pair(parent, *keep, "--keep_targets", "truth"))).trainer.teacher is None
+    assert build(parse_run(new_pair(parent, *keep, "--vocabulary", "replace"))).trainer.teacher is None
+    with pytest.raises(ValueError, match="keep_targets=parent needs the parent's pieces, and vocabulary"):
+        build(parse_run(new_pair(parent, *keep, "--vocabulary", "replace", "--keep_targets", "parent")))
+
+
+def test_data_of_one_kept_pair_have_equal_shares(parent, tmp_path):
+    lines = (parent.parent / "eo.tsv").read_text().splitlines(keepends=True)
+    (tmp_path / "more.tsv").write_text(lines[0] + "".join(line.replace("\t", " now\tnun ") for line in lines[1:]))
+    data = load(
+        parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}", f"en-eo:{tmp_path / 'more.tsv'}"], keep_ratio=0.4
+    )
+    assert [note["train"] for note in data.notes["kept_pairs"]] == [60, 60]  # beside 180 new ones
+    assert [len(data.train.rows_of(number)) for number in (1, 2)] == [60, 60]
+    assert len(data.validation.rows_of(1)) > 0 and len(data.validation.rows_of(2)) == 0
+    assert list(language_ids(data.processor)) == ["ru", "eo"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--keep_pair", "eo.tsv"], "keep_pair='eo.tsv' is not SOURCE-TARGET:FILE"),
         (["--keep_pair", "en-ru:multi30k"], "the tag >>ru<< cannot stand for two of them"),
-        (["--keep_pair", "en-eo:x.tsv", "en-eo:y.tsv"], "keep_pair has en-eo twice: put its pairs into one file"),
+        (["--keep_targets", "mine"], "keep_targets='mine' is not one of parent, truth"),
         (["--keep_pair", "en-eo:x.tsv", "--keep_ratio", "1"], "keep_ratio=1.0 must be above 0 and below 1"),
         (["--keep_pair", "en-eo:x.tsv"], "x.tsv is neither a file nor a data set that the library knows by name"),
     ],

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -52,13 +53,14 @@ def change_vocabulary(
     size: int | None = None,
     new_rows: str = "compose",
     languages: Sequence[str] = (),
+    known: Sequence[str] = (),
 ) -> tuple[Any, RowOrigins | None]:
     """(tokenizer, where its rows come from) of a model that goes on with other texts.
 
     - "keep": the tokenizer as it is.
-    - "extend": pieces that are trained on the new texts are appended; old ids stay. Texts of old pieces are cut as
-      before but for what the new pieces join. Only the sides that the old vocabulary cuts into markedly shorter pieces
-      are learned from, so that a language that the model knows stays as it knows it.
+    - "extend": pieces that are trained on the new texts are appended; old ids stay. Only the sides that the old
+      vocabulary cuts into markedly shorter pieces are learned from. The other sides, and `known`, are cut as before:
+      a piece that would change them is left out, so that a language that the model knows stays as it knows it.
     - "replace": a new joint vocabulary of the new texts, of the same kind.
 
     New rows begin as (`new_rows`) "mean": the mean of all old pieces' rows and noise; "rank": the row of an old piece
@@ -73,6 +75,7 @@ def change_vocabulary(
             the old one's size ("replace"), or half as many again ("extend").
         new_rows: A name of `NEW_ROWS`.
         languages: Languages that need a tag; new ones are appended.
+        known: Texts that an extended vocabulary cuts as the old one did.
 
     Returns:
         Origins are None if the vocabulary stays.
@@ -101,19 +104,20 @@ def change_vocabulary(
         most = (size or int((1 if replacing else EXTENDED) * len(tokenizer))) - there
         if most < 0:
             raise ValueError(f"vocabulary_size={size} is less than the {there:,} pieces that stay")
-        texts = [text for side in sides for text in side] if replacing else unknown_sides(tokenizer, sides)
-        (grow_bpe if kind == "bpe" else grow_unigram)(settings, texts, most)
+        unknown = list(sides) if replacing else unknown_sides(tokenizer, sides)
+        kept = [] if replacing else [*(side for side in sides if side not in unknown), known]
+        grow = grow_bpe if kind == "bpe" else grow_unigram
+        grow(settings, list(chain.from_iterable(unknown)), most, list(chain.from_iterable(kept)))
     new = build(settings, tokenizer, tags)
     return new, find_origins(tokenizer, new, new_rows, sides)
 
 
-def unknown_sides(tokenizer: Any, sides: Sequence[Sequence[str]]) -> list[str]:
-    """The texts of the sides that the vocabulary fits markedly worse than the best; all if it fits all alike."""
+def unknown_sides(tokenizer: Any, sides: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The sides that the vocabulary fits markedly worse than the best; all if it fits all alike."""
     found = [text_fit(tokenizer, side[:4000]) for side in sides]
     # The unknown sign of a vocabulary without bytes stands for a whole word: it is long, and says nothing.
     fits = [0.0 if fit.unknown_share > MOST_BYTES else fit.characters_per_piece for fit in found]
-    chosen = [side for side, fit in zip(sides, fits) if fit < FITTING * max(fits)]
-    return [text for side in chosen or sides for text in side]
+    return [side for side, fit in zip(sides, fits) if fit < FITTING * max(fits)] or list(sides)
 
 
 def pieces_of(settings: dict[str, Any]) -> list[str]:

@@ -3,12 +3,15 @@
 import heapq
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import UnicodeScripts
 
 from .sentencepiece_model import SentencePieceModel, VocabularySizeError, read_model, train_sentencepiece
+from .tokenizer import SPACE, to_fast
 
 # Occurrences in the text that make a piece worth a row: an embedding that was seen twice learned nothing.
 FREQUENT = 5
@@ -18,7 +21,7 @@ LONGEST = 16
 _NO_PIECES = 260
 
 
-def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int) -> list[str]:
+def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int, known: Sequence[str] = ()) -> list[str]:
     """Go on with BPE's training on the text as the old merges leave it, and add what is found to the vocabulary.
 
     Merges of new pieces come behind all old ones: they join what the old merges left apart, and whatever they do not
@@ -28,6 +31,7 @@ def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int) -> list[
         settings: A tokenizer as JSON; its model is changed.
         texts: To learn from.
         most: New pieces at most; those that occur less than five times are never added.
+        known: Texts that are cut as before, whatever is added, but for characters that had no piece.
 
     Returns:
         The new pieces, characters first, then in the order of their merges.
@@ -46,7 +50,10 @@ def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int) -> list[
     cutter = Tokenizer.from_str(json.dumps(settings)).model
     # Bytes stay what they are: characters that are too rare for a piece are no part of one.
     cuts = {word: [token.value for token in cutter.tokenize(word)] for word in words}
-    merged = [piece for piece in next_merges(words, cuts, vocabulary) if piece not in vocabulary]
+    # What two neighbours of a known text spell is never joined, so its cut cannot begin to change.
+    known_cuts = ([token.value for token in cutter.tokenize(word)] for word in count_words(settings, known))
+    apart = {left + right for cut in known_cuts for left, right in zip(cut, cut[1:])}
+    merged = [piece for piece in next_merges(words, cuts, vocabulary, apart) if piece not in vocabulary]
     for piece in merged[: most - len(new)]:
         vocabulary[piece] = len(vocabulary)
         model["merges"] += [
@@ -68,8 +75,18 @@ def count_words(settings: dict[str, Any], texts: Iterable[str]) -> Counter[str]:
     return words
 
 
+@cache
+def is_of_one_script(piece: str) -> bool:
+    """Whether a piece is a word's part, or signs and digits, but not both, as SentencePiece has them."""
+    return len(UnicodeScripts().pre_tokenize_str(piece.replace(SPACE, " "))) == 1
+
+
 def next_merges(
-    words: dict[str, int], cuts: dict[str, list[str]], vocabulary: dict[str, int], least: int = FREQUENT
+    words: dict[str, int],
+    cuts: dict[str, list[str]],
+    vocabulary: dict[str, int],
+    apart: Collection[str] = (),
+    least: int = FREQUENT,
 ) -> Iterable[str]:
     """The pieces that BPE makes next, the most frequent first, until the best occurs less than `least` times.
 
@@ -77,6 +94,7 @@ def next_merges(
         words: Word -> occurrences.
         cuts: Word -> its pieces so far; it is changed.
         vocabulary: Old pieces; the text of none is made again.
+        apart: Texts that become no piece either.
         least: Occurrences.
     """
     counts = Counter[str]()
@@ -89,7 +107,11 @@ def next_merges(
             for left, right in zip(cut, cut[1:])
             if not (left.startswith("<0x") or right.startswith("<0x"))
         )
-        return [text for text in joined if len(text) <= LONGEST and text not in vocabulary]
+        return [
+            text
+            for text in joined
+            if len(text) <= LONGEST and text not in vocabulary and text not in apart and is_of_one_script(text)
+        ]
 
     def count(word: str, sign: int) -> set[str]:
         found = pairs(word)
@@ -135,21 +157,31 @@ def join(cut: Sequence[str], piece: str) -> list[str]:
     return joined
 
 
-def grow_unigram(settings: dict[str, Any], texts: Sequence[str], most: int) -> list[str]:
+def grow_unigram(settings: dict[str, Any], texts: Sequence[str], most: int, known: Sequence[str] = ()) -> list[str]:
     """Learn a unigram model of the text and add its pieces that are new, with their log probabilities.
 
     Arguments and return value as of `grow_bpe`; the new pieces come with the most probable first.
     """
     model = settings["model"]
-    old = {piece for piece, _ in model["vocab"]}
+    old = model["vocab"]
+    pieces = {piece for piece, _ in old}
     learned = train_unigram(texts, most + _NO_PIECES, bool(model["byte_fallback"]))
-    found = [
-        (piece, score)
+    found: list[list[Any]] = [
+        [piece, score]
         for piece, score, normal in zip(learned.pieces, learned.scores, learned.normal)
-        if normal and piece not in old
-    ][:most]
-    model["vocab"] += [[piece, score] for piece, score in found]
-    return [piece for piece, _ in found]
+        if normal and piece not in pieces
+    ]
+    words = count_words(settings, known)
+    unsaid = {character for word in words for character in word} - pieces
+    while True:
+        new = found[:most]
+        model["vocab"] = [*old, *new]
+        cutter = Tokenizer.from_str(json.dumps(settings)).model
+        # A piece that a known text is cut into makes place for the next one, but for characters that had no piece.
+        used = {token.value for word in words for token in cutter.tokenize(word)} - pieces - unsaid
+        if not used:
+            return [piece for piece, _ in new]
+        found = [entry for entry in found if entry[0] not in used]
 
 
 def pieces_with_ids(learned: SentencePieceModel) -> list[tuple[int, str]]:
@@ -163,7 +195,6 @@ def train_unigram(texts: Sequence[str], size: int, byte_fallback: bool) -> Sente
     Raises:
         ValueError: There is no text.
     """
-    from .tokenizer import to_fast
 
     def train(size: int) -> bytes:
         try:

@@ -116,15 +116,41 @@ class GenerationMixin(EveryRowMixin):
 
     # Given to a model that smooths its own loss: it need not hold all logits for that, as the Trainer's smoother must.
     label_smoothing = 0.0
+    # Of some training rows: `rows(inputs)`, `(inputs) -> said`, `loss(logits, said, labels)`.
+    teacher: Any = None
     # Rows that evaluations during training generate for; 0: all.
     generation_samples = 0
     generating = True
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """The Trainer's, with the model's own smoothing in training."""
-        if self.label_smoothing:
-            inputs = {**inputs, "label_smoothing": self.label_smoothing}
-        return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The Trainer's, with the model's own smoothing in training; a teacher's rows are learned from the teacher."""
+        smooth = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
+        taught = self.teacher.rows(inputs) if self.teacher is not None and model.training else None
+        if taught is None or return_outputs or not taught.any():
+            return super().compute_loss(model, {**inputs, **smooth}, return_outputs, num_items_in_batch)  # type: ignore[misc]
+        total = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        loss = self.loss_of_taught({name: value[taught] for name, value in inputs.items()}, model, total)
+        if taught.all():
+            return loss
+        others = {name: value[~taught] for name, value in inputs.items()}
+        return loss + super().compute_loss(model, {**others, **smooth}, num_items_in_batch=total)  # type: ignore[misc]
+
+    def loss_of_taught(self, inputs: dict[str, Any], model: Any, total: Any) -> Any:
+        """The loss of rows that a teacher answers for."""
+        said = self.teacher(inputs)
+
+        def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any) -> torch.Tensor:
+            return self.teacher.loss(outputs.logits, said, labels) / num_items_in_batch
+
+        # By the Trainer's own hook, so that it scales this loss as it does the others'.
+        self.compute_loss_func: Any = loss
+        try:
+            options = {"skip_logits": False}
+            return super().compute_loss(model, {**inputs, **options}, num_items_in_batch=total)  # type: ignore[misc]
+        finally:
+            self.compute_loss_func = None
 
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None, **kwargs: Any

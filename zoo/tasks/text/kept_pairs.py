@@ -64,7 +64,9 @@ def kept_training(
     texts, notes = [], []
     for pair in kept:
         others = [KeptPair(*languages_of(arguments), found), *kept]
-        splits = {**found, **{f"{name} of {pair.target}": text for name, text in pair.splits.items()}}
+        own = [other for other in kept if (other.source, other.target) == (pair.source, pair.target)]
+        held_out = {f"{name} of {pair.target}": text for other in reversed(own) for name, text in other.splits.items()}
+        splits = {**found, **held_out}
         splits |= turned_round(pair.source, pair.target, others)
         train, cleaning = clean(arguments, pair.splits["train"], splits, [*splits])
         texts.append(rounds_of(train, wanted, arguments.split_seed))

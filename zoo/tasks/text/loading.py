@@ -271,7 +271,9 @@ def load_data(
         check_tokenizer(config, processor)
         check_target(arguments, processor)
         texts = everything if arguments.vocabulary == "replace" else train
-        tokenizer, origins, notes["vocabulary"], told = adapt_tokenizer(arguments, processor, texts, tags)
+        tokenizer, origins, notes["vocabulary"], told = adapt_tokenizer(
+            arguments, processor, texts, tags, known=[part for parts in old for part in parts]
+        )
         remarks += told
     directions = directions_of(arguments, kept, tokenizer, tagged)
     if tagged:

@@ -53,7 +53,11 @@ def check_tokenizer(config: Any, tokenizer: Any) -> None:
 
 
 def adapt_tokenizer(
-    arguments: TextArguments, tokenizer: Any, train: "ParallelText", languages: Sequence[str] = ()
+    arguments: TextArguments,
+    tokenizer: Any,
+    train: "ParallelText",
+    languages: Sequence[str] = (),
+    known: Sequence["ParallelText"] = (),
 ) -> tuple[Any, "RowOrigins | None", dict[str, Any], list[str]]:
     """(tokenizer, origins of its rows, notes for the record, remarks for a person) of a run that goes on from weights.
 
@@ -62,6 +66,7 @@ def adapt_tokenizer(
         tokenizer: Of the weights.
         train: The pairs of the new data.
         languages: That need a tag.
+        known: Pairs that an extended vocabulary cuts as before.
 
     Raises:
         ValueError: The tokenizer is of another kind, or the size makes no sense.
@@ -78,6 +83,7 @@ def adapt_tokenizer(
         size=arguments.vocabulary_size,
         new_rows=arguments.new_rows,
         languages=languages,
+        known=[text for pairs in known for side in (pairs.source, pairs.target) for text in side],
     )
     steps = {"before": tokenizer} | ({} if origins is None else {"after": new})
     fits = {

@@ -52,6 +52,13 @@ def report(predictions: Any, label_ids: np.ndarray, config: Any, *arguments: Any
     return report(predictions, label_ids, *arguments)
 
 
+def build_teacher(*arguments: Any) -> Any:
+    """What kept pairs are learned from; see `distillation.py`."""
+    from .distillation import build_teacher
+
+    return build_teacher(*arguments)
+
+
 def check_parent(*arguments: Any) -> list[str]:
     """Whether the columns look swapped; see `checks.py`."""
     from .checks import check_parent
@@ -77,6 +84,7 @@ TASK = Task(
     evaluation_views=rows.evaluation_views,
     parent_view=rows.parent_view,
     check_parent=check_parent,
+    build_teacher=build_teacher,
     evaluation_fields=GENERATION,
     training_fields=VOCABULARY,
     prepare_model=prepare_model,

@@ -14,6 +14,7 @@ from ..text.loading import read
 
 # Source language, target language, file, two aligned files with a comma between, or name of a data set.
 KEEP_PAIR = re.compile(r"(\w+)-(\w+):(.+)")
+KEEP_TARGETS = ("parent", "truth")
 
 
 @dataclass
@@ -26,7 +27,8 @@ class TranslationArguments(TextArguments):
         default=None,
         metadata={
             "help": "Pairs of languages that the model shall not lose, each with its data: en-de:FILE, two aligned "
-            "files as en-de:SOURCES,TARGETS, or the name of a known data set in place of the file. Sources then begin "
+            "files as en-de:SOURCES,TARGETS, or the name of a known data set in place of the file. A pair may come "
+            "several times: the data have equal shares, and validation and test are of the first. Sources then begin "
             "with a tag of the target language.",
             "action": AddAction,
         },
@@ -39,6 +41,14 @@ class TranslationArguments(TextArguments):
         },
     )
     keep_ratio: float = field(default=0.2, metadata={"help": "Share of the kept pairs in the training pairs."})
+    keep_targets: str | None = field(
+        default=None,
+        metadata={
+            "help": "What kept pairs are learned from: parent (how likely the model that the run goes on with finds "
+            "each next piece, which keeps more), or truth (their targets). Default: parent, where its pieces stay and "
+            "no kept pair has the target language of the new one."
+        },
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -46,10 +56,11 @@ class TranslationArguments(TextArguments):
             self.keep_pair = [self.keep_pair]
         if not 0 < self.keep_ratio < 1:
             raise ValueError(f"keep_ratio={self.keep_ratio} must be above 0 and below 1")
+        if self.keep_targets not in (None, *KEEP_TARGETS):
+            raise ValueError(f"keep_targets={self.keep_targets!r} is not one of {', '.join(KEEP_TARGETS)}")
         new = (self.source_lang, self.target_lang)
         if self.language_tags and self.target_lang is None:
             raise ValueError("language_tags needs the target's language: --target_lang de")
-        seen = set()
         for text in self.keep_pair or ():
             match = KEEP_PAIR.fullmatch(text)
             if match is None:
@@ -63,9 +74,6 @@ class TranslationArguments(TextArguments):
                     f"keep_pair={text!r} has the languages of the new pair: the tag >>{new[1]}<< cannot stand for "
                     "two of them; further pairs of one direction are extra_train"
                 )
-            if match.group(1, 2) in seen:
-                raise ValueError(f"keep_pair has {'-'.join(match.group(1, 2))} twice: put its pairs into one file")
-            seen.add(match.group(1, 2))
 
 
 def read_named(arguments: TranslationArguments) -> Any:
@@ -111,7 +119,11 @@ def read_kept(text: str, arguments: TranslationArguments) -> KeptPair:
 
 def load_data(arguments: TranslationArguments, config: Any, processor: Any = None) -> TaskData:
     """The pairs of a run; see `zoo/tasks/text/loading.py`."""
-    kept = [read_kept(text, arguments) for text in arguments.keep_pair or ()]
+    kept: list[KeptPair] = []
+    for text in arguments.keep_pair or ():
+        pair = read_kept(text, arguments)
+        again = any((pair.source, pair.target) == (other.source, other.target) for other in kept)
+        kept.append(replace(pair, splits={"train": pair.splits["train"]}) if again else pair)
     data = load_texts(arguments, config, processor, read_named=read_named, kept=kept, keep_ratio=arguments.keep_ratio)
     languages = {"source_lang": arguments.source_lang, "target_lang": arguments.target_lang}
     data.notes = {**data.notes, **languages}

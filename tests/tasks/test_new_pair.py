@@ -203,7 +203,7 @@ def test_rows_of_several_directions_begin_with_their_tags(parent):
 def test_kept_pairs_are_learned_from_the_parent(parent, tmp_path):
     """The loss of a batch by hand: labels of the new pair, the parent's own opinion of the kept one."""
     keep = ["--keep_pair", f"en-eo:{parent.parent / 'eo.tsv'}", "--keep_ratio", "0.5", "--output_dir", str(tmp_path)]
-    parts = build(parse_run(new_pair(parent, *keep)))
+    parts = build(parse_run(new_pair(parent, *keep, "--keep_weight", "3")))
     rows, trainer, model = parts.data.train, parts.trainer, parts.model.eval()
     batch = trainer.data_collator([rows[row] for row in (0, 1, len(rows) - 2, len(rows) - 1)])
     taught = trainer.teacher.rows(batch)
@@ -248,6 +248,7 @@ def test_data_of_one_kept_pair_have_equal_shares(parent, tmp_path):
     [
         (["--keep_pair", "eo.tsv"], "keep_pair='eo.tsv' is not SOURCE-TARGET:FILE"),
         (["--keep_pair", "en-ru:multi30k"], "the tag >>ru<< cannot stand for two of them"),
+        (["--keep_weight", "0"], "keep_weight=0.0 must be above 0"),
         (["--keep_targets", "mine"], "keep_targets='mine' is not one of parent, truth"),
         (["--keep_pair", "en-eo:x.tsv", "--keep_ratio", "1"], "keep_ratio=1.0 must be above 0 and below 1"),
         (["--keep_pair", "en-eo:x.tsv"], "x.tsv is neither a file nor a data set that the library knows by name"),

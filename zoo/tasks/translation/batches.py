@@ -49,6 +49,10 @@ class TranslationArguments(TextArguments):
             "no kept pair has the target language of the new one."
         },
     )
+    keep_weight: float = field(
+        default=4.0,
+        metadata={"help": "With keep_targets=parent: how much a kept piece counts in the loss beside a new one."},
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -56,6 +60,8 @@ class TranslationArguments(TextArguments):
             self.keep_pair = [self.keep_pair]
         if not 0 < self.keep_ratio < 1:
             raise ValueError(f"keep_ratio={self.keep_ratio} must be above 0 and below 1")
+        if not self.keep_weight > 0:
+            raise ValueError(f"keep_weight={self.keep_weight} must be above 0")
         if self.keep_targets not in (None, *KEEP_TARGETS):
             raise ValueError(f"keep_targets={self.keep_targets!r} is not one of {', '.join(KEEP_TARGETS)}")
         new = (self.source_lang, self.target_lang)

@@ -20,10 +20,11 @@ class Teacher:
         parent: Trained weights; they stay as they are.
         tags: Ids of the tags that kept rows begin with.
         knows_tags: Whether the parent reads these tags; else it gets the sources without them.
+        weight: Of a kept token's loss beside that of a new one.
     """
 
-    def __init__(self, parent: PreTrainedModel, tags: Sequence[int], knows_tags: bool):
-        self.parent = parent.eval().requires_grad_(False)
+    def __init__(self, parent: PreTrainedModel, tags: Sequence[int], knows_tags: bool, weight: float = 1.0):
+        self.parent, self.weight = parent.eval().requires_grad_(False), weight
         self.pieces = parent.config.vocab_size
         self.tags, self.first = torch.tensor(list(tags)), 0 if knows_tags else 1
 
@@ -45,10 +46,10 @@ class Teacher:
         ).logits.softmax(-1)
 
     def loss(self, logits: torch.Tensor, said: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of a model's (batch, length, pieces) logits with what the parent said, summed over tokens."""
+        """Weighted cross-entropy of (batch, length, pieces) logits with what the parent said, summed over tokens."""
         likely = log_softmax(logits.float(), -1)
         said = pad(said.float(), (0, logits.shape[-1] - said.shape[-1]))  # new pieces: the parent says none
-        return -(said * likely).sum(-1).masked_fill(labels == IGNORED, 0).sum()
+        return -self.weight * (said * likely).sum(-1).masked_fill(labels == IGNORED, 0).sum()
 
 
 def build_teacher(arguments: Any, parent: PreTrainedModel, processor: Any, train: Any) -> Teacher | None:
@@ -78,7 +79,7 @@ def build_teacher(arguments: Any, parent: PreTrainedModel, processor: Any, train
     if reason:
         return None
     tags = {number for direction in kept for number in direction.tag}
-    return Teacher(parent, sorted(tags), knows_tags=max(tags) < len(processor))
+    return Teacher(parent, sorted(tags), max(tags) < len(processor), arguments.keep_weight)
 
 
 __all__ = ["Teacher", "build_teacher"]

@@ -215,9 +215,8 @@ def test_kept_pairs_are_learned_from_the_parent(parent, tmp_path):
         said = old(**untagged, decoder_input_ids=batch["decoder_input_ids"][2:]).logits.softmax(-1)
     true = labels[:2].clamp(min=0)
     smooth = 0.1 * likely[:2].mean(-1) + 0.9 * likely[:2].gather(-1, true[..., None])[..., 0]
-    by_hand = (
-        -smooth[labels[:2] != -100].sum() - (said * likely[2:, :, : said.shape[-1]]).sum(-1)[labels[2:] != -100].sum()
-    )
+    said_of_kept = (said * likely[2:, :, : said.shape[-1]]).sum(-1)[labels[2:] != -100].sum()
+    by_hand = -smooth[labels[:2] != -100].sum() - 3 * said_of_kept
     model.train()  # without dropout
     loss = trainer.compute_loss(model, dict(batch), num_items_in_batch=torch.tensor(50.0))
     assert loss.item() == pytest.approx(by_hand.item() / 50, rel=1e-4)

@@ -71,8 +71,9 @@ class Task:
             them, if the record should tell before from after; else None.
         check_parent: (weights that a run goes on with, their processor, training rows, `data` section of their recipe)
             -> remarks on data that does not look as they expect it.
-        build_teacher: (data arguments, weights that a run goes on with, their processor, training rows) -> what some
-            training rows are learned from instead of their labels (see `GenerationMixin`), or None.
+        build_teacher: (data arguments, weights that a run goes on with or None, their processor, training rows, `data`
+            section of their recipe) -> (what some training rows are learned from instead of their labels, see
+            `GenerationMixin`, or None; remarks).
         evaluation_fields: Data fields that only evaluation reads: they do not change what a run learns.
         training_fields: Data fields that only training reads: they speak of what a run starts from.
         compute_metrics: transformers' hook, for the numbers that training looks at; a Seq2SeqTrainer's gets the data

@@ -8,7 +8,7 @@ from tests.tasks.pairs import pairs
 from zoo.data.tokenizer import language_ids, text_fit, train_tokenizer
 from zoo.data.tokenizer_sampling import SubwordSampler
 from zoo.data.vocabulary import change_vocabulary, fits_badly, unknown_sides
-from zoo.data.vocabulary_growth import join, next_merges
+from zoo.data.vocabulary_growth import is_of_one_script, join, next_merges
 
 ENGLISH, ESPERANTO = (list(side) for side in zip(*pairs(300)))
 # Another language still: other letters, one of them in few texts only.
@@ -94,6 +94,19 @@ def test_new_pieces_do_not_mix_letters_with_signs_or_digits(old):
     added = [piece.lstrip("▁") for piece in pieces_of(new)[len(old) :]]
     assert len(added) > 20
     assert [piece for piece in added if not (piece.isalpha() or not any(map(str.isalpha, piece)))] == []
+
+
+def test_marks_and_joiners_belong_to_the_letters_that_they_stand_with():
+    whole = ["▁k\u0259\u0301k\u0259", "كِتَابٌ", "क्\u200dष", "می\u200cروم", "ẹ̀kọ́", "7.5", "▁,"]
+    assert [piece for piece in whole if not is_of_one_script(piece)] == []
+    assert [piece for piece in ("end.", "x7", "d'", "вx", "中a") if is_of_one_script(piece)] == []
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_known_texts_with_letters_that_no_piece_has(kind):
+    old = train_tokenizer([*ENGLISH, *ESPERANTO], 74, kind, byte_fallback=False)
+    new, _ = change_vocabulary(old, [ENGLISH, FOREIGN], "extend", known=[*ESPERANTO, "中文字"])
+    assert new("中文字")["input_ids"] == old("中文字")["input_ids"] and len(new) > len(old)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])

@@ -226,8 +226,30 @@ def test_kept_pairs_are_learned_from_the_parent(parent, tmp_path):
     assert not trainer.teacher.rows(strange)[2]  # the parent has no such piece
     assert build(parse_run(new_pair(parent, *keep, "--keep_targets", "truth"))).trainer.teacher is None
     assert build(parse_run(new_pair(parent, *keep, "--vocabulary", "replace"))).trainer.teacher is None
-    with pytest.raises(ValueError, match="keep_targets=parent needs the parent's pieces, and vocabulary"):
+    with pytest.raises(
+        ValueError, match="keep_targets=parent: vocabulary=replace drops the pieces of the parent; use --keep_targets"
+    ):
         build(parse_run(new_pair(parent, *keep, "--vocabulary", "replace", "--keep_targets", "parent")))
+
+
+def test_kept_pairs_that_the_parent_cannot_teach(parent, tmp_path):
+    """Each is told; who asks for the parent's opinion where it has none is refused."""
+    given, folder = f"en-eo:{parent.parent / 'eo.tsv'}", ["--output_dir", str(tmp_path)]
+    (tmp_path / "xx.tsv").write_text((parent.parent / "eo.tsv").read_text().replace("en\teo", "en\tmt"))
+    both = build(parse_run(new_pair(parent, "--keep_pair", given, f"en-mt:{tmp_path / 'xx.tsv'}", *folder)))
+    assert both.trainer.teacher.tags.tolist() == [language_ids(both.processor)["eo"]]
+    told = "\n".join(both.data.remarks)
+    assert "kept pairs: en-eo as the parent translates them\n  en-mt: from their targets" in told
+    strange = new_pair(parent, "--keep_pair", f"en-mt:{tmp_path / 'xx.tsv'}", *folder)
+    parts = build(parse_run(strange))
+    assert parts.trainer.teacher is None and "from their targets, since none of en-mt" in "\n".join(parts.data.remarks)
+    for command, reason in (
+        (strange, "none of en-mt has a target language that the parent writes"),
+        (new_pair(parent, "--keep_pair", given, "--random_weights", *folder), "the run starts from random weights"),
+        (new_pair(parent, *folder), "speaks of kept pairs, and there are none"),
+    ):
+        with pytest.raises(ValueError, match=f"keep_targets=parent:? {reason}"):
+            build(parse_run([*command, "--keep_targets", "parent"]))
 
 
 def test_data_of_one_kept_pair_have_equal_shares(parent, tmp_path):

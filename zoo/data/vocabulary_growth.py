@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from typing import Any
+from unicodedata import category
 
 from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import UnicodeScripts
@@ -17,6 +18,7 @@ from .tokenizer import SPACE, to_fast
 FREQUENT = 5
 # Characters of the longest piece, as in SentencePiece.
 LONGEST = 16
+JOINERS = "\u200c\u200d"
 # Tokens of a SentencePiece model that are no pieces: four signs and 256 bytes.
 _NO_PIECES = 260
 
@@ -77,8 +79,12 @@ def count_words(settings: dict[str, Any], texts: Iterable[str]) -> Counter[str]:
 
 @cache
 def is_of_one_script(piece: str) -> bool:
-    """Whether a piece is a word's part, or signs and digits, but not both, as SentencePiece has them."""
-    return len(UnicodeScripts().pre_tokenize_str(piece.replace(SPACE, " "))) == 1
+    """Whether a piece is a word's part, or signs and digits, but not both, as SentencePiece has them.
+
+    Marks and joiners belong to what they stand with: tokenizers takes those of every script for one of their own.
+    """
+    bases = "".join(char for char in piece if char not in JOINERS and not category(char).startswith("M"))
+    return len(UnicodeScripts().pre_tokenize_str(bases.replace(SPACE, " "))) < 2
 
 
 def next_merges(
@@ -178,7 +184,8 @@ def grow_unigram(settings: dict[str, Any], texts: Sequence[str], most: int, know
         model["vocab"] = [*old, *new]
         cutter = Tokenizer.from_str(json.dumps(settings)).model
         # A piece that a known text is cut into makes place for the next one, but for characters that had no piece.
-        used = {token.value for word in words for token in cutter.tokenize(word)} - pieces - unsaid
+        used = {token.value for word in words for token in cutter.tokenize(word)} - unsaid
+        used &= {piece for piece, _ in new}
         if not used:
             return [piece for piece, _ in new]
         found = [entry for entry in found if entry[0] not in used]

@@ -232,12 +232,15 @@ def build(
     model = build_model(family, task, config, weights, data, settings.training.seed)
     processor = saved if saved is not None and data.origins is None else task.build_processor(family, config, data)
     task.prepare_model(model, processor, settings.data)
-    teacher = None
+    parent = None
     if weights is not None and task.check_parent is not None:
         parent = family.model_classes[task.name].from_pretrained(weights, use_safetensors=True)
         data.remarks = [*data.remarks, *task.check_parent(parent, saved, data.train, learned_from(weights))]
-        if task.build_teacher is not None:
-            teacher = task.build_teacher(settings.data, parent, saved, data.train)
+    teacher = None
+    if task.build_teacher is not None:
+        learned = {} if weights is None else learned_from(weights)
+        teacher, told = task.build_teacher(settings.data, parent, saved, data.train, learned)
+        data.remarks = [*data.remarks, *told]
     lora = build_lora(settings, data, model, weights)
     trainer = build_trainer(settings, task, data, model, processor, callbacks, lora)
     trainer.teacher = teacher

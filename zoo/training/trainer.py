@@ -126,29 +126,33 @@ class GenerationMixin(EveryRowMixin):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The Trainer's, with the model's own smoothing in training; a teacher's rows are learned from the teacher."""
+        if self.teacher is not None and model.training and not return_outputs:
+            return self.loss_with_teacher(model, inputs, num_items_in_batch)
         smooth = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
-        taught = self.teacher.rows(inputs) if self.teacher is not None and model.training else None
-        if taught is None or return_outputs or not taught.any():
-            return super().compute_loss(model, {**inputs, **smooth}, return_outputs, num_items_in_batch)  # type: ignore[misc]
-        total = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        loss = self.loss_of_taught({name: value[taught] for name, value in inputs.items()}, model, total)
-        if taught.all():
-            return loss
-        others = {name: value[~taught] for name, value in inputs.items()}
-        return loss + super().compute_loss(model, {**others, **smooth}, num_items_in_batch=total)  # type: ignore[misc]
+        return super().compute_loss(model, {**inputs, **smooth}, return_outputs, num_items_in_batch)  # type: ignore[misc]
 
-    def loss_of_taught(self, inputs: dict[str, Any], model: Any, total: Any) -> Any:
-        """The loss of rows that a teacher answers for."""
-        said = self.teacher(inputs)
+    def loss_with_teacher(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
+        """The loss of a batch of which a teacher answers for some rows.
+
+        The model runs once, whatever the rows are: processes that ran it a different number of times would wait for
+        each other for ever.
+        """
+        rows = self.teacher.rows(inputs)
+        said = self.teacher({name: value[rows] for name, value in inputs.items()}) if rows.any() else None
+        total = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
 
         def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any) -> torch.Tensor:
-            return self.teacher.loss(outputs.logits, said, labels) / num_items_in_batch
+            logits, smoothing = outputs.logits.float(), self.label_smoothing
+            others = logits[~rows].flatten(0, 1), labels[~rows].flatten()
+            summed = cross_entropy(*others, ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum")
+            if said is not None:
+                summed = summed + self.teacher.loss(logits[rows], said, labels[rows])
+            return summed / num_items_in_batch
 
-        # By the Trainer's own hook, so that it scales this loss as it does the others'.
+        # By the Trainer's own hook, so that it scales this loss as it does every other.
         self.compute_loss_func: Any = loss
         try:
-            options = {"skip_logits": False}
-            return super().compute_loss(model, {**inputs, **options}, num_items_in_batch=total)  # type: ignore[misc]
+            return super().compute_loss(model, dict(inputs), num_items_in_batch=total)  # type: ignore[misc]
         finally:
             self.compute_loss_func = None
 

@@ -45,8 +45,8 @@ class TranslationArguments(TextArguments):
         default=None,
         metadata={
             "help": "What kept pairs are learned from: parent (how likely the model that the run goes on with finds "
-            "each next piece, which keeps more), or truth (their targets). Default: parent, where its pieces stay and "
-            "no kept pair has the target language of the new one."
+            "each next piece, which keeps more), or truth (their targets). Default: parent, for the kept pairs whose "
+            "target language it knows and the new pair does not have, where its pieces stay."
         },
     )
     keep_weight: float = field(
@@ -127,8 +127,9 @@ def load_data(arguments: TranslationArguments, config: Any, processor: Any = Non
     """The pairs of a run; see `zoo/tasks/text/loading.py`."""
     kept: list[KeptPair] = []
     for text in arguments.keep_pair or ():
-        pair = read_kept(text, arguments)
-        again = any((pair.source, pair.target) == (other.source, other.target) for other in kept)
+        name = text.partition(":")[0]
+        again = any(name == f"{other.source}-{other.target}" for other in kept)
+        pair = read_kept(text, replace(arguments, validation_size=0.0, test_size=0.0) if again else arguments)
         kept.append(replace(pair, splits={"train": pair.splits["train"]}) if again else pair)
     data = load_texts(arguments, config, processor, read_named=read_named, kept=kept, keep_ratio=arguments.keep_ratio)
     languages = {"source_lang": arguments.source_lang, "target_lang": arguments.target_lang}

@@ -1,11 +1,15 @@
 """Kept pairs learned from the model that a run goes on with, instead of from their targets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.nn.functional import log_softmax, pad
 from transformers import PreTrainedModel
+
+from zoo.data.tokenizer import language_ids
+
+from ..text.dataset import TextDataset
 
 IGNORED = -100
 
@@ -39,11 +43,15 @@ class Teacher:
     def __call__(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """(batch, length, pieces of the parent) probabilities of the next token of rows that it answers for."""
         self.parent.to(inputs["labels"].device)
-        return self.parent(
-            input_ids=inputs["input_ids"][:, self.first :],
-            attention_mask=inputs["attention_mask"][:, self.first :],
-            decoder_input_ids=inputs["decoder_input_ids"],
-        ).logits.softmax(-1)
+        return (
+            self.parent(
+                input_ids=inputs["input_ids"][:, self.first :],
+                attention_mask=inputs["attention_mask"][:, self.first :],
+                decoder_input_ids=inputs["decoder_input_ids"],
+            )
+            .logits.float()
+            .softmax(-1)
+        )
 
     def loss(self, logits: torch.Tensor, said: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Weighted cross-entropy of (batch, length, pieces) logits with what the parent said, summed over tokens."""
@@ -52,34 +60,50 @@ class Teacher:
         return -self.weight * (said * likely).sum(-1).masked_fill(labels == IGNORED, 0).sum()
 
 
-def build_teacher(arguments: Any, parent: PreTrainedModel, processor: Any, train: Any) -> Teacher | None:
-    """The teacher of a run with kept pairs, unless the recipe wants none, or none is possible and none is asked for.
+def build_teacher(
+    arguments: Any, parent: PreTrainedModel | None, processor: Any, train: TextDataset, learned: Mapping[str, Any]
+) -> tuple[Teacher | None, list[str]]:
+    """(teacher of a run with kept pairs, what a person is told of it).
+
+    A kept pair is learned from the parent if the parent knows its target language: by its tag, or, without tags, as
+    the only language that it writes. Other kept pairs are learned from their targets, as all are without a parent.
 
     Args:
         arguments: The data section.
-        parent: Weights that the run goes on with.
+        parent: Weights that the run goes on with, if it does.
         processor: Their tokenizer.
         train: Training rows.
+        learned: The `data` section of the parent's recipe.
 
     Raises:
-        ValueError: It is asked for, and its pieces have other ids in the new vocabulary, or kept rows cannot be told
-            from the others.
+        ValueError: keep_targets=parent, and there is nothing to learn from the parent; the message says why.
     """
+    if arguments.keep_targets == "parent" and not arguments.keep_pair:
+        raise ValueError("keep_targets=parent speaks of kept pairs, and there are none; name them with --keep_pair")
     if not arguments.keep_pair or arguments.keep_targets == "truth":
-        return None
-    new, *kept = train.directions
-    if arguments.vocabulary == "replace":
-        reason = "needs the parent's pieces, and vocabulary=replace drops them"
-    elif any(direction.tag == new.tag for direction in kept):
-        reason = f"tells kept pairs by their tag, and {new.target} is the target of the new pair, too"
+        return None, []
+    new, *kept = dict.fromkeys(train.directions)
+    tags = language_ids(processor) if parent is not None else {}
+    # Without tags nor a recipe, a model is taken at its user's word.
+    knows: set[str | None] = {*tags} or {learned.get("target_lang") or kept[0].target}
+    taught = [pair for pair in kept if pair.target in knows and pair.target != new.target]
+    if parent is None:
+        reason = "the run starts from random weights"
+    elif arguments.vocabulary == "replace":
+        reason = "vocabulary=replace drops the pieces of the parent"
+    elif not taught:
+        names = ", ".join(pair.name for pair in kept)
+        reason = f"none of {names} has a target language that the parent writes and that is not the new pair's"
     else:
-        reason = ""
-    if reason and arguments.keep_targets == "parent":
-        raise ValueError(f"keep_targets=parent {reason}: --keep_targets truth")
-    if reason:
-        return None
-    tags = {number for direction in kept for number in direction.tag}
-    return Teacher(parent, sorted(tags), max(tags) < len(processor), arguments.keep_weight)
+        told = [f"kept pairs: {', '.join(pair.name for pair in taught)} as the parent translates them"]
+        rest = [pair.name for pair in kept if pair not in taught]
+        told += [f"  {', '.join(rest)}: from their targets"] if rest else []
+        numbers = sorted({number for pair in taught for number in pair.tag})
+        assert parent is not None
+        return Teacher(parent, numbers, bool(tags), arguments.keep_weight), told
+    if arguments.keep_targets == "parent":
+        raise ValueError(f"keep_targets=parent: {reason}; use --keep_targets truth")
+    return None, [f"kept pairs: from their targets, since {reason}"] if parent is not None else []
 
 
 __all__ = ["Teacher", "build_teacher"]

@@ -99,6 +99,12 @@ def test_table_and_pictures(log, recipe):
         assert (log / f"{name}.png").stat().st_size > 1_000
 
 
+def test_a_diverged_trial_does_not_flatten_the_others():
+    (low, high), outside = pictures._range([*np.linspace(0.3, 0.5, 20), 1e6])
+    assert (low, high, outside) == (pytest.approx(0.29), pytest.approx(0.51), 1)
+    assert pictures._range([0.1, 0.5, 0.9])[1] == pictures._range([0.5] * 9)[1] == pictures._range([])[1] == 0
+
+
 def test_what_matters_is_found(tmp_path):
     random = np.random.default_rng(0)
     for place in range(30):

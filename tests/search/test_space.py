@@ -8,13 +8,13 @@ import pytest
 
 from zoo.search.settings import SearchSettings, read_settings
 from zoo.search.space import overrides_of, parse_flag, read_space
-from zoo.training.recipe import SEARCH_KEYS, Recipe, UsageError, available_recipes, load_recipe
+from zoo.training.recipe import SEARCH_KEYS, Recipe, UsageError, available_recipes, load_recipe, read_value
 
 RECIPE = load_recipe("fashion-cnn-quick")
 SPACE = {
     "training.optim": ["adamw_torch", "sgd"],
     "training.optim_args": {"choice": ["momentum=0.9", "momentum=0.8"], "when": {"training.optim": "sgd"}},
-    "training.learning_rate": {"loguniform": ["1e-4", 1e-1]},
+    "training.learning_rate": {"loguniform": [1e-4, 1e-1]},
     "model.conv_dropout": {"uniform": [0, 0.5], "round": 0.05},
     "data.random_shift": {"randint": [0, 2]},
 }
@@ -35,11 +35,13 @@ def test_points_lie_in_their_ranges_and_follow_conditions():
     assert abs(np.median(rates) + 2.5) < 0.3  # as many between 1e-4 and 3e-3 as above
 
 
-def test_conditions_read_numbers_as_choices_do():
-    """YAML takes 1e-4 for a text."""
+def test_rates_may_be_written_without_a_point():
+    """YAML 1.1 takes 1e-4 for a text."""
+    text = "{loguniform: [1e-4, 0.1]}"
+    assert parse_flag(f"training.learning_rate={text}")[1] == {"loguniform": [1e-4, 0.1]}
     spec = {
-        "training.learning_rate": ["1e-4", 0.1],
-        "training.weight_decay": {"choice": [0.5], "when": {"training.learning_rate": "1e-4"}},
+        "training.learning_rate": read_value("[1e-4, 0.1]"),
+        "training.weight_decay": read_value("{choice: [.5], when: {training.learning_rate: 1e-4}}"),
     }
     assert read_space(spec, RECIPE, "here").grid() == [
         {"training.learning_rate": 0.0001, "training.weight_decay": 0.5},

@@ -20,6 +20,7 @@ from zoo.search.study_runs import plan
 from zoo.search.study_table import Row, compare, describe, tabulate
 from zoo.task import Report
 from zoo.training import run as training
+from zoo.training.command_line import parse_overrides
 from zoo.training.recipe import UsageError
 
 from . import dying
@@ -214,6 +215,13 @@ def test_overrides_become_flags():
         "--model_overrides", "pooling=[true,false],hidden_act=gelu", "--columns", "a", "b", "--use_cpu", "true",
         "--optim_args", '{"momentum":0.9}',
     ]  # fmt: skip
+
+
+def test_values_survive_the_command_line():
+    model = {"a": -1e-05, "b": [[1, 2e-07], [3]], "c": "1e-3", "d": "x, y=[z", "e": None, "f": {"g": [True, "no"]}}
+    _, text, given = flags_of({"model": model, "training": {"learning_rate": -1e-05}})
+    assert parse_overrides(text) == model
+    assert given == "--learning_rate=-1e-05"
 
 
 @pytest.mark.parametrize(

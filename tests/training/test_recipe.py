@@ -129,12 +129,10 @@ def test_wrong_command_lines_are_one_line(flags, message):
 
 
 def test_overrides_keep_commas_inside_brackets():
-    assert parse_overrides("a=1,b=[2,3],c={x: 1, y: 2},d=1e-3") == {
-        "a": 1,
-        "b": [2, 3],
-        "c": {"x": 1, "y": 2},
-        "d": 1e-3,
-    }
+    text = "a=1,b=[2,3],c={x: 1, y: 2},d=-1e-3,e=[[1,2],[3]],f='4,5=6',g=\"1e5\""
+    assert parse_overrides(text) == {
+        "a": 1, "b": [2, 3], "c": {"x": 1, "y": 2}, "d": -1e-3, "e": [[1, 2], [3]], "f": "4,5=6", "g": "1e5",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("supported", [True, False])

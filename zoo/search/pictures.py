@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .log import Trial, ranked
 from .report import comparable, place_of
 from .study import plain
@@ -47,6 +49,10 @@ def draw_history(trials: Sequence[Trial], metric: str, greater_is_better: bool, 
     left.set(xlabel="epoch", ylabel=f"validation {metric}", title="By trial (red: the best, x: failed)")
     right.set(xlabel="minutes since the first result", title="By the clock")
     left.xaxis.get_major_locator().set_params(integer=True)
+    shown, outside = _range([score for _, score in points])
+    if outside:
+        left.set_ylim(*shown)
+        figure.supxlabel(f"{outside} of {len(points)} scores lie outside, as of trials that diverged", fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -98,6 +104,15 @@ def draw_parallel(
     axes.margins(x=0.1)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _range(scores: Sequence[float]) -> tuple[tuple[float, float], int]:
+    """(ends of an axis, how many scores lie outside): one trial that diverges does not flatten all others."""
+    low, high = np.percentile(scores, [25, 75]) if scores else (0.0, 0.0)
+    far = 4 * (high - low)
+    near = [score for score in scores if not far or low - far <= score <= high + far]
+    margin = 0.05 * (max(near) - min(near)) if near else 0.0
+    return (min(near, default=0) - margin, max(near, default=0) + margin), len(scores) - len(near)
 
 
 def _unit(column: Sequence[float]) -> list[float]:

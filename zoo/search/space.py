@@ -11,8 +11,7 @@ import yaml
 
 from zoo.registry import load_family, load_task, nearest
 from zoo.training.arguments import ZooTrainingArguments
-from zoo.training.command_line import number
-from zoo.training.recipe import Recipe, UsageError, check_keys, config_fields, field_names
+from zoo.training.recipe import Recipe, UsageError, check_keys, config_fields, field_names, read_value
 
 SECTIONS = ("data", "model", "training")
 KINDS = ("uniform", "loguniform", "choice", "randint", "grid")
@@ -210,7 +209,6 @@ def read_dimension(name: str, spec: Any, where: str) -> Dimension:
     kind, values = kinds[0], spec[kinds[0]]
     if not isinstance(values, list) or not values:
         raise UsageError(f"{where}, {kind}: must be a list, not {values!r}")
-    values = [number(value) for value in values]
     if kind not in ("choice", "grid"):
         numbers = [value for value in values if is_number(value)]
         if len(numbers) != 2 or len(values) != 2 or not numbers[0] < numbers[1]:
@@ -219,7 +217,7 @@ def read_dimension(name: str, spec: Any, where: str) -> Dimension:
             raise UsageError(f"{where}, loguniform: both ends must be above 0, not {values!r}")
         if kind == "randint" and not all(isinstance(value, int) for value in values):
             raise UsageError(f"{where}, randint: must be two whole numbers, not {values!r}")
-    step = number(spec.get("round", 0.0))
+    step = spec.get("round", 0.0)
     if not is_number(step) or step < 0:
         raise UsageError(f"{where}, round: must be a number above 0, not {step!r}")
     if step and kind not in ("uniform", "loguniform"):
@@ -227,9 +225,7 @@ def read_dimension(name: str, spec: Any, where: str) -> Dimension:
     when = {} if spec.get("when") is None else spec["when"]
     if not isinstance(when, dict):
         raise UsageError(f"{where}, when: must map other fields to their values, not {when!r}")
-    conditions = {
-        str(key): tuple(map(number, value if isinstance(value, list) else [value])) for key, value in when.items()
-    }
+    conditions = {str(key): tuple(value if isinstance(value, list) else [value]) for key, value in when.items()}
     return Dimension(name, kind, tuple(values), conditions, float(step))
 
 
@@ -292,7 +288,7 @@ def parse_flag(text: str) -> tuple[str, Any]:
     if not separator or not name.strip():
         raise UsageError(f'--space {text!r}: write FIELD=SPEC, e.g. "model.dropout={{uniform: [0, 0.5]}}"')
     try:
-        return name.strip(), yaml.safe_load(spec)
+        return name.strip(), read_value(spec)
     except yaml.YAMLError as error:
         raise UsageError(f"--space {name}: cannot read {spec!r}: {' '.join(str(error).split())}") from None
 

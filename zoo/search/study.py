@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Any
 from zoo.record import installed_versions, sha256
 from zoo.registry import FAMILIES, nearest
 from zoo.training.command_line import RunSettings, parse_run
-from zoo.training.recipe import RECIPES, UsageError, check_keys, read_yaml
+from zoo.training.recipe import RECIPES, UsageError, check_keys, read_value, read_yaml
 from zoo.training.weights import find_model
 
 STUDIES = RECIPES / "studies"
@@ -109,15 +110,24 @@ def plain(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")) if isinstance(value, (list, tuple, dict)) else str(value)
 
 
+def quoted(value: Any) -> str:
+    """A value as `--model_overrides` reads it back."""
+    if isinstance(value, str) and not (re.fullmatch(r"[\w./-]+", value) and read_value(value) == value):
+        return json.dumps(value)
+    return plain(value)
+
+
 def flags_of(overrides: Mapping[str, Any]) -> list[str]:
     """Overrides as flags of `zoo train`."""
     flags: list[str] = []
     if overrides.get("model"):
-        parts = (f"{key}={plain(value)}" for key, value in overrides["model"].items())
+        parts = (f"{key}={quoted(value)}" for key, value in overrides["model"].items())
         flags += ["--model_overrides", ",".join(parts)]
     for section in ("data", "training"):
         for key, value in overrides.get(section, {}).items():
-            flags += [f"--{key}", *(map(plain, value) if isinstance(value, (list, tuple)) else [plain(value)])]
+            texts = [*map(plain, value)] if isinstance(value, (list, tuple)) else [plain(value)]
+            # argparse takes -1e-05 for a flag
+            flags += [f"--{key}={texts[0]}"] if len(texts) == 1 and texts[0].startswith("-") else [f"--{key}", *texts]
     return flags
 
 

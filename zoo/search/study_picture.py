@@ -40,7 +40,9 @@ def draw_study(rows: Sequence[Row], metric: str, title: str, path: Path) -> bool
     left.set_xlim(min(values) - margin, max(values) + margin)
     left.set_yticks(range(len(rows)), [row.name for row in rows])
     left.invert_yaxis()
-    left.set(xlabel=f"{split} {metric}", title="Seeds, means and 95% intervals (green better, red worse, grey noise)")
+    one_seed = all(len(row.values(split)) == 1 for row in rows)
+    judged = "Seeds, means and 95% intervals (green better, red worse, grey noise)"
+    left.set(xlabel=f"{split} {metric}", title="One seed: nothing is told from noise" if one_seed else judged)
     left.title.set_fontsize(9)
     right.set(xlabel=metric)
     right.set_title("Training (circle) and validation (square)", fontsize=9)

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import itertools
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -17,7 +16,7 @@ from transformers import HfArgumentParser
 from zoo.registry import load_task, nearest
 
 from .arguments import RunArguments, ZooTrainingArguments, computes_in_bf16
-from .recipe import Recipe, UsageError, available_recipes, check_keys, config_fields, load_recipe
+from .recipe import Recipe, UsageError, available_recipes, check_keys, config_fields, load_recipe, read_value
 from .weights import family_of
 
 # Where a run lies, what it shows and how it is fed does not change what it learns.
@@ -60,25 +59,23 @@ def parse_overrides(text: str) -> dict[str, Any]:
         UsageError: A part is not KEY=VALUE.
     """
     overrides: dict[str, Any] = {}
-    for part in re.split(r",(?![^\[{]*[\]}])", text) if text else []:
-        key, separator, value = part.partition("=")
+    parts = text.split(",") if text else []
+    while parts:
+        key, separator, _ = parts[0].partition("=")
         if not separator or not key.strip():
-            raise UsageError(f'--model_overrides: {part!r} is not KEY=VALUE; write e.g. "classifier_dropout=0.2"')
-        try:
-            overrides[key.strip()] = number(yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise UsageError(f"--model_overrides: cannot read {value!r} of {key!r}: {error}") from None
+            raise UsageError(f'--model_overrides: {parts[0]!r} is not KEY=VALUE; write e.g. "classifier_dropout=0.2"')
+        # A comma within brackets or quotes parts nothing: what stands before it is no YAML by itself.
+        for count in range(1, len(parts) + 1):
+            value = ",".join(parts[:count]).partition("=")[2]
+            try:
+                overrides[key.strip()] = read_value(value)
+                break
+            except yaml.YAMLError as error:
+                reason = " ".join(str(error).split())
+        else:
+            raise UsageError(f"--model_overrides: cannot read {value!r} of {key!r}: {reason}")
+        parts = parts[count:]
     return overrides
-
-
-def number(value: Any) -> Any:
-    """YAML reads `1e-4` as a string (it wants `1.0e-4`); people mean the number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _plain(value: Any) -> Any:
@@ -163,9 +160,8 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     task = load_task(recipe.task)
     classes = (task.data_arguments, task.training_arguments, ZooTrainingArguments, RunArguments)
     parser = make_parser(*classes, prog=prog, usage=usage)
-    training = {key: number(value) for key, value in recipe.training.items()}
     places = {"output_dir": f"runs/{recipe.id}", "model_name_or_path": recipe.model_name_or_path or None}
-    defaults = {**TRAINING_DEFAULTS, **places, **recipe.data, **training}
+    defaults = {**TRAINING_DEFAULTS, **places, **recipe.data, **recipe.training}
     parser.set_defaults(
         **{key: json.dumps(value) if isinstance(value, dict) else value for key, value in defaults.items()}
     )

@@ -1,11 +1,13 @@
 """python scripts/benchmark/search_overhead.py RECIPE [--trials 20] [--jobs 2] [--flag value ...]
 
-The wall time of a search over n points against the same trainings run by hand, one after the other in a process that
-has imported everything, divided by the cores. Nothing is stopped early; other flags go to both.
+The wall time of a search over n points against the same trainings run by hand, divided by the cores: one after the
+other in a process on each core that has imported everything. Nothing is stopped early; other flags are those of
+`zoo tune`.
 """
 
 import argparse
 import json
+import multiprocessing
 import sys
 import tempfile
 import time
@@ -25,17 +27,21 @@ def search(recipe: str, trials: int, jobs: int, folder: Path, flags: list[str]) 
     return time.perf_counter() - begun, json.loads((folder / "search.json").read_text())
 
 
-def by_hand(recipe: str, found: dict, flags: list[str]) -> float:
-    """Seconds of the trainings of all points of a search, data loading and evaluations included."""
+def by_hand(recipe: str, found: dict, points: list[dict], others: multiprocessing.Barrier) -> float:
+    """Seconds of the trainings of some points of a search, data loading and evaluations included."""
+    import torch
+
     from zoo.search.trial import Assignment
     from zoo.training.build import build
 
+    torch.set_num_threads(1)  # as in a trial, which has one core
     trial = found["settings"]["trial"]
-    assignment = Assignment(recipe, trial, flags, 42, found["metric"], found["greater_is_better"], False)
+    assignment = Assignment(recipe, trial, found["flags"], 42, found["metric"], found["greater_is_better"], False)
+    others.wait()
     begun = time.perf_counter()
-    for entry in found["trials"]:
+    for point in points:
         with tempfile.TemporaryDirectory() as folder:
-            build(assignment.settings(entry["point"], folder)).trainer.train()
+            build(assignment.settings(point, folder)).trainer.train()
     return time.perf_counter() - begun
 
 
@@ -46,18 +52,21 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2)
     arguments, flags = parser.parse_known_args()
+    jobs = arguments.jobs
 
-    import torch
-
-    torch.set_num_threads(1)  # as in a trial, which has one core
     with tempfile.TemporaryDirectory() as folder:
-        wall, found = search(arguments.recipe, arguments.trials, arguments.jobs, Path(folder) / "search", flags)
-        hand = by_hand(arguments.recipe, found, flags)
-    inner = found["wall_seconds"]
-    print(f"\n{len(found['trials'])} trials on {arguments.jobs} cores")
-    print(f"search: {wall:.1f} s with Ray's start, {inner:.1f} s without")
-    print(f"by hand: {hand:.1f} s, {hand / arguments.jobs:.1f} s a core")
-    share = arguments.jobs / hand
+        wall, found = search(arguments.recipe, arguments.trials, jobs, Path(folder) / "search", flags)
+    points = [trial["point"] for trial in sorted(found["trials"], key=lambda trial: -trial["seconds"])]
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, context.Pool(jobs) as pool:
+        barrier = manager.Barrier(jobs)
+        given = [(arguments.recipe, found, points[core::jobs], barrier) for core in range(jobs)]
+        hand = sum(pool.starmap(by_hand, given, chunksize=1))
+    inner, trained = found["wall_seconds"], found["trial_seconds"]
+    print(f"\n{len(points)} trials on {jobs} cores")
+    print(f"search: {wall:.1f} s with Ray's start, {inner:.1f} s without, {trained / jobs:.1f} s a core within trials")
+    print(f"by hand: {hand:.1f} s, {hand / jobs:.1f} s a core")
+    share = jobs / hand
     print(f"ratio: {wall * share:.3f} with Ray's start, {inner * share:.3f} without")
 
 

@@ -13,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.pop(0)  # this folder
+if sys.path[0] == str(Path(__file__).parent):  # not again in the processes that it starts
+    sys.path.pop(0)
 
 
 def search(recipe: str, trials: int, jobs: int, folder: Path, flags: list[str]) -> tuple[float, dict]:

@@ -100,9 +100,14 @@ def test_table_and_pictures(log, recipe):
 
 
 def test_a_diverged_trial_does_not_flatten_the_others():
-    (low, high), outside = pictures._range([*np.linspace(0.3, 0.5, 20), 1e6])
-    assert (low, high, outside) == (pytest.approx(0.29), pytest.approx(0.51), 1)
-    assert pictures._range([0.1, 0.5, 0.9])[1] == pictures._range([0.5] * 9)[1] == pictures._range([])[1] == 0
+    ordinary = [[0.9, 0.5 - place / 100] for place in range(8)]
+    (low, high), outside = pictures._range([*ordinary, [1e3, 1e6]], False)
+    assert (low, high, outside) == (pytest.approx(0.43 - 0.0235), pytest.approx(0.9 + 0.0235), 2)
+    # the best is always shown, and so are the first epochs of the others
+    (low, high), outside = pictures._range([*[[0.0, 0.1]] * 9, [0.0, 24.0]], True)
+    assert low < 0 and high > 24 and outside == 0
+    assert pictures._range([*[[0.1]] * 15, [1e6]], False)[1] == 1
+    assert pictures._range([[0.0, 0.9]] * 3, True)[1] == pictures._range([], True)[1] == 0
 
 
 def test_what_matters_is_found(tmp_path):

@@ -218,7 +218,15 @@ def test_overrides_become_flags():
 
 
 def test_values_survive_the_command_line():
-    model = {"a": -1e-05, "b": [[1, 2e-07], [3]], "c": "1e-3", "d": "x, y=[z", "e": None, "f": {"g": [True, "no"]}}
+    model = {
+        "a": -1e-05,
+        "b": [[1, 2e-07], [3]],
+        "c": "1e-3",
+        "d": "x, y=[z 😀",
+        "h": "2020-13-45",
+        "e": None,
+        "f": {"g": [True, "no"]},
+    }
     _, text, given = flags_of({"model": model, "training": {"learning_rate": -1e-05}})
     assert parse_overrides(text) == model
     assert given == "--learning_rate=-1e-05"

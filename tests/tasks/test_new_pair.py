@@ -240,11 +240,17 @@ def test_kept_pairs_that_the_parent_cannot_teach(parent, tmp_path):
     assert both.trainer.teacher.tags.tolist() == [language_ids(both.processor)["eo"]]
     told = "\n".join(both.data.remarks)
     assert "kept pairs: en-eo as the parent translates them\n  en-mt: from their targets" in told
+    (tmp_path / "yy.tsv").write_text((parent.parent / "eo.tsv").read_text().replace("en\teo", "mt\teo"))
+    unread = build(parse_run(new_pair(parent, "--keep_pair", f"mt-eo:{tmp_path / 'yy.tsv'}", *folder)))
+    assert unread.trainer.teacher is None
     strange = new_pair(parent, "--keep_pair", f"en-mt:{tmp_path / 'xx.tsv'}", *folder)
     parts = build(parse_run(strange))
-    assert parts.trainer.teacher is None and "from their targets, since none of en-mt" in "\n".join(parts.data.remarks)
+    assert (
+        parts.trainer.teacher is None
+        and "from their targets, since the parent is not known to translate en-mt" in "\n".join(parts.data.remarks)
+    )
     for command, reason in (
-        (strange, "none of en-mt has a target language that the parent writes"),
+        (strange, "the parent is not known to translate en-mt"),
         (new_pair(parent, "--keep_pair", given, "--random_weights", *folder), "the run starts from random weights"),
         (new_pair(parent, *folder), "speaks of kept pairs, and there are none"),
     ):

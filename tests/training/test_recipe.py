@@ -135,6 +135,18 @@ def test_overrides_keep_commas_inside_brackets():
     }  # fmt: skip
 
 
+def test_texts_that_look_like_numbers_survive_a_saved_recipe(tiny_recipe, tmp_path):
+    settings = parse_run([str(tiny_recipe), "--train_dir", "12e3", "--output_dir", str(tmp_path / "run")])
+    (tmp_path / "saved.yaml").write_text(settings.recipe.to_yaml())
+    assert parse_run([str(tmp_path / "saved.yaml")]).data.train_dir == "12e3"
+
+
+@pytest.mark.parametrize("text", ["a=2020-13-45", "a=0x_"])
+def test_values_that_look_like_others_and_are_none(text):
+    with pytest.raises(UsageError, match="--model_overrides: cannot read .* put a text in quotes"):
+        parse_overrides(text)
+
+
 @pytest.mark.parametrize("supported", [True, False])
 def test_bf16_where_the_hardware_has_it(supported, tiny_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.training.command_line.computes_in_bf16", lambda on_cpu: supported)

@@ -17,17 +17,15 @@ def refresh_publish(run: Path) -> None:
     Raises:
         UsageError: The library has no such recipe.
     """
-    import yaml
-
     from zoo.record import RunRecord, write_whole
-    from zoo.training.recipe import load_recipe
+    from zoo.training.recipe import load_recipe, read_yaml, write_yaml
 
     record = RunRecord.read(run)
     record.recipe["publish"] = load_recipe(record.model_id).publish
     if (run / "recipe.yaml").is_file():
-        content = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
+        content = read_yaml(run / "recipe.yaml", "recipe")
         content["publish"] = record.recipe["publish"]
-        write_whole(run / "recipe.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+        write_whole(run / "recipe.yaml", write_yaml(content))
     record.write(run)
 
 

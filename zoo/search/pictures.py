@@ -49,10 +49,10 @@ def draw_history(trials: Sequence[Trial], metric: str, greater_is_better: bool, 
     left.set(xlabel="epoch", ylabel=f"validation {metric}", title="By trial (red: the best, x: failed)")
     right.set(xlabel="minutes since the first result", title="By the clock")
     left.xaxis.get_major_locator().set_params(integer=True)
-    shown, outside = _range([score for _, score in points])
+    shown, outside = _range([[row["score"] for row in trial.epochs.values()] for trial in trials], greater_is_better)
     if outside:
         left.set_ylim(*shown)
-        figure.supxlabel(f"{outside} of {len(points)} scores lie outside, as of trials that diverged", fontsize=8)
+        figure.supxlabel(f"{outside} of {len(points)} scores lie outside", fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -106,13 +106,23 @@ def draw_parallel(
     plt.close(figure)
 
 
-def _range(scores: Sequence[float]) -> tuple[tuple[float, float], int]:
-    """(ends of an axis, how many scores lie outside): one trial that diverges does not flatten all others."""
-    low, high = np.percentile(scores, [25, 75]) if scores else (0.0, 0.0)
-    far = 4 * (high - low)
-    near = [score for score in scores if not far or low - far <= score <= high + far]
-    margin = 0.05 * (max(near) - min(near)) if near else 0.0
-    return (min(near, default=0) - margin, max(near, default=0) + margin), len(scores) - len(near)
+def _range(trials: Sequence[Sequence[float]], greater_is_better: bool) -> tuple[tuple[float, float], int]:
+    """(ends of an axis for the scores of trials, how many lie outside): one that diverges does not flatten all others.
+
+    All scores of a trial are shown, unless the best of them is far worse than those of the others.
+    """
+    sign = 1 if greater_is_better else -1
+    scores = [[sign * score for score in trial] for trial in trials if trial]
+    if not scores:
+        return (0.0, 1.0), 0
+    best = [max(trial) for trial in scores]
+    low, middle, high = np.percentile(best, [25, 50, 75])
+    worst = middle - 4 * ((high - low) or abs(middle))
+    near = [score for trial in scores if max(trial) >= worst for score in trial]
+    margin = 0.05 * (max(near) - min(near))
+    ends = sorted((sign * (min(near) - margin), sign * (max(near) + margin)))
+    outside = sum(score < min(near) for trial in scores for score in trial)
+    return (ends[0], ends[1]), outside
 
 
 def _unit(column: Sequence[float]) -> list[float]:

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from zoo.record import installed_versions, sha256
 from zoo.registry import FAMILIES, nearest
 from zoo.training.command_line import RunSettings, parse_run
@@ -107,14 +109,22 @@ def plain(value: Any) -> str:
         return str(value).lower()
     if value is None:
         return "null"
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, (list, tuple, dict)) else str(value)
+    return (
+        json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        if isinstance(value, (list, tuple, dict))
+        else str(value)
+    )
 
 
 def quoted(value: Any) -> str:
     """A value as `--model_overrides` reads it back."""
-    if isinstance(value, str) and not (re.fullmatch(r"[\w./-]+", value) and read_value(value) == value):
-        return json.dumps(value)
-    return plain(value)
+    if not isinstance(value, str):
+        return plain(value)
+    try:
+        simple = re.fullmatch(r"[\w./-]+", value) and read_value(value) == value
+    except yaml.YAMLError:
+        simple = False
+    return value if simple else json.dumps(value, ensure_ascii=False)
 
 
 def flags_of(overrides: Mapping[str, Any]) -> list[str]:

@@ -82,7 +82,7 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """The recipe as a file that `load_recipe` reads back."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        return write_yaml(self.to_dict())
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
@@ -103,10 +103,20 @@ class UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class Dumper(yaml.SafeDumper):
+    """Writes what UniqueKeyLoader reads back: a text such as `1e5` gets quotes."""
+
+
 # YAML 1.1 wants `1.0e-4`; people, JSON and Python write `1e-4` and mean the number.
-UniqueKeyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+\.?\d*[eE][-+]?\d+$"), list("-+0123456789")
-)
+for side in (UniqueKeyLoader, Dumper):
+    side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+\.?\d*[eE][-+]?\d+$"), list("-+0123456789")
+    )
+
+
+def write_yaml(content: Any) -> str:
+    """A recipe's content, or a part of it, in the order of its keys."""
+    return yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True)
 
 
 def read_value(text: str) -> Any:
@@ -115,7 +125,10 @@ def read_value(text: str) -> Any:
     Raises:
         yaml.YAMLError: It is no YAML.
     """
-    return yaml.load(text, Loader=UniqueKeyLoader)
+    try:
+        return yaml.load(text, Loader=UniqueKeyLoader)
+    except ValueError as error:  # what looks like a date or a number and is none
+        raise yaml.YAMLError(f"{text!r}: {error}; put a text in quotes") from None
 
 
 def available_recipes() -> list[str]:
@@ -186,7 +199,7 @@ def read_yaml(path: Path, kind: str) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such {kind} file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
 
 

@@ -66,7 +66,7 @@ def build_teacher(
     """(teacher of a run with kept pairs, what a person is told of it).
 
     A kept pair is learned from the parent if the parent knows its target language: by its tag, or, without tags, as
-    the only language that it writes. Other kept pairs are learned from their targets, as all are without a parent.
+    its only pair. Other kept pairs are learned from their targets, as all are without a parent.
 
     Args:
         arguments: The data section.
@@ -84,16 +84,22 @@ def build_teacher(
         return None, []
     new, *kept = dict.fromkeys(train.directions)
     tags = language_ids(processor) if parent is not None else {}
-    # Without tags nor a recipe, a model is taken at its user's word.
-    knows: set[str | None] = {*tags} or {learned.get("target_lang") or kept[0].target}
-    taught = [pair for pair in kept if pair.target in knows and pair.target != new.target]
+    # Without tags nor a recipe, a model is taken at its user's word, if that is one word.
+    word = {pair.target for pair in kept}
+    knows: set[str | None] = {*tags} or {learned.get("target_lang") or (word.pop() if len(word) == 1 else None)}
+    reads = None if tags else learned.get("source_lang")
+    taught = [
+        pair
+        for pair in kept
+        if pair.target in knows and pair.target != new.target and reads in (None, "", pair.source)
+    ]
     if parent is None:
         reason = "the run starts from random weights"
     elif arguments.vocabulary == "replace":
         reason = "vocabulary=replace drops the pieces of the parent"
     elif not taught:
         names = ", ".join(pair.name for pair in kept)
-        reason = f"none of {names} has a target language that the parent writes and that is not the new pair's"
+        reason = f"the parent is not known to translate {names}, or the new pair has the same target language"
     else:
         told = [f"kept pairs: {', '.join(pair.name for pair in taught)} as the parent translates them"]
         rest = [pair.name for pair in kept if pair not in taught]

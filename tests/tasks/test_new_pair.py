@@ -39,16 +39,7 @@ MODELS = {
     },
 }
 QUICK = ["--use_cpu", "true", "--disable_tqdm", "true", "--num_train_epochs", "1", "--batch_tokens", "400"]
-QUICK += [
-    "--generation_max_length",
-    "12",
-    "--num_beams",
-    "1",
-    "--max_target_length",
-    "24",
-    "--average_checkpoints",
-    "0",
-]
+QUICK += "--generation_max_length 12 --num_beams 1 --max_target_length 24 --average_checkpoints 0".split()
 
 
 def foreign_pairs(count: int, seed: int = 5) -> list[tuple[str, str]]:

@@ -229,6 +229,8 @@ def test_kept_pairs_that_the_parent_cannot_teach(parent, tmp_path):
     (tmp_path / "xx.tsv").write_text((parent.parent / "eo.tsv").read_text().replace("en\teo", "en\tmt"))
     both = build(parse_run(new_pair(parent, "--keep_pair", given, f"en-mt:{tmp_path / 'xx.tsv'}", *folder)))
     assert both.trainer.teacher.tags.tolist() == [language_ids(both.processor)["eo"]]
+    again = build(parse_run(new_pair(parent, "--keep_pair", given, *folder)), shared_data=both.data).data
+    assert sum("from their targets" in line for line in both.data.remarks) == 1 and again is not both.data
     told = "\n".join(both.data.remarks)
     assert "kept pairs: en-eo as the parent translates them\n  en-mt: from their targets" in told
     (tmp_path / "yy.tsv").write_text((parent.parent / "eo.tsv").read_text().replace("en\teo", "mt\teo"))

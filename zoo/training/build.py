@@ -1,5 +1,6 @@
 """Where the parts meet: a recipe becomes data, model, processor and Trainer."""
 
+import dataclasses
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -232,15 +233,16 @@ def build(
     model = build_model(family, task, config, weights, data, settings.training.seed)
     processor = saved if saved is not None and data.origins is None else task.build_processor(family, config, data)
     task.prepare_model(model, processor, settings.data)
-    parent = None
+    parent, learned, remarks = None, {}, [*data.remarks]
     if weights is not None and task.check_parent is not None:
         parent = family.model_classes[task.name].from_pretrained(weights, use_safetensors=True)
-        data.remarks = [*data.remarks, *task.check_parent(parent, saved, data.train, learned_from(weights))]
+        learned = learned_from(weights)
+        remarks += task.check_parent(parent, saved, data.train, learned)
     teacher = None
     if task.build_teacher is not None:
-        learned = {} if weights is None else learned_from(weights)
         teacher, told = task.build_teacher(settings.data, parent, saved, data.train, learned)
-        data.remarks = [*data.remarks, *told]
+        remarks += told
+    data = dataclasses.replace(data, remarks=remarks)  # the trials of a search share the data, and not the remarks
     lora = build_lora(settings, data, model, weights)
     trainer = build_trainer(settings, task, data, model, processor, callbacks, lora)
     trainer.teacher = teacher

@@ -45,8 +45,8 @@ class TranslationArguments(TextArguments):
         default=None,
         metadata={
             "help": "What kept pairs are learned from: parent (how likely the model that the run goes on with finds "
-            "each next piece, which keeps more), or truth (their targets). Default: parent, for the kept pairs whose "
-            "target language it knows and the new pair does not have, where its pieces stay."
+            "each next piece, which keeps more), or truth (their targets). Default: parent, for the kept pairs that "
+            "it translates into another language than the new pair's, where its pieces stay."
         },
     )
     keep_weight: float = field(

@@ -49,6 +49,19 @@ def test_flags_win_over_yaml_and_yaml_over_defaults(recipe_file):
     assert settings.recipe.training["learning_rate"] == 0.25
 
 
+def test_what_differs_from_the_defaults_of_a_run_is_kept(recipe_file, tmp_path):
+    """`no` is transformers' default, and not that of a run."""
+    path = recipe_file(BASE)
+    flags = ["--eval_strategy", "no", "--per_device_eval_batch_size", "32"]
+    plain, changed = parse_run([str(path)]).recipe, parse_run([str(path), *flags]).recipe
+    assert changed.training == {"eval_strategy": "no", "per_device_eval_batch_size": 32} and not plain.training
+    (tmp_path / "again.yaml").write_text(changed.to_yaml())
+    again = parse_run([str(tmp_path / "again.yaml")])
+    assert (again.training.eval_strategy, again.training.per_device_eval_batch_size) == ("no", 32)
+    assert plain.what_is_learnt()["training"] == {}
+    assert changed.what_is_learnt()["training"] == {"eval_strategy": "no"}  # the batch changes the time alone
+
+
 def test_yaml_numbers_without_a_point_are_numbers(recipe_file):
     settings = parse_run([str(recipe_file(BASE + "training: {learning_rate: 1e-4, muon_learning_rate: 2e-2}"))])
     assert settings.training.learning_rate == 1e-4

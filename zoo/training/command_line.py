@@ -16,7 +16,16 @@ from transformers import HfArgumentParser
 from zoo.registry import load_task, nearest
 
 from .arguments import RunArguments, ZooTrainingArguments, computes_in_bf16
-from .recipe import Recipe, UsageError, available_recipes, check_keys, config_fields, load_recipe, read_value
+from .recipe import (
+    TRAINING_DEFAULTS,
+    Recipe,
+    UsageError,
+    available_recipes,
+    check_keys,
+    config_fields,
+    load_recipe,
+    read_value,
+)
 from .weights import family_of
 
 # Where a run lies, what it shows and how it is fed does not change what it learns.
@@ -24,21 +33,9 @@ NOT_RECIPE = {
     "output_dir", "resume_from_checkpoint", "disable_tqdm", "report_to", "push_to_hub", "hub_model_id", "hub_token",
     "hub_private_repo", "hub_strategy", "hub_always_push", "hub_revision", "logging_steps", "logging_strategy",
     "save_total_limit", "save_strategy", "save_steps", "dataloader_num_workers", "dataloader_pin_memory", "run_name",
-    "per_device_eval_batch_size", "do_train", "do_eval", "do_predict", "use_cpu", "local_rank", "ddp_backend",
+    "do_train", "do_eval", "do_predict", "use_cpu", "local_rank", "ddp_backend",
     "debug", "include_num_input_tokens_seen", "remove_unused_columns", "project", "trackio_space_id",
 }  # fmt: skip
-# What a run does unless its recipe or a flag says otherwise.
-TRAINING_DEFAULTS = {
-    "eval_strategy": "epoch",
-    "save_strategy": "epoch",
-    "save_total_limit": 2,
-    "logging_strategy": "epoch",
-    "per_device_eval_batch_size": 256,
-    "remove_unused_columns": False,
-    "dataloader_pin_memory": False,
-    # A run is published whole when it has been measured, not checkpoint by checkpoint.
-    "hub_strategy": "end",
-}
 
 
 @dataclass
@@ -200,6 +197,8 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
 
 
 def _default(f: dataclasses.Field) -> Any:
+    if f.name in TRAINING_DEFAULTS:  # else --eval_strategy no, transformers' default, would not be kept
+        return TRAINING_DEFAULTS[f.name]
     if f.default_factory is not dataclasses.MISSING:
         return f.default_factory()
     return f.default

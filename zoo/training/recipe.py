@@ -25,6 +25,19 @@ PUBLISH_KEYS = (
     "license_name", "data_license", "out_of_scope",
 )  # fmt: skip
 
+# What a run does unless its recipe or a flag says otherwise.
+TRAINING_DEFAULTS = {
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "logging_strategy": "epoch",
+    "per_device_eval_batch_size": 256,
+    "remove_unused_columns": False,
+    "dataloader_pin_memory": False,
+    # A run is published whole when it has been measured, not checkpoint by checkpoint.
+    "hub_strategy": "end",
+}
+
 
 class UsageError(ValueError):
     """Somebody asked for something that cannot be: a command ends with exit code 2."""
@@ -69,7 +82,12 @@ class Recipe:
         keys = ("family", "task", "model_name_or_path", "data", "model", "training")
         evaluation = load_task(self.task).evaluation_fields
         data = {key: value for key, value in self.data.items() if key not in evaluation}
-        training = {key: value for key, value in self.training.items() if key != "save_dtype"}  # it comes afterwards
+        after = ("save_dtype", "per_device_eval_batch_size")  # these come after learning, or beside it
+        training = {
+            key: value
+            for key, value in self.training.items()
+            if key not in after and value != TRAINING_DEFAULTS.get(key)
+        }
         found = {key: value for key, value in self.to_dict().items() if key in keys}
         return {**found, "data": data, "training": training}
 

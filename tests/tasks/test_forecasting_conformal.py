@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from zoo.tasks.forecasting.conformal import Calibration, ConformalIntervals, recency, window_spread
+from zoo.tasks.forecasting.conformal import RATE, Calibration, ConformalIntervals, Outcomes, recency, window_spread
 
 NAN = np.nan
 
@@ -173,3 +173,68 @@ def test_counts_have_no_end_below_zero():
         assert low.min() < 0 == raised.min()
         covered = [(ends[0] <= truth) & (truth <= ends[1]) for ends in ((low, high), (raised, same))]
         assert abs(covered[0].mean() - covered[1].mean()) < 1e-3
+
+
+def outcomes_of(truth):
+    """One series, a window at each row."""
+    return Outcomes(truth, np.zeros(len(truth), int), np.arange(len(truth)))
+
+
+def test_margins_move_by_hand():
+    fitted = ConformalIntervals(0.8, np.array([[10.0], [10.0]]))
+    truth = np.array([[11.0, 5], [NAN, 11], [5, 5], [5, 5]])[..., None]
+    point, scale = np.zeros_like(truth), np.ones((4, 1, 1))
+    found = fitted.follow(point, point, scale, outcomes_of(truth), 0.1)[..., 0]
+    miss, hit = 1 + 0.1 * 0.8, 1 - 0.1 * 0.2
+    # Step 1 knows the window before, step 2 the one before that; what is missing moves nothing.
+    assert found[:, 0].tolist() == pytest.approx([10, 10 * miss, 10 * miss, 10 * miss * hit])
+    assert found[:, 1].tolist() == pytest.approx([10, 10, 10 * hit, 10 * hit * miss])
+    # The unit of a move is half the interval: 2 of the model's own and the margin; the scale of a window is its unit.
+    found = fitted.follow(point - 4, point + 4, 2 * scale, outcomes_of(truth), 0.1)[..., 0]
+    assert found[1, 0] == pytest.approx(10 - 0.1 * 0.2 * (10 + 2))
+    np.testing.assert_array_equal(fitted.follow(point, point, scale, outcomes_of(truth), 0.0), point + 10)
+
+
+def test_each_series_moves_alone_and_in_the_order_of_time():
+    fitted = ConformalIntervals(0.8, np.full((1, 1), 1.0))
+    truth = np.array([9.0, 0, 9, 0, 0])[:, None, None]
+    outcomes = Outcomes(truth, np.array([1, 0, 1, 0, 1]), np.array([5, 0, 4, 1, 6]))
+    point = np.zeros_like(truth)
+    found = fitted.follow(point, point, np.ones((5, 1, 1)), outcomes, 0.5)[:, 0, 0]
+    assert found.tolist() == pytest.approx([1.4, 1, 1, 0.9, 1.96])
+
+
+def test_margins_know_nothing_of_the_future():
+    point, truth, size = simulated(60, 0)
+    fitted = ConformalIntervals(0.8, np.full(truth.shape[1:], 2.0))
+    now, found = 30, []
+    for future in (0.0, 1e9):  # within every interval, and outside
+        changed = truth.copy()
+        for step in range(truth.shape[1]):
+            changed[now - step :, step] = future  # all that happens at row 30 and later
+        found.append(fitted.follow(point, point, size, outcomes_of(changed), 0.05))
+    np.testing.assert_array_equal(found[0][: now + 1], found[1][: now + 1])
+    assert (found[0][now + 1] < found[1][now + 1]).all()  # and what has happened is used at once
+
+
+@pytest.mark.parametrize("factor", [0.5, 3])
+def test_intervals_that_follow_cover_what_they_say_when_errors_change(factor):
+    point, truth, size = simulated(4000, 0)
+    truth[1000:] *= factor
+    old, new = slice(0, 1000), slice(1000, None)
+    fitted = Calibration.fit(point[old], None, [], truth[old], size[old], [0.8, 0.95])
+    covered = {}
+    for name, outcomes in (("fixed", None), ("follow", outcomes_of(truth[new]))):
+        quantiles, levels = fitted.apply(point[new], None, [], size[new], outcomes)
+        for level in (0.8, 0.95):
+            low, high = (quantiles[levels.index(round(tail, 6))] for tail in ((1 - level) / 2, (1 + level) / 2))
+            covered[name, level] = ((low <= truth[new]) & (truth[new] <= high))[2000:].mean()
+    for level in (0.8, 0.95):
+        assert abs(covered["fixed", level] - level) > 0.03 and abs(covered["follow", level] - level) < 0.02
+
+
+def test_the_file_of_an_older_model_has_no_rate():
+    content = Calibration((ConformalIntervals(0.8, np.ones((2, 1))),), True, 50, rate=0.3).to_dict()
+    assert Calibration.from_dict(content).rate == 0.3
+    del content["rate"]
+    assert Calibration.from_dict(content).rate == RATE

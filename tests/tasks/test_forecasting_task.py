@@ -20,7 +20,7 @@ from zoo.record import RunRecord
 from zoo.tasks.forecasting import TASK
 from zoo.tasks.forecasting.batches import ForecastingArguments, collate, load_data
 from zoo.tasks.forecasting.processor import SeriesProcessor
-from zoo.tasks.forecasting.report import by_step
+from zoo.tasks.forecasting.report import by_step, calibrated
 from zoo.training.command_line import parse_run
 
 QUANTILES = ["0.025", "0.1", "0.25", "0.5", "0.75", "0.9", "0.975"]
@@ -136,13 +136,13 @@ def test_intervals_are_calibrated_on_validation_and_recorded_before_and_after(ru
 def test_a_point_forecaster_gets_intervals_too(run, tmp_path):
     recipe = yaml.safe_load((run.parent / "tiny.yaml").read_text())
     recipe["model"] = {**SIZES, "scaling": "last"}
-    recipe["data"] |= {"intervals": [0.8], "calibration_half_life": 0}
+    recipe["data"] |= {"intervals": [0.8], "calibration_half_life": 0, "calibration_rate": 0.0}
     (tmp_path / "point.yaml").write_text(yaml.safe_dump(recipe))
     flags = ["--train_file", str(run.parent / "mine.csv"), "--output_dir", str(tmp_path / "run")]
     flags += ["--num_train_epochs", "1", "--disable_tqdm", "true"]
     assert train([str(tmp_path / "point.yaml"), *flags]) == 0
     (row,) = RunRecord.read(tmp_path / "run").tables["intervals"]
-    assert row["level"] == 0.8 and "coverage_before" not in row
+    assert row["level"] == 0.8 and "coverage_before" not in row and "coverage_fixed" not in row
     # ceil((29 + 1) 0.8) of the 29 validation windows are inside at every step and channel.
     assert RunRecord.read(tmp_path / "run").metrics["validation"]["coverage_80"] == pytest.approx(24 / 29)
     found = pipeline("time-series-forecasting", model=str(tmp_path / "run"), device="cpu")(frame())
@@ -239,6 +239,32 @@ def test_the_pipeline_forecasts_in_the_units_of_the_data(run):
         assert np.abs(rows["predictions"].to_numpy() - truth).mean() < 0.4 * size
         assert (rows["0.1"] <= rows["0.5"]).all() and (rows["0.5"] <= rows["0.9"]).all()
     assert len(forecast(whole[:400], prediction_length=30)) == 60
+
+
+def test_a_pipeline_that_recalibrates_is_the_backtest(run, tmp_path):
+    forecast = pipeline("time-series-forecasting", model=str(run), device="cpu")
+    saved, config, context = forecast.series_processor, forecast.model.config, SIZES["context_length"]
+    frame().to_csv(tmp_path / "mine.csv", index=False)
+    arguments = ForecastingArguments(test_file=str(tmp_path / "mine.csv"), timestamp_column="date")
+    data = load_data(arguments, config, saved).test  # every window of the file
+    with torch.no_grad():
+        batch = collate(data.__getitems__(range(len(data))))
+        output = forecast.model(**{name: tensor for name, tensor in batch.items() if name != "future_values"})
+    predictions = output.prediction_outputs.numpy(), output.quantile_outputs.numpy()
+    _, quantiles, levels = calibrated(predictions, config, data)
+    expected = data.in_data_units(quantiles)[levels.index(0.1), 330 - context].T.ravel()
+    found = forecast(frame()[:330], recalibrate=330 - context)
+    np.testing.assert_allclose(found["0.1"], expected, rtol=1e-4)
+    fixed = forecast(frame()[:330])
+    assert not np.allclose(found["0.1"], fixed["0.1"], rtol=1e-4)
+    pd.testing.assert_series_equal(found["predictions"], fixed["predictions"])
+    # More than there is: all of it.
+    assert len(forecast(frame()[:5], recalibrate=1000)) == 2 * 12
+    with pytest.raises(ValueError, match="recalibrate=-1 must not be negative"):
+        forecast(frame(), recalibrate=-1)
+    saved.calibration = None
+    with pytest.raises(ValueError, match="this model has no calibrated intervals"):
+        forecast(frame(), recalibrate=100)
 
 
 def plain_pipeline(**fields):
@@ -419,11 +445,17 @@ def test_the_card_says_what_the_record_says(run):
     assert f"{record.metrics['test']['mse']:.4f}" in card and "baseline: naive2" in card
     row = {row["level"]: row for row in record.tables["intervals"]}[0.8]
     (line,) = [line for line in card.splitlines() if line.startswith("| 80% |")]
-    figures = (f"{100 * row['coverage']:.1f}%", f"{100 * row['coverage_before']:.1f}%", f"{row['width_before']:.4g}")
-    assert all(figure in line for figure in figures) and line.count("|") == 7
+    shown = [f"{100 * row[f'coverage{suffix}']:.1f}%" for suffix in ("", "_fixed", "_before")]
+    shown += [f"{row[f'width{suffix}']:.4g}" for suffix in ("", "_fixed", "_before")]
+    assert all(figure in line for figure in shown) and line.count("|") == 10
     for picture in (run / "pictures").iterdir():
         assert f"(pictures/{picture.name})" in card
     del record.tables["calibration_before"]  # a point head
+    (line,) = [line for line in render_card(record).splitlines() if line.startswith("| 80% |")]
+    assert line.count("|") == 8
+    for row in record.tables["intervals"]:  # one window a series: nothing to follow
+        for name in ("coverage_fixed", "width_fixed", "msis_fixed"):
+            del row[name]
     (line,) = [line for line in render_card(record).splitlines() if line.startswith("| 80% |")]
     assert line.count("|") == 5
 

@@ -37,7 +37,7 @@ def calibrate(predictions: Any, truth: np.ndarray, config: Any, dataset: batches
     weights = recency(dataset.ages(), data.calibration_half_life)
     floor = 0.0 if config.head == "negative_binomial" or config.log_values else None
     measured = (dataset.truth(), dataset.spreads)
-    found = Calibration.fit(point, quantiles, levels, *measured, data.intervals, weights, floor)
+    found = Calibration.fit(point, quantiles, levels, *measured, data.intervals, weights, floor, data.calibration_rate)
     dataset.processor.calibration = found.to_dict() if data.intervals and found.intervals else None
 
 

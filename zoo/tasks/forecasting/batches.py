@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from zoo.data.series import SeriesScaler, SeriesSet
     from zoo.data.series_windows import WindowDataset
 
+    from .conformal import Outcomes
+
 # The share of own series that is set aside where the recipe says nothing.
 VALIDATION_SIZE, TEST_SIZE = 0.1, 0.2
 # Training windows that are measured for the fit diagnosis: neighbours overlap, so more would say little more.
@@ -94,6 +96,13 @@ class ForecastingArguments:
             "of the validation rows."
         },
     )
+    calibration_rate: float = field(
+        default=0.01,
+        metadata={
+            "help": "How fast intervals follow the outcomes of earlier windows: the share of their width that a miss "
+            "adds; 0: they stay as calibrated."
+        },
+    )
     skip_short: bool = field(default=False, metadata={"help": "Leave out series that are too short, in each split."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Use only so many training windows."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use only so many validation windows."})
@@ -109,6 +118,8 @@ class ForecastingArguments:
         for name in ("validation_size", "test_size", "calibration_half_life"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        if not 0 <= self.calibration_rate < 1:
+            raise ValueError(f"calibration_rate={self.calibration_rate} must be at least 0 and below 1, such as 0.01")
         if any(not 0 < level < 1 for level in self.intervals):
             raise ValueError(f"intervals={self.intervals} must be coverages between 0 and 1, such as 0.8")
 
@@ -123,6 +134,7 @@ class ForecastDataset(Dataset):
         training: Whether these are the training windows, of which only a sample is measured.
         times: The series as they were read, if windows are to be named by their time stamps: a model that reads no
             calendar has series without.
+        follow: Whether intervals follow the outcomes of these windows: on validation they know them already.
     """
 
     def __init__(
@@ -132,8 +144,9 @@ class ForecastDataset(Dataset):
         numbers: np.ndarray | None = None,
         training: bool = False,
         times: "SeriesSet | None" = None,
+        follow: bool = False,
     ):
-        self.windows, self.processor, self.training = windows, processor, training
+        self.windows, self.processor, self.training, self.follow = windows, processor, training, follow
         self.calendar = None if times is None or times.starts is None else (times.starts, times.frequency)
         self.numbers = np.arange(len(windows)) if numbers is None else numbers
         self._baselines: dict[str, np.ndarray] = {}
@@ -156,7 +169,7 @@ class ForecastDataset(Dataset):
         if limit is None or limit >= len(self):
             return self
         rows = np.linspace(0, len(self) - 1, limit).astype(np.int64)
-        taken = ForecastDataset(self.windows, self.processor, self.numbers[rows], self.training)
+        taken = ForecastDataset(self.windows, self.processor, self.numbers[rows], self.training, follow=self.follow)
         taken.calendar = self.calendar
         return taken
 
@@ -198,6 +211,14 @@ class ForecastDataset(Dataset):
             batch = self.__getitems__(range(first, min(first + SPREAD_BATCH, len(self))))
             found.append(window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()))
         return np.concatenate(found)
+
+    def outcomes(self) -> "Outcomes | None":
+        """What became of the windows, if intervals follow it."""
+        from .conformal import Outcomes
+
+        if not self.follow:
+            return None
+        return Outcomes(self.truth(), *self.windows.locate(self.numbers))
 
     def ages(self) -> np.ndarray:
         """(windows,) rows between each origin and the end of the split in its series."""
@@ -402,7 +423,8 @@ def load_data(arguments: ForecastingArguments, config: Any, processor: SeriesPro
             min_context=arguments.min_context,
             skip_short=arguments.skip_short,
         )
-        found[split] = ForecastDataset(windows, processor, training=training, times=part).take(limits[split])
+        dataset = ForecastDataset(windows, processor, training=training, times=part, follow=split == "test")
+        found[split] = dataset.take(limits[split])
         if windows.skipped:
             notes.setdefault("skipped_series", {})[split] = len(windows.skipped)
     calendar = calendar_names(series.frequency) if processor.time_features else ()

@@ -1,4 +1,4 @@
-"""Split-conformal intervals: what a model missed on held-out windows decides how wide its intervals become."""
+"""Conformal intervals: what a model missed on held-out windows, and on the latest ones, decides their width."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,23 @@ from .metrics import intervals
 
 # Significant digits of saved margins: far below their statistical error.
 DIGITS = 6
+# How fast margins follow new outcomes: chosen on ETTh1's validation rows (docs/log.md).
+RATE = 0.01
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of windows that were forecast, for margins to follow.
+
+    Args:
+        truth: (windows, horizon, channels); NaN is missing, or not known yet.
+        items: (windows,) the series of each.
+        origins: (windows,) the first row of each horizon in its series.
+    """
+
+    truth: np.ndarray
+    items: np.ndarray
+    origins: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -69,8 +86,48 @@ class ConformalIntervals:
             return cls(level, np.broadcast_to(margin, truth.shape[1:]).copy())
         return cls(level, np.stack([_margins(scores[:, step], weights, level) for step in range(truth.shape[1])]))
 
+    def follow(
+        self, lower: np.ndarray, upper: np.ndarray, scale: np.ndarray, outcomes: Outcomes, rate: float
+    ) -> np.ndarray:
+        """(windows, horizon, ...) margins of each window, moved by what came of the earlier windows of its series.
+
+        The quantile tracker of Angelopoulos, Candès and Tibshirani (2023, arXiv:2307.16895; after Gibbs and Candès,
+        2021, arXiv:2106.00170): a miss widens an interval by `rate * level` of its half width, a hit narrows it by
+        `rate * (1 - level)` of it, so that it stands still where it covers what it says. Each step and channel moves
+        alone, and step k of a window knows the windows that began k rows before it or earlier: nothing of the future.
+
+        Args:
+            lower: (windows, horizon, ...) lower ends, or the point forecast.
+            upper: Upper ends, or the point forecast again.
+            scale: Of these windows, as of `fit`.
+            outcomes: Of these windows.
+            rate: 0: the margins stay.
+
+        Raises:
+            ValueError: The horizon is longer than the calibrated one.
+        """
+        steps, truth = np.arange(1, self._steps(lower) + 1), outcomes.truth
+        found = np.empty(truth.shape)
+        order = np.lexsort((outcomes.origins, outcomes.items))
+        for rows in np.split(order, np.flatnonzero(np.diff(outcomes.items[order])) + 1):
+            track = np.empty((len(rows) + 1, *truth.shape[1:]))
+            track[0] = self.margins[: len(steps)]
+            for place, row in enumerate(rows):
+                score = np.maximum(lower[row] - truth[row], truth[row] - upper[row]) / scale[row]
+                half = np.maximum(track[place] + (upper[row] - lower[row]) / (2 * scale[row]), 0)
+                move = rate * half * ((score > track[place]) - (1 - self.level))
+                track[place + 1] = track[place] + np.where(np.isnan(score), 0, move)
+            origins = outcomes.origins[rows]
+            known = np.searchsorted(origins, origins[:, None] - steps, side="right")
+            found[rows] = track[known, steps - 1]
+        return found
+
     def apply(
-        self, lower: np.ndarray, upper: np.ndarray, scale: np.ndarray | float = 1.0
+        self,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        scale: np.ndarray | float = 1.0,
+        margins: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Widened (or narrowed) ends; where narrowing would make them cross, both are their middle.
 
@@ -78,15 +135,19 @@ class ConformalIntervals:
             lower: (windows, horizon, ...) lower ends, or the point forecast.
             upper: Upper ends, or the point forecast again.
             scale: Of these windows, if `fit` had one.
+            margins: Of these windows, from `follow`; default: those that `fit` found.
 
         Raises:
             ValueError: The horizon is longer than the calibrated one.
         """
-        if lower.shape[1] > len(self.margins):
-            raise ValueError(f"calibrated for {len(self.margins)} steps, asked for {lower.shape[1]}")
-        margin = self.margins[: lower.shape[1]] * scale
+        margin = (self.margins[: self._steps(lower)] if margins is None else margins) * scale
         middle = (lower + upper) / 2
         return np.minimum(lower - margin, middle), np.maximum(upper + margin, middle)
+
+    def _steps(self, ends: np.ndarray) -> int:
+        if ends.shape[1] > len(self.margins):
+            raise ValueError(f"calibrated for {len(self.margins)} steps, asked for {ends.shape[1]}")
+        return ends.shape[1]
 
     def for_steps(self, steps: int) -> "ConformalIntervals":
         """For a horizon of so many steps: steps after the last calibrated one take its margins, without guarantee."""
@@ -153,12 +214,14 @@ class Calibration:
         from_point: Whether they start from the point forecast and not from the model's quantiles.
         windows: How many windows they were fitted to.
         floor: What no value can be below, so no end either: 0 of counts. An end that is raised to it covers no less.
+        rate: How fast margins follow outcomes where there are some; see `ConformalIntervals.follow`.
     """
 
     intervals: tuple[ConformalIntervals, ...]
     from_point: bool
     windows: int
     floor: float | None = None
+    rate: float = RATE
 
     @classmethod
     def fit(
@@ -171,6 +234,7 @@ class Calibration:
         coverages: Sequence[float],
         weights: np.ndarray | None = None,
         floor: float | None = None,
+        rate: float = RATE,
     ) -> "Calibration":
         """Calibrate the coverages and every symmetric pair of the model's quantiles.
 
@@ -186,6 +250,7 @@ class Calibration:
             coverages: Nominal coverages, between 0 and 1.
             weights: (windows,), as of `recency`.
             floor: What no value can be below.
+            rate: As of the class.
         """
         own = {} if quantiles is None else intervals(quantiles, levels)
         fitted = []
@@ -198,14 +263,20 @@ class Calibration:
                     continue
                 fitted.append(found)
                 break
-        return cls(tuple(fitted), not own, len(truth), floor)
+        return cls(tuple(fitted), not own, len(truth), floor, rate)
 
     def apply(
-        self, point: np.ndarray, quantiles: np.ndarray | None, levels: Sequence[float], scale: np.ndarray
+        self,
+        point: np.ndarray,
+        quantiles: np.ndarray | None,
+        levels: Sequence[float],
+        scale: np.ndarray,
+        outcomes: Outcomes | None = None,
     ) -> tuple[np.ndarray | None, list[float]]:
         """(levels, windows, horizon, channels) quantiles that ascend, and their levels; arguments as of `fit`.
 
-        Both ends of each interval are quantiles, beside those of the model that no interval replaces.
+        Both ends of each interval are quantiles, beside those of the model that no interval replaces. With outcomes of
+        these windows the margins of each follow those that were known when it was forecast.
         """
         own = {} if quantiles is None or self.from_point else intervals(quantiles, levels)
         found = (
@@ -213,7 +284,9 @@ class Calibration:
         )
         for interval in self.intervals:
             ends = _start(interval.level, point, own)
-            lower, upper = interval.for_steps(point.shape[1]).apply(*ends, scale)
+            interval = interval.for_steps(point.shape[1])
+            margins = None if outcomes is None else interval.follow(*ends, scale, outcomes, self.rate)
+            lower, upper = interval.apply(*ends, scale, margins)
             tail = (1 - interval.level) / 2
             found[round(tail, 6)], found[round(1 - tail, 6)] = lower, upper
         if not found:
@@ -231,6 +304,7 @@ class Calibration:
             "from_point": self.from_point,
             "windows": self.windows,
             "floor": self.floor,
+            "rate": self.rate,
         }
 
     @classmethod
@@ -238,7 +312,7 @@ class Calibration:
         """What `to_dict` gave."""
         pairs = zip(content["levels"], content["margins"], strict=True)
         fitted = tuple(ConformalIntervals(level, np.asarray(margins, np.float64)) for level, margins in pairs)
-        return cls(fitted, content["from_point"], content["windows"], content.get("floor"))
+        return cls(fitted, content["from_point"], content["windows"], content.get("floor"), content.get("rate", RATE))
 
 
 def _start(
@@ -255,4 +329,4 @@ def _rounded(numbers: np.ndarray) -> list:
     return np.vectorize(lambda number: float(f"{number:.{DIGITS}g}"), otypes=[float])(up).tolist()
 
 
-__all__ = ["Calibration", "ConformalIntervals", "recency", "window_spread"]
+__all__ = ["RATE", "Calibration", "ConformalIntervals", "Outcomes", "recency", "window_spread"]

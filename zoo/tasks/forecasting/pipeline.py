@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from zoo.data.series import SeriesSet
 
+    from .conformal import Outcomes
+
 logger = logging.get_logger(__name__)
 # Windows that go through the model at once.
 BATCH = 256
@@ -86,6 +88,9 @@ class TimeSeriesForecastingPipeline(Pipeline):
 
     Args of a call:
         prediction_length: Steps to forecast; default: the model's.
+        recalibrate: Rows of the history to forecast too, as if the series had ended there: the intervals follow what
+            came of those forecasts, as they do on the test split; default: 0, they are those of the validation split.
+            Step k learns from the windows that begin k rows or more before the end, so give the horizon and more.
         future: Frame with the known covariates of exactly the steps to forecast, for a model that reads them.
         timestamp_column, timestamp_format, target_columns, item_id_column, frequency: As in a recipe's data; default:
             the training's target columns where they exist, else found by name.
@@ -110,8 +115,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
         known = {
-            "prediction_length", "future", "timestamp_column", "timestamp_format", "target_columns", "item_id_column",
-            "frequency",
+            "prediction_length", "recalibrate", "future", "timestamp_column", "timestamp_format", "target_columns",
+            "item_id_column", "frequency",
         }  # fmt: skip
         unknown = sorted(set(parameters) - known)
         if unknown:
@@ -162,18 +167,27 @@ class TimeSeriesForecastingPipeline(Pipeline):
         return replace(extended, **{name: getattr(series, name) for name in statics})
 
     def preprocess(
-        self, inputs: Any, prediction_length: int | None = None, future: "pd.DataFrame | None" = None, **columns: Any
+        self,
+        inputs: Any,
+        prediction_length: int | None = None,
+        future: "pd.DataFrame | None" = None,
+        recalibrate: int = 0,
+        **columns: Any,
     ) -> dict[str, Any]:
-        """Windows that end where the series end."""
+        """Windows whose horizons begin where the series end, or up to `recalibrate` rows before."""
         import pandas as pd
 
         from zoo.data.series_windows import WindowDataset
 
-        from .conformal import window_spread
+        from .conformal import Outcomes, window_spread
 
         steps = self.model.config.prediction_length if prediction_length is None else prediction_length
         if steps < 1:
             raise ValueError(f"prediction_length={steps} must be at least 1")
+        if recalibrate < 0:
+            raise ValueError(f"recalibrate={recalibrate} must not be negative")
+        if recalibrate and self.series_processor.calibration is None:
+            raise ValueError("recalibrate: this model has no calibrated intervals; train it with `intervals`")
         if future is not None and not isinstance(inputs, pd.DataFrame):
             raise ValueError("`future` goes with a frame of the past: read the file with pandas first")
         series = self.read(inputs, dict(columns))
@@ -199,21 +213,24 @@ class TimeSeriesForecastingPipeline(Pipeline):
             self.series_processor.prepare(extended, scaler),
             self.model.config.context_length,
             steps,
-            (extended.lengths - steps, extended.lengths),
+            # One row of history at least.
+            (np.maximum(extended.lengths - steps - recalibrate, 1), extended.lengths),
             min_context=0,
         )
         dropped = ("item", "future_values", "future_observed_mask")
-        batches, spreads = [], []
+        batches, spreads, truth = [], [], []
         for first in range(0, len(windows), BATCH):
             batch = windows.__getitems__(range(first, min(first + BATCH, len(windows))))
             batches.append({name: tensor for name, tensor in batch.items() if name not in dropped})
             spreads.append(window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()))
+            truth.append(np.where(batch["future_observed_mask"], batch["future_values"], np.nan))
         return {
             "batches": batches,
             "series": extended,
             "scaler": scaler,
             "steps": steps,
             "spreads": np.concatenate(spreads),
+            "outcomes": Outcomes(np.concatenate(truth), *windows.locate(np.arange(len(windows)))),
         }
 
     def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:
@@ -231,14 +248,15 @@ class TimeSeriesForecastingPipeline(Pipeline):
             "series": model_inputs["series"],
             "scaler": model_inputs["scaler"],
             "spreads": model_inputs["spreads"],
+            "outcomes": model_inputs["outcomes"],
             "points": torch.cat(points),
             "quantiles": torch.cat(quantiles) if quantiles else None,
         }
 
     def calibrate(
-        self, points: np.ndarray, quantiles: np.ndarray | None, spreads: np.ndarray
+        self, points: np.ndarray, quantiles: np.ndarray | None, spreads: np.ndarray, outcomes: "Outcomes"
     ) -> tuple[np.ndarray | None, list[float]]:
-        """(levels, series, steps, channels) quantiles, by the saved calibration if there is one, and their levels."""
+        """(levels, windows, steps, channels) quantiles, by the saved calibration if there is one, and their levels."""
         levels, calibration = list(self.model.config.quantiles), self.series_processor.intervals
         if calibration is None:
             return quantiles, levels
@@ -247,7 +265,7 @@ class TimeSeriesForecastingPipeline(Pipeline):
             logger.warning_once(
                 f"intervals are calibrated for {calibrated} steps; the steps after them are less certain than they say"
             )
-        return calibration.apply(points, quantiles, levels, spreads)
+        return calibration.apply(points, quantiles, levels, spreads, outcomes)
 
     def postprocess(self, model_outputs: dict[str, Any]) -> "pd.DataFrame":
         """The frame, in the units of the data."""
@@ -255,13 +273,16 @@ class TimeSeriesForecastingPipeline(Pipeline):
 
         scaler, series = model_outputs["scaler"], model_outputs["series"]
         items = np.arange(len(series))
-        points = model_outputs["points"].double().numpy()  # (series, steps, channels)
+        points = model_outputs["points"].double().numpy()  # (windows, steps, channels)
         quantiles = model_outputs["quantiles"]
         quantiles = None if quantiles is None else quantiles.double().movedim(-1, 0).numpy()
-        quantiles, levels = self.calibrate(points, quantiles, model_outputs["spreads"])
-        columns = {"predictions": scaler.inverse(points, items)}
+        outcomes = model_outputs["outcomes"]
+        quantiles, levels = self.calibrate(points, quantiles, model_outputs["spreads"], outcomes)
+        # Of each series the window that begins at its end; those before it were there for the intervals.
+        last = np.searchsorted(outcomes.items, items, side="right") - 1
+        columns = {"predictions": scaler.inverse(points[last], items)}
         for level, values in zip(levels, () if quantiles is None else quantiles):
-            columns[f"{level:g}"] = scaler.inverse(values, items)
+            columns[f"{level:g}"] = scaler.inverse(values[last], items)
         frames = [
             pd.DataFrame(
                 {

@@ -43,11 +43,14 @@ def unpack(predictions: Any, config: Any) -> tuple[np.ndarray, np.ndarray | None
 def calibrated(
     predictions: Any, config: Any, dataset: ForecastDataset
 ) -> tuple[np.ndarray, np.ndarray | None, list[float]]:
-    """`unpack`, with the quantiles that the processor's calibration makes of the model's, or of its points."""
+    """`unpack`, with the quantiles that the processor's calibration makes of the model's, or of its points.
+
+    As in use, where yesterday's truth is known today, those of the test split follow the outcomes of earlier windows.
+    """
     point, quantiles, levels = unpack(predictions, config)
     intervals = dataset.processor.intervals
     if intervals is not None:
-        quantiles, levels = intervals.apply(point, quantiles, levels, dataset.spreads)
+        quantiles, levels = intervals.apply(point, quantiles, levels, dataset.spreads, dataset.outcomes())
     return point, quantiles, levels
 
 
@@ -142,22 +145,23 @@ def describe_intervals(
     dataset: ForecastDataset,
     quantiles: np.ndarray,
     levels: Sequence[float],
-    before: tuple[np.ndarray | None, Sequence[float]],
+    others: Mapping[str, tuple[np.ndarray | None, Sequence[float]]],
 ) -> list[dict[str, Any]]:
-    """Coverage, mean width (units of the model) and MSIS of each interval, after and before calibration.
+    """Coverage, mean width (units of the model) and MSIS of each interval.
 
     Args:
         dataset: The windows.
-        quantiles: (levels, windows, horizon, channels) after calibration.
+        quantiles: (levels, windows, horizon, channels) as they are used.
         levels: Of them.
-        before: Quantiles and levels of the model alone.
+        others: Quantiles and levels to compare with, by the suffix of their names: `_fixed` with the margins of the
+            validation split alone, `_before` without calibration.
     """
     truth, (scale, _) = dataset.truth(), dataset.scales()
-    own = {} if before[0] is None else intervals(before[0], before[1])
+    compared = {suffix: {} if values is None else intervals(values, of) for suffix, (values, of) in others.items()}
     rows = []
     for level, ends in sorted(intervals(quantiles, levels).items()):
         row: dict[str, Any] = {"level": level}
-        for suffix, found in (("", ends), ("_before", own.get(level))):
+        for suffix, found in (("", ends), *((suffix, own.get(level)) for suffix, own in compared.items())):
             if found is not None:
                 measured = {
                     "coverage": coverage(*found, truth),
@@ -195,7 +199,12 @@ def report(predictions: Any, config: Any, dataset: ForecastDataset, folder: Path
         tables["calibration"] = calibration(quantiles, truth, levels)
         if dataset.processor.calibration and before[0] is not None:
             tables["calibration_before"] = calibration(before[0], truth, before[1])
-        tables["intervals"] = describe_intervals(dataset, quantiles, levels, before)
+        others: dict[str, Any] = {"_before": before}
+        saved = dataset.processor.intervals
+        fixed = (None, []) if saved is None else saved.apply(point, *before, dataset.spreads)
+        if fixed[0] is not None and not np.array_equal(fixed[0], quantiles):
+            others["_fixed"] = fixed
+        tables["intervals"] = describe_intervals(dataset, quantiles, levels, others)
         names += ["calibration"] + (["coverage_by_step"] if tables["intervals"] else [])
     pictures = {name: folder / f"{name}.png" for name in names}
     draw.fans(point, quantiles, levels, dataset, pictures["forecasts"])
@@ -226,8 +235,9 @@ def report(predictions: Any, config: Any, dataset: ForecastDataset, folder: Path
 def line_of_interval(row: Mapping[str, Any]) -> str:
     """What a person wants to know of an interval."""
     text = f"intervals of {100 * row['level']:g}% cover {row['coverage']:.1%}, mean width {row['width']:.4g}"
-    if "coverage_before" in row:
-        text += f" (before calibration {row['coverage_before']:.1%}, {row['width_before']:.4g})"
+    for suffix, label in (("fixed", "if they did not follow"), ("before", "before calibration")):
+        if f"coverage_{suffix}" in row:
+            text += f"; {label} {row[f'coverage_{suffix}']:.1%}, {row[f'width_{suffix}']:.4g}"
     return text
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from zoo.tasks.forecasting.conformal import RATE, Calibration, ConformalIntervals, Outcomes, recency, window_spread
+from zoo.tasks.forecasting.conformal import Calibration, ConformalIntervals, Outcomes, recency, window_spread
 
 NAN = np.nan
 
@@ -222,7 +222,7 @@ def test_intervals_that_follow_cover_what_they_say_when_errors_change(factor):
     point, truth, size = simulated(4000, 0)
     truth[1000:] *= factor
     old, new = slice(0, 1000), slice(1000, None)
-    fitted = Calibration.fit(point[old], None, [], truth[old], size[old], [0.8, 0.95])
+    fitted = Calibration.fit(point[old], None, [], truth[old], size[old], [0.8, 0.95], rate=0.01)
     covered = {}
     for name, outcomes in (("fixed", None), ("follow", outcomes_of(truth[new]))):
         quantiles, levels = fitted.apply(point[new], None, [], size[new], outcomes)
@@ -233,8 +233,27 @@ def test_intervals_that_follow_cover_what_they_say_when_errors_change(factor):
         assert abs(covered["fixed", level] - level) > 0.03 and abs(covered["follow", level] - level) < 0.02
 
 
+@pytest.mark.parametrize(("half", "margin"), [(0.0, 0.0), (0.5, -0.9)])  # a point; an interval that was narrowed away
+def test_an_interval_without_width_grows_again(half, margin):
+    truth = np.full((3000, 1, 1), 5.0)
+    point, scale = np.zeros_like(truth), np.ones_like(truth)
+    fitted = ConformalIntervals(0.8, np.full((1, 1), margin))
+    found = fitted.follow(point - half, point + half, scale, outcomes_of(truth), 0.01)
+    assert found[-1] + half == pytest.approx(5, rel=0.1)
+
+
+def test_quantiles_of_some_windows_are_those_of_all():
+    point, truth, size = simulated(60, 0)
+    model = np.stack([point - size, point, point + size])
+    for quantiles, levels in ((None, []), (model, [0.1, 0.5, 0.9])):
+        fitted = Calibration.fit(point, quantiles, levels, truth, size, [0.5, 0.8], rate=0.05)
+        every, _ = fitted.apply(point, quantiles, levels, size, outcomes_of(truth))
+        some, _ = fitted.apply(point, quantiles, levels, size, outcomes_of(truth), np.array([7, 59]))
+        np.testing.assert_array_equal(some, every[:, [7, 59]])
+
+
 def test_the_file_of_an_older_model_has_no_rate():
     content = Calibration((ConformalIntervals(0.8, np.ones((2, 1))),), True, 50, rate=0.3).to_dict()
     assert Calibration.from_dict(content).rate == 0.3
     del content["rate"]
-    assert Calibration.from_dict(content).rate == RATE
+    assert Calibration.from_dict(content).rate == 0

@@ -99,8 +99,8 @@ class ForecastingArguments:
     calibration_rate: float = field(
         default=0.01,
         metadata={
-            "help": "How fast intervals follow the outcomes of earlier windows: the share of their width that a miss "
-            "adds; 0: they stay as calibrated."
+            "help": "How fast intervals follow the outcomes of earlier windows, as a share of their half width; 0: "
+            "they stay as calibrated."
         },
     )
     skip_short: bool = field(default=False, metadata={"help": "Leave out series that are too short, in each split."})
@@ -118,8 +118,8 @@ class ForecastingArguments:
         for name in ("validation_size", "test_size", "calibration_half_life"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
-        if not 0 <= self.calibration_rate < 1:
-            raise ValueError(f"calibration_rate={self.calibration_rate} must be at least 0 and below 1, such as 0.01")
+        if not 0 <= self.calibration_rate <= 0.1:  # large steps cover less than they say
+            raise ValueError(f"calibration_rate={self.calibration_rate} must be between 0 and 0.1, such as 0.01")
         if any(not 0 < level < 1 for level in self.intervals):
             raise ValueError(f"intervals={self.intervals} must be coverages between 0 and 1, such as 0.8")
 
@@ -169,7 +169,8 @@ class ForecastDataset(Dataset):
         if limit is None or limit >= len(self):
             return self
         rows = np.linspace(0, len(self) - 1, limit).astype(np.int64)
-        taken = ForecastDataset(self.windows, self.processor, self.numbers[rows], self.training, follow=self.follow)
+        # Intervals do not follow a sample: they would follow more slowly than all windows.
+        taken = ForecastDataset(self.windows, self.processor, self.numbers[rows], self.training)
         taken.calendar = self.calendar
         return taken
 
@@ -213,12 +214,13 @@ class ForecastDataset(Dataset):
         return np.concatenate(found)
 
     def outcomes(self) -> "Outcomes | None":
-        """What became of the windows, if intervals follow it."""
+        """What became of the windows, if intervals follow it: in some series there are several."""
         from .conformal import Outcomes
 
-        if not self.follow:
+        items, origins = self.windows.locate(self.numbers)
+        if not self.follow or len(np.unique(items)) == len(items):
             return None
-        return Outcomes(self.truth(), *self.windows.locate(self.numbers))
+        return Outcomes(self.truth(), items, origins)
 
     def ages(self) -> np.ndarray:
         """(windows,) rows between each origin and the end of the split in its series."""

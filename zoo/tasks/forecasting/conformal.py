@@ -10,8 +10,8 @@ from .metrics import intervals
 
 # Significant digits of saved margins: far below their statistical error.
 DIGITS = 6
-# How fast margins follow new outcomes: chosen on ETTh1's validation rows (docs/log.md).
-RATE = 0.01
+# Half of the width that a move takes for the least, in units of the scale: a width of 0 could never grow again.
+NARROWEST = 0.01
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,10 @@ class ConformalIntervals:
         """(windows, horizon, ...) margins of each window, moved by what came of the earlier windows of its series.
 
         The quantile tracker of Angelopoulos, Candès and Tibshirani (2023, arXiv:2307.16895; after Gibbs and Candès,
-        2021, arXiv:2106.00170): a miss widens an interval by `rate * level` of its half width, a hit narrows it by
-        `rate * (1 - level)` of it, so that it stands still where it covers what it says. Each step and channel moves
-        alone, and step k of a window knows the windows that began k rows before it or earlier: nothing of the future.
+        2021, arXiv:2106.00170) with steps that are shares of the interval, where theirs are of one size: a miss widens
+        it by `rate * level` of its half width, a hit narrows it by `rate * (1 - level)` of it, so that with a small
+        rate it stands still where it covers what it says. Each step and channel moves alone, and step k of a window
+        knows the windows that began k rows before it or earlier: nothing of the future.
 
         Args:
             lower: (windows, horizon, ...) lower ends, or the point forecast.
@@ -114,8 +115,8 @@ class ConformalIntervals:
             track[0] = self.margins[: len(steps)]
             for place, row in enumerate(rows):
                 score = np.maximum(lower[row] - truth[row], truth[row] - upper[row]) / scale[row]
-                half = np.maximum(track[place] + (upper[row] - lower[row]) / (2 * scale[row]), 0)
-                move = rate * half * ((score > track[place]) - (1 - self.level))
+                half = np.abs(track[place] + (upper[row] - lower[row]) / (2 * scale[row]))
+                move = rate * np.maximum(half, NARROWEST) * ((score > track[place]) - (1 - self.level))
                 track[place + 1] = track[place] + np.where(np.isnan(score), 0, move)
             origins = outcomes.origins[rows]
             known = np.searchsorted(origins, origins[:, None] - steps, side="right")
@@ -221,7 +222,7 @@ class Calibration:
     from_point: bool
     windows: int
     floor: float | None = None
-    rate: float = RATE
+    rate: float = 0.0
 
     @classmethod
     def fit(
@@ -234,7 +235,7 @@ class Calibration:
         coverages: Sequence[float],
         weights: np.ndarray | None = None,
         floor: float | None = None,
-        rate: float = RATE,
+        rate: float = 0.0,
     ) -> "Calibration":
         """Calibrate the coverages and every symmetric pair of the model's quantiles.
 
@@ -272,25 +273,30 @@ class Calibration:
         levels: Sequence[float],
         scale: np.ndarray,
         outcomes: Outcomes | None = None,
+        rows: Any = slice(None),
     ) -> tuple[np.ndarray | None, list[float]]:
-        """(levels, windows, horizon, channels) quantiles that ascend, and their levels; arguments as of `fit`.
+        """(levels, windows, horizon, channels) quantiles that ascend, and their levels; other arguments as of `fit`.
 
-        Both ends of each interval are quantiles, beside those of the model that no interval replaces. With outcomes of
-        these windows the margins of each follow those that were known when it was forecast.
+        Both ends of each interval are quantiles, beside those of the model that no interval replaces.
+
+        Args:
+            outcomes: Of these windows: the margins of each follow what was known when it was forecast.
+            rows: The windows to give quantiles of; the others are there to be followed.
         """
         own = {} if quantiles is None or self.from_point else intervals(quantiles, levels)
-        found = (
-            {} if quantiles is None or self.from_point else dict(zip((round(level, 6) for level in levels), quantiles))
-        )
+        found = {}
+        if quantiles is not None and not self.from_point:
+            found = dict(zip((round(level, 6) for level in levels), quantiles[:, rows]))
         for interval in self.intervals:
-            ends = _start(interval.level, point, own)
-            interval = interval.for_steps(point.shape[1])
-            margins = None if outcomes is None else interval.follow(*ends, scale, outcomes, self.rate)
-            lower, upper = interval.apply(*ends, scale, margins)
+            lower, upper = _start(interval.level, point, own)
+            interval, margins = interval.for_steps(point.shape[1]), None
+            if outcomes is not None:
+                margins = interval.follow(lower, upper, scale, outcomes, self.rate)[rows]
             tail = (1 - interval.level) / 2
-            found[round(tail, 6)], found[round(1 - tail, 6)] = lower, upper
+            ends = interval.apply(lower[rows], upper[rows], scale[rows], margins)
+            found[round(tail, 6)], found[round(1 - tail, 6)] = ends
         if not found:
-            return quantiles, list(levels)
+            return None if quantiles is None else quantiles[:, rows], list(levels)
         ascending = sorted(found)
         # Levels may cross where their margins differ; sorting never makes them worse (Chernozhukov et al. 2010).
         values = np.sort(np.stack([found[level] for level in ascending]), axis=0)
@@ -312,7 +318,7 @@ class Calibration:
         """What `to_dict` gave."""
         pairs = zip(content["levels"], content["margins"], strict=True)
         fitted = tuple(ConformalIntervals(level, np.asarray(margins, np.float64)) for level, margins in pairs)
-        return cls(fitted, content["from_point"], content["windows"], content.get("floor"), content.get("rate", RATE))
+        return cls(fitted, content["from_point"], content["windows"], content.get("floor"), content.get("rate", 0.0))
 
 
 def _start(
@@ -329,4 +335,4 @@ def _rounded(numbers: np.ndarray) -> list:
     return np.vectorize(lambda number: float(f"{number:.{DIGITS}g}"), otypes=[float])(up).tolist()
 
 
-__all__ = ["RATE", "Calibration", "ConformalIntervals", "Outcomes", "recency", "window_spread"]
+__all__ = ["Calibration", "ConformalIntervals", "Outcomes", "recency", "window_spread"]

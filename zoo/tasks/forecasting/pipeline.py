@@ -90,7 +90,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
         prediction_length: Steps to forecast; default: the model's.
         recalibrate: Rows of the history to forecast too, as if the series had ended there: the intervals follow what
             came of those forecasts, as they do on the test split; default: 0, they are those of the validation split.
-            Step k learns from the windows that begin k rows or more before the end, so give the horizon and more.
+            Step k learns from the windows that begin k rows or more before the end, so give the horizon and more; rows
+            without a whole context before them are left out.
         future: Frame with the known covariates of exactly the steps to forecast, for a model that reads them.
         timestamp_column, timestamp_format, target_columns, item_id_column, frequency: As in a recipe's data; default:
             the training's target columns where they exist, else found by name.
@@ -166,6 +167,18 @@ class TimeSeriesForecastingPipeline(Pipeline):
         statics = ("static_real", "static_categories", "static_levels")
         return replace(extended, **{name: getattr(series, name) for name in statics})
 
+    def _check_recalibrate(self, rows: Any, steps: int) -> None:
+        if isinstance(rows, bool) or not hasattr(rows, "__index__") or rows < 0:
+            raise ValueError(f"recalibrate={rows!r} must be a number of rows, 0 or more")
+        calibration = self.series_processor.intervals
+        if rows and (calibration is None or not calibration.rate):
+            raise ValueError(
+                "recalibrate: this model has no intervals that follow; train it with `intervals` and a "
+                "`calibration_rate` above 0"
+            )
+        if 0 < rows < steps:
+            logger.warning_once(f"recalibrate={rows}: the intervals of the steps after {rows} have nothing to follow")
+
     def preprocess(
         self,
         inputs: Any,
@@ -184,10 +197,7 @@ class TimeSeriesForecastingPipeline(Pipeline):
         steps = self.model.config.prediction_length if prediction_length is None else prediction_length
         if steps < 1:
             raise ValueError(f"prediction_length={steps} must be at least 1")
-        if recalibrate < 0:
-            raise ValueError(f"recalibrate={recalibrate} must not be negative")
-        if recalibrate and self.series_processor.calibration is None:
-            raise ValueError("recalibrate: this model has no calibrated intervals; train it with `intervals`")
+        self._check_recalibrate(recalibrate, steps)
         if future is not None and not isinstance(inputs, pd.DataFrame):
             raise ValueError("`future` goes with a frame of the past: read the file with pandas first")
         series = self.read(inputs, dict(columns))
@@ -209,12 +219,14 @@ class TimeSeriesForecastingPipeline(Pipeline):
             )
         # Not of the extended series: a frame of the future may hold targets too.
         scaler = self.series_processor.scaler(series, new_series=True)
+        ends = extended.lengths - steps
+        # What is forecast from less than a whole context says little of the forecasts to come.
+        before = np.clip(ends - self.model.config.context_length, 0, min(recalibrate, ends.max()))
         windows = WindowDataset(
             self.series_processor.prepare(extended, scaler),
             self.model.config.context_length,
             steps,
-            # One row of history at least.
-            (np.maximum(extended.lengths - steps - recalibrate, 1), extended.lengths),
+            (ends - before, extended.lengths),
             min_context=0,
         )
         dropped = ("item", "future_values", "future_observed_mask")
@@ -224,13 +236,16 @@ class TimeSeriesForecastingPipeline(Pipeline):
             batches.append({name: tensor for name, tensor in batch.items() if name not in dropped})
             spreads.append(window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()))
             truth.append(np.where(batch["future_observed_mask"], batch["future_values"], np.nan))
+        numbers = np.arange(len(windows))
+        outcomes = Outcomes(np.concatenate(truth), *windows.locate(numbers)) if recalibrate else None
         return {
             "batches": batches,
             "series": extended,
             "scaler": scaler,
             "steps": steps,
             "spreads": np.concatenate(spreads),
-            "outcomes": Outcomes(np.concatenate(truth), *windows.locate(np.arange(len(windows)))),
+            "last": windows.ends - 1,
+            "outcomes": outcomes,
         }
 
     def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:
@@ -248,15 +263,21 @@ class TimeSeriesForecastingPipeline(Pipeline):
             "series": model_inputs["series"],
             "scaler": model_inputs["scaler"],
             "spreads": model_inputs["spreads"],
+            "last": model_inputs["last"],
             "outcomes": model_inputs["outcomes"],
             "points": torch.cat(points),
             "quantiles": torch.cat(quantiles) if quantiles else None,
         }
 
     def calibrate(
-        self, points: np.ndarray, quantiles: np.ndarray | None, spreads: np.ndarray, outcomes: "Outcomes"
+        self,
+        points: np.ndarray,
+        quantiles: np.ndarray | None,
+        spreads: np.ndarray,
+        outcomes: "Outcomes | None",
+        last: np.ndarray,
     ) -> tuple[np.ndarray | None, list[float]]:
-        """(levels, windows, steps, channels) quantiles, by the saved calibration if there is one, and their levels."""
+        """(levels, series, steps, channels) quantiles, by the saved calibration if there is one, and their levels."""
         levels, calibration = list(self.model.config.quantiles), self.series_processor.intervals
         if calibration is None:
             return quantiles, levels
@@ -265,7 +286,7 @@ class TimeSeriesForecastingPipeline(Pipeline):
             logger.warning_once(
                 f"intervals are calibrated for {calibrated} steps; the steps after them are less certain than they say"
             )
-        return calibration.apply(points, quantiles, levels, spreads, outcomes)
+        return calibration.apply(points, quantiles, levels, spreads, outcomes, last)
 
     def postprocess(self, model_outputs: dict[str, Any]) -> "pd.DataFrame":
         """The frame, in the units of the data."""
@@ -276,13 +297,15 @@ class TimeSeriesForecastingPipeline(Pipeline):
         points = model_outputs["points"].double().numpy()  # (windows, steps, channels)
         quantiles = model_outputs["quantiles"]
         quantiles = None if quantiles is None else quantiles.double().movedim(-1, 0).numpy()
-        outcomes = model_outputs["outcomes"]
-        quantiles, levels = self.calibrate(points, quantiles, model_outputs["spreads"], outcomes)
         # Of each series the window that begins at its end; those before it were there for the intervals.
-        last = np.searchsorted(outcomes.items, items, side="right") - 1
-        columns = {"predictions": scaler.inverse(points[last], items)}
+        last = model_outputs["last"]
+        quantiles, levels = self.calibrate(
+            points, quantiles, model_outputs["spreads"], model_outputs["outcomes"], last
+        )
+        points = points[last]
+        columns = {"predictions": scaler.inverse(points, items)}
         for level, values in zip(levels, () if quantiles is None else quantiles):
-            columns[f"{level:g}"] = scaler.inverse(values[last], items)
+            columns[f"{level:g}"] = scaler.inverse(values, items)
         frames = [
             pd.DataFrame(
                 {

@@ -41,17 +41,30 @@ def unpack(predictions: Any, config: Any) -> tuple[np.ndarray, np.ndarray | None
 
 
 def calibrated(
-    predictions: Any, config: Any, dataset: ForecastDataset
+    predictions: Any, config: Any, dataset: ForecastDataset, follow: bool = True
 ) -> tuple[np.ndarray, np.ndarray | None, list[float]]:
     """`unpack`, with the quantiles that the processor's calibration makes of the model's, or of its points.
 
-    As in use, where yesterday's truth is known today, those of the test split follow the outcomes of earlier windows.
+    Args:
+        predictions: The Trainer's: point forecasts, or (points, quantiles).
+        config: Holds the levels of the quantiles.
+        dataset: The windows in the same order.
+        follow: Whether intervals of the test split follow the outcomes of its earlier windows.
     """
     point, quantiles, levels = unpack(predictions, config)
     intervals = dataset.processor.intervals
     if intervals is not None:
-        quantiles, levels = intervals.apply(point, quantiles, levels, dataset.spreads, dataset.outcomes())
+        outcomes = dataset.outcomes() if follow and intervals.rate else None
+        quantiles, levels = intervals.apply(point, quantiles, levels, dataset.spreads, outcomes)
     return point, quantiles, levels
+
+
+def fixed(predictions: Any, config: Any, dataset: ForecastDataset) -> tuple[np.ndarray | None, list[float]] | None:
+    """Quantiles and levels of intervals that do not follow outcomes; None where there is nothing to follow anyway."""
+    intervals = dataset.processor.intervals
+    if intervals is None or not intervals.rate or dataset.outcomes() is None:
+        return None
+    return calibrated(predictions, config, dataset, follow=False)[1:]
 
 
 def score_forecasts(
@@ -90,8 +103,22 @@ def score_baseline(method: str, dataset: ForecastDataset) -> dict[str, float]:
 
 def score(predictions: Any, config: Any, dataset: ForecastDataset) -> dict[str, float]:
     """All metrics of a model's predictions, calibrated if its processor is, with intervals of the main ones."""
-    point, quantiles, levels = calibrated(predictions, config, dataset)
-    return score_forecasts(point, dataset, quantiles, levels) | score_intervals(point, dataset)
+    return _score(*calibrated(predictions, config, dataset), fixed(predictions, config, dataset), dataset)
+
+
+def _score(
+    point: np.ndarray,
+    quantiles: np.ndarray | None,
+    levels: Sequence[float],
+    unmoved: tuple[np.ndarray | None, list[float]] | None,
+    dataset: ForecastDataset,
+) -> dict[str, float]:
+    """Where intervals follow outcomes, `crps_fixed` and `wql_fixed` are of those that do not."""
+    found = score_forecasts(point, dataset, quantiles, levels)
+    if unmoved is not None:
+        others = score_forecasts(point, dataset, *unmoved)
+        found |= {f"{name}_fixed": others[name] for name in ("crps", "wql") if name in others}
+    return found | score_intervals(point, dataset)
 
 
 def score_intervals(point: np.ndarray, dataset: ForecastDataset) -> dict[str, float]:
@@ -191,6 +218,7 @@ def report(predictions: Any, config: Any, dataset: ForecastDataset, folder: Path
 
     before = unpack(predictions, config)[1:]
     point, quantiles, levels = calibrated(predictions, config, dataset)
+    unmoved = fixed(predictions, config, dataset)
     truth = dataset.truth()
     steps = {"model": by_step(point, truth), **{name: by_step(dataset.baseline(name), truth) for name in BASELINES}}
     tables: dict[str, Any] = {"steps": steps, "series": by_series(point, dataset)}
@@ -200,10 +228,8 @@ def report(predictions: Any, config: Any, dataset: ForecastDataset, folder: Path
         if dataset.processor.calibration and before[0] is not None:
             tables["calibration_before"] = calibration(before[0], truth, before[1])
         others: dict[str, Any] = {"_before": before}
-        saved = dataset.processor.intervals
-        fixed = (None, []) if saved is None else saved.apply(point, *before, dataset.spreads)
-        if fixed[0] is not None and not np.array_equal(fixed[0], quantiles):
-            others["_fixed"] = fixed
+        if unmoved is not None:
+            others["_fixed"] = unmoved
         tables["intervals"] = describe_intervals(dataset, quantiles, levels, others)
         names += ["calibration"] + (["coverage_by_step"] if tables["intervals"] else [])
     pictures = {name: folder / f"{name}.png" for name in names}
@@ -214,7 +240,7 @@ def report(predictions: Any, config: Any, dataset: ForecastDataset, folder: Path
     if "coverage_by_step" in pictures:
         draw.coverage_by_step(tables["intervals"], pictures["coverage_by_step"])
 
-    metrics = score(predictions, config, dataset)
+    metrics = _score(point, quantiles, levels, unmoved, dataset)
     rows = {"model": metrics, **{name: score_baseline(name, dataset) for name in BASELINES}}
     shown = [name for name in ("mse", "mae", "smape", "mase", "owa", "crps") if name in metrics]
     lines = [f"{len(point):,} windows of {point.shape[1]} steps and {point.shape[2]} channels"]

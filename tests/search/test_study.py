@@ -285,7 +285,7 @@ def test_the_course_study_of_images_runs(tiny_data, tmp_path, in_this_process):
     assert main(["fashion-cnn-course", "--seeds", "1", "--output_dir", str(tmp_path), *flags]) == 0
     rows = found(tmp_path)
     assert len(rows) == 8 and all(len(row["runs"]) == 1 for row in rows.values())
-    assert rows["tuned"]["changes"] == "recipe fashion-cnn-plain"
+    assert rows["tuned"]["changes"].startswith("recipe fashion-cnn-plain, stage_channels=[64,128,192]")
 
 
 def test_the_command_of_the_page_keeps_the_study():

@@ -1,10 +1,11 @@
-"""The translator that others go on from, trained once."""
+"""What several files of tests share, trained once: the translator that others go on from, and a forecaster."""
 
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.tasks.forecasts import SIZES, frame
 from tests.tasks.new_pairs import MODELS, QUICK, foreign_pairs
 from tests.tasks.pairs import pairs, write_tsv
 from zoo.commands.train import main as train
@@ -30,4 +31,32 @@ def parent(request, tmp_path_factory) -> Path:
     assert (
         train([str(folder / "parent.yaml"), *flags, *quick, "--skip_test", "--output_dir", str(folder / "run")]) == 0
     )
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def forecaster(tmp_path_factory):
+    """A finished run of a forecaster."""
+    folder = tmp_path_factory.mktemp("forecasting")
+    frame().to_csv(folder / "mine.csv", index=False)
+    recipe = {
+        "family": "lstm_forecaster",
+        "task": "forecasting",
+        "data": {"standardize": True, "time_features": True},
+        "model": {**SIZES, "head": "quantile", "quantiles": [0.1, 0.5, 0.9], "scaling": "last"},
+        "training": {
+            "num_train_epochs": 8,
+            "per_device_train_batch_size": 32,
+            "learning_rate": 0.01,
+            "use_cpu": True,
+            "load_best_model_at_end": True,
+            "metric_for_best_model": "mse",
+            "greater_is_better": False,
+        },
+        "publish": {"title": "Tiny", "license": "apache-2.0", "summary": "A test.", "limits": ["All."]},
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    flags = ["--train_file", str(folder / "mine.csv"), "--timestamp_column", "date", "--target_columns", "a", "b"]
+    flags += ["--output_dir", str(folder / "run"), "--disable_tqdm", "true"]
+    assert train([str(folder / "tiny.yaml"), *flags]) == 0
     return folder / "run"

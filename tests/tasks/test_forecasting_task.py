@@ -12,6 +12,7 @@ import torch
 import yaml
 from transformers import PreTrainedConfig, pipeline
 
+from tests.tasks.forecasts import SIZES, frame, load
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
 from zoo.hub.card import render_card
@@ -20,76 +21,39 @@ from zoo.record import RunRecord
 from zoo.tasks.forecasting import TASK
 from zoo.tasks.forecasting.batches import ForecastingArguments, collate, load_data
 from zoo.tasks.forecasting.processor import SeriesProcessor
-from zoo.tasks.forecasting.report import by_step, calibrated
+from zoo.tasks.forecasting.report import by_step
 from zoo.training.command_line import parse_run
 
 QUANTILES = ["0.025", "0.1", "0.25", "0.5", "0.75", "0.9", "0.975"]
-SIZES = {"context_length": 48, "prediction_length": 12, "patch_length": 12, "hidden_size": 16}
 
 
-def frame(rows: int = 400) -> pd.DataFrame:
-    """Two daily waves of very different size."""
-    noise, hours = np.random.default_rng(0).normal(size=(rows, 2)), np.arange(rows)
-    wave = np.sin(hours * 2 * np.pi / 24)
-    stamps = pd.date_range("2024-01-01", periods=rows, freq="h")
-    return pd.DataFrame({"date": stamps, "a": wave + 0.05 * noise[:, 0], "b": 1000 + 100 * wave + 5 * noise[:, 1]})
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A finished run."""
-    folder = tmp_path_factory.mktemp("forecasting")
-    frame().to_csv(folder / "mine.csv", index=False)
-    recipe = {
-        "family": "lstm_forecaster",
-        "task": "forecasting",
-        "data": {"standardize": True, "time_features": True},
-        "model": {**SIZES, "head": "quantile", "quantiles": [0.1, 0.5, 0.9], "scaling": "last"},
-        "training": {
-            "num_train_epochs": 8,
-            "per_device_train_batch_size": 32,
-            "learning_rate": 0.01,
-            "use_cpu": True,
-            "load_best_model_at_end": True,
-            "metric_for_best_model": "mse",
-            "greater_is_better": False,
-        },
-        "publish": {"title": "Tiny", "license": "apache-2.0", "summary": "A test.", "limits": ["All."]},
-    }
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
-    flags = ["--train_file", str(folder / "mine.csv"), "--timestamp_column", "date", "--target_columns", "a", "b"]
-    flags += ["--output_dir", str(folder / "run"), "--disable_tqdm", "true"]
-    assert train([str(folder / "tiny.yaml"), *flags]) == 0
-    return folder / "run"
-
-
-def test_an_own_file_alone_measures_a_model(run, tmp_path):
+def test_an_own_file_alone_measures_a_model(forecaster, tmp_path):
     """Its rows are all of the test; what the training rows said is in the saved processor."""
-    copy = shutil.copytree(run, tmp_path / "run")
+    copy = shutil.copytree(forecaster, tmp_path / "run")
     (copy / "recipe.yaml").write_text((copy / "recipe.yaml").read_text().replace("mine.csv", "gone.csv"))
     frame()[300:].to_csv(tmp_path / "new.csv", index=False)
     flags = ["--test_file", str(tmp_path / "new.csv"), "--output_dir", str(tmp_path / "out")]
     assert evaluate([str(copy), *flags]) == 0
     measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]
     assert [*measured] == ["test"] and measured["test"]["n"] == 100 - 48 - 12 + 1
-    assert measured["test"]["mse"] == pytest.approx(RunRecord.read(run).metrics["test"]["mse"], rel=0.5)
+    assert measured["test"]["mse"] == pytest.approx(RunRecord.read(forecaster).metrics["test"]["mse"], rel=0.5)
 
 
-def test_a_folder_that_nobody_reads_is_told(run):
+def test_a_folder_that_nobody_reads_is_told(forecaster):
     """A flag's folder beside a recipe's file."""
-    flags = ["--train_file", str(run.parent / "mine.csv")]
-    settings = parse_run([str(run.parent / "tiny.yaml"), *flags])
+    flags = ["--train_file", str(forecaster.parent / "mine.csv")]
+    settings = parse_run([str(forecaster.parent / "tiny.yaml"), *flags])
     data = dataclasses.replace(settings.data, data_dir="/mine")
     with pytest.raises(ValueError, match="data_dir=/mine has the files of a known data set, but a file of your own"):
         load_data(data, LSTMForecasterConfig(**SIZES, input_size=2))
 
 
-def test_a_run_is_complete_and_learns(run):
-    names = {path.name for path in run.iterdir()}
+def test_a_run_is_complete_and_learns(forecaster):
+    names = {path.name for path in forecaster.iterdir()}
     assert {"config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml", "results.json"} <= names
     pictures = {"forecasts.png", "error_by_step.png", "calibration.png", "coverage_by_step.png", "learning_curves.png"}
-    assert {path.name for path in (run / "pictures").iterdir()} == pictures
-    record = RunRecord.read(run)
+    assert {path.name for path in (forecaster / "pictures").iterdir()} == pictures
+    record = RunRecord.read(forecaster)
     assert record.metrics["test"]["n"] == 80 - 12 + 1 and record.metrics["validation"]["n"] == 40 - 12 + 1
     assert set(record.baselines) == {"seasonal_naive", "naive", "drift", "naive2"}
     assert record.metrics["test"]["mse"] < 0.3 * record.baselines["naive"]["mse"]
@@ -102,24 +66,24 @@ def test_a_run_is_complete_and_learns(run):
     assert record.data["notes"]["channels"] == ["a", "b"] and record.data["notes"]["season"] == 24
 
 
-def test_the_best_checkpoint_is_the_one_with_the_lowest_error(run):
-    history = RunRecord.read(run).history
+def test_the_best_checkpoint_is_the_one_with_the_lowest_error(forecaster):
+    history = RunRecord.read(forecaster).history
     best = min(entry["eval_mse"] for entry in history if "eval_mse" in entry)
-    assert RunRecord.read(run).metrics["validation"]["mse"] == pytest.approx(best, rel=1e-4)
+    assert RunRecord.read(forecaster).metrics["validation"]["mse"] == pytest.approx(best, rel=1e-4)
 
 
-def test_evaluation_measures_what_the_record_says(run, tmp_path, capsys):
-    assert evaluate([str(run), "--split", "all", "--output_dir", str(tmp_path / "out")]) == 0
+def test_evaluation_measures_what_the_record_says(forecaster, tmp_path, capsys):
+    assert evaluate([str(forecaster), "--split", "all", "--output_dir", str(tmp_path / "out")]) == 0
     measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]
-    recorded = json.loads((run / "results.json").read_text())["metrics"]
+    recorded = json.loads((forecaster / "results.json").read_text())["metrics"]
     assert measured.keys() == recorded.keys()
     for split in measured:
         assert measured[split] == pytest.approx(recorded[split])
     assert "test: mse" in capsys.readouterr().out
 
 
-def test_intervals_are_calibrated_on_validation_and_recorded_before_and_after(run):
-    tables, metrics = RunRecord.read(run).tables, RunRecord.read(run).metrics
+def test_intervals_are_calibrated_on_validation_and_recorded_before_and_after(forecaster):
+    tables, metrics = RunRecord.read(forecaster).tables, RunRecord.read(forecaster).metrics
     rows = {row["level"]: row for row in tables["intervals"]}
     assert set(rows) == {0.5, 0.8, 0.95}
     assert abs(rows[0.8]["coverage"] - 0.8) < abs(rows[0.8]["coverage_before"] - 0.8)
@@ -128,17 +92,17 @@ def test_intervals_are_calibrated_on_validation_and_recorded_before_and_after(ru
     assert "coverage_before" not in rows[0.95] and rows[0.95]["width"] == metrics["test"]["width_95"]
     assert len(rows[0.95]["coverage_by_step"]) == 12 and len(rows[0.95]["coverage_by_channel"]) == 2
     assert [row["level"] for row in tables["calibration_before"]] == [0.1, 0.5, 0.9]
-    saved = SeriesProcessor.from_pretrained(run).intervals
+    saved = SeriesProcessor.from_pretrained(forecaster).intervals
     assert saved.windows == metrics["validation"]["n"] and not saved.from_point
     assert [interval.margins.shape for interval in saved.intervals] == [(12, 2)] * 3
 
 
-def test_a_point_forecaster_gets_intervals_too(run, tmp_path):
-    recipe = yaml.safe_load((run.parent / "tiny.yaml").read_text())
+def test_a_point_forecaster_gets_intervals_too(forecaster, tmp_path):
+    recipe = yaml.safe_load((forecaster.parent / "tiny.yaml").read_text())
     recipe["model"] = {**SIZES, "scaling": "last"}
     recipe["data"] |= {"intervals": [0.8], "calibration_half_life": 0, "calibration_rate": 0.0}
     (tmp_path / "point.yaml").write_text(yaml.safe_dump(recipe))
-    flags = ["--train_file", str(run.parent / "mine.csv"), "--output_dir", str(tmp_path / "run")]
+    flags = ["--train_file", str(forecaster.parent / "mine.csv"), "--output_dir", str(tmp_path / "run")]
     flags += ["--num_train_epochs", "1", "--disable_tqdm", "true"]
     assert train([str(tmp_path / "point.yaml"), *flags]) == 0
     (row,) = RunRecord.read(tmp_path / "run").tables["intervals"]
@@ -167,8 +131,8 @@ def test_calibration_follows_its_data_fields(tmp_path):
     assert data.processor.intervals is None
 
 
-def test_other_channels_are_one_line(run, capsys):
-    assert evaluate([str(run), "--target_columns", "a"]) == 1
+def test_other_channels_are_one_line(forecaster, capsys):
+    assert evaluate([str(forecaster), "--target_columns", "a"]) == 1
     assert "the model forecasts 2 channels (a, b), the data has 1 (a)" in capsys.readouterr().err
 
 
@@ -226,8 +190,8 @@ def test_a_damaged_processor_is_no_missing_one(tmp_path):
     assert forecast.series_processor.channels == ["target_0", "target_1"]
 
 
-def test_the_pipeline_forecasts_in_the_units_of_the_data(run):
-    forecast = pipeline("time-series-forecasting", model=str(run), device="cpu")
+def test_the_pipeline_forecasts_in_the_units_of_the_data(forecaster):
+    forecast = pipeline("time-series-forecasting", model=str(forecaster), device="cpu")
     whole = frame(424)
     found = forecast(whole[:400])
     assert list(found.columns) == ["item_id", "timestamp", "target", "predictions", *QUANTILES]
@@ -239,75 +203,6 @@ def test_the_pipeline_forecasts_in_the_units_of_the_data(run):
         assert np.abs(rows["predictions"].to_numpy() - truth).mean() < 0.4 * size
         assert (rows["0.1"] <= rows["0.5"]).all() and (rows["0.5"] <= rows["0.9"]).all()
     assert len(forecast(whole[:400], prediction_length=30)) == 60
-
-
-def test_a_pipeline_that_recalibrates_is_the_backtest(run, tmp_path):
-    forecast = pipeline("time-series-forecasting", model=str(run), device="cpu")
-    saved, config, context = forecast.series_processor, forecast.model.config, SIZES["context_length"]
-    frame().to_csv(tmp_path / "mine.csv", index=False)
-    arguments = ForecastingArguments(test_file=str(tmp_path / "mine.csv"), timestamp_column="date")
-    data = load_data(arguments, config, saved).test  # every window of the file
-    with torch.no_grad():
-        batch = collate(data.__getitems__(range(len(data))))
-        output = forecast.model(**{name: tensor for name, tensor in batch.items() if name != "future_values"})
-    predictions = output.prediction_outputs.numpy(), output.quantile_outputs.numpy()
-    _, quantiles, levels = calibrated(predictions, config, data)
-    expected = data.in_data_units(quantiles)[levels.index(0.1), 330 - context].T.ravel()
-    found = forecast(frame()[:330], recalibrate=330 - context)
-    np.testing.assert_allclose(found["0.1"], expected, rtol=1e-4)
-    fixed = forecast(frame()[:330])
-    assert not np.allclose(found["0.1"], fixed["0.1"], rtol=1e-4)
-    pd.testing.assert_series_equal(found["predictions"], fixed["predictions"])
-    # Only what has a whole context before it counts.
-    short = forecast(frame()[330 - 100 : 330], recalibrate=1000)
-    pd.testing.assert_frame_equal(short, forecast(frame()[330 - 100 : 330], recalibrate=100 - context))
-    assert not np.allclose(short["0.1"], found["0.1"], rtol=1e-4)
-    assert len(forecast(frame()[:5], recalibrate=10**20)) == 2 * 12
-
-
-def test_each_series_recalibrates_alone_and_the_future_tells_nothing(run):
-    forecast = pipeline("time-series-forecasting", model=str(run), device="cpu")
-    parts = {"long": frame()[:330], "short": frame()[:20], "middle": frame(200)}
-    table = pd.concat([part.assign(item_id=name) for name, part in parts.items()], ignore_index=True)
-    table.loc[5:100:7, "a"] = np.nan
-    together = forecast(table, recalibrate=150)
-    for name in parts:
-        alone = forecast(table[table["item_id"] == name], recalibrate=150)
-        found = together[together["item_id"] == name].reset_index(drop=True)
-        pd.testing.assert_frame_equal(found, alone, rtol=1e-4)
-    ahead = forecast(frame()[:330], prediction_length=30, recalibrate=150)
-    assert len(ahead) == 60 and ahead.notna().all(axis=None)
-
-
-@pytest.mark.parametrize("rows", [-1, 2.5, True, "300", None])
-def test_rows_to_recalibrate_with_are_a_number(run, rows):
-    forecast = pipeline("time-series-forecasting", model=str(run), device="cpu")
-    with pytest.raises(ValueError, match=f"recalibrate={rows!r} must be a number of rows, 0 or more"):
-        forecast(frame(), recalibrate=rows)
-
-
-def test_what_cannot_follow_is_told(run, caplog):
-    forecast = pipeline("time-series-forecasting", model=str(run), device="cpu")
-    forecast(frame(), recalibrate=7)
-    assert "recalibrate=7: the intervals of the steps after 7 have nothing to follow" in caplog.text
-    for calibration in (None, forecast.series_processor.calibration | {"rate": 0}):
-        forecast.series_processor.calibration = calibration
-        with pytest.raises(ValueError, match="this model has no intervals that follow; train it with `intervals`"):
-            forecast(frame(), recalibrate=100)
-    with pytest.raises(ValueError, match="calibration_rate=0.5 must be between 0 and 0.1"):
-        ForecastingArguments(calibration_rate=0.5)
-
-
-def test_only_whole_test_splits_are_followed(run, tmp_path):
-    """Validation has made the margins, and a sample would be followed more slowly."""
-    data = load(tmp_path / "mine.csv", frame())
-    assert data.test.outcomes() is not None and data.test.take(10**6).outcomes() is not None
-    assert (
-        data.validation.outcomes() is None and data.train.outcomes() is None and data.test.take(30).outcomes() is None
-    )
-    record = RunRecord.read(run)
-    assert record.metrics["test"]["crps_fixed"] != record.metrics["test"]["crps"]
-    assert "crps_fixed" not in record.metrics["validation"]
 
 
 def plain_pipeline(**fields):
@@ -370,17 +265,11 @@ def test_the_pipeline_says_what_is_wrong(inputs, options, message):
         (["--dataset_name", "m4-hourly"], 1, "48 steps ahead: set prediction_length"),
     ],
 )
-def test_bad_input_is_one_line(run, tmp_path, capsys, flags, code, message):
-    flags = [str(run.parent / "mine.csv") if flag == "MINE" else flag for flag in flags]
-    assert train([str(run.parent / "tiny.yaml"), *flags, "--output_dir", str(tmp_path / "run")]) == code
+def test_bad_input_is_one_line(forecaster, tmp_path, capsys, flags, code, message):
+    flags = [str(forecaster.parent / "mine.csv") if flag == "MINE" else flag for flag in flags]
+    assert train([str(forecaster.parent / "tiny.yaml"), *flags, "--output_dir", str(tmp_path / "run")]) == code
     error = capsys.readouterr().err.strip().splitlines()
     assert message in error[-1] and error[-1].startswith("error: ") and "Traceback" not in "\n".join(error)
-
-
-def load(path, table: pd.DataFrame, saved=None, **fields):
-    table.to_csv(path, index=False)
-    arguments = ForecastingArguments(train_file=str(path), timestamp_column="date", **fields)
-    return load_data(arguments, LSTMForecasterConfig(**SIZES, input_size=2), saved)
 
 
 def test_no_test_row_reaches_training(tmp_path):
@@ -481,8 +370,8 @@ def test_limits_take_windows_from_everywhere(tmp_path):
     assert data.train.numbers[-1] == len(data.train.windows) - 1
 
 
-def test_the_card_says_what_the_record_says(run):
-    record = RunRecord.read(run)
+def test_the_card_says_what_the_record_says(forecaster):
+    record = RunRecord.read(forecaster)
     card = render_card(record)
     assert "pipeline_tag: time-series-forecasting" in card
     assert f"{record.metrics['test']['mse']:.4f}" in card and "baseline: naive2" in card
@@ -491,7 +380,7 @@ def test_the_card_says_what_the_record_says(run):
     shown = [f"{100 * row[f'coverage{suffix}']:.1f}%" for suffix in ("", "_fixed", "_before")]
     shown += [f"{row[f'width{suffix}']:.4g}" for suffix in ("", "_fixed", "_before")]
     assert all(figure in line for figure in shown) and line.count("|") == 10
-    for picture in (run / "pictures").iterdir():
+    for picture in (forecaster / "pictures").iterdir():
         assert f"(pictures/{picture.name})" in card
     del record.tables["calibration_before"]  # a point head
     (line,) = [line for line in render_card(record).splitlines() if line.startswith("| 80% |")]

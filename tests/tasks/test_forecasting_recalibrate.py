@@ -36,7 +36,7 @@ def test_a_pipeline_that_recalibrates_is_the_backtest(forecaster, tmp_path):
     assert len(forecast(frame()[:5], recalibrate=10**20)) == 2 * 12
 
 
-def test_each_series_recalibrates_alone_and_the_future_tells_nothing(forecaster):
+def test_each_series_recalibrates_alone_and_beyond_the_horizon_too(forecaster):
     forecast = pipeline("time-series-forecasting", model=str(forecaster), device="cpu")
     parts = {"long": frame()[:330], "short": frame()[:20], "middle": frame(200)}
     table = pd.concat([part.assign(item_id=name) for name, part in parts.items()], ignore_index=True)
@@ -72,10 +72,8 @@ def test_what_cannot_follow_is_told(forecaster, caplog):
 def test_only_whole_test_splits_are_followed(forecaster, tmp_path):
     """Validation has made the margins, and a sample would be followed more slowly."""
     data = load(tmp_path / "mine.csv", frame())
-    assert data.test.outcomes() is not None and data.test.take(10**6).outcomes() is not None
-    assert (
-        data.validation.outcomes() is None and data.train.outcomes() is None and data.test.take(30).outcomes() is None
-    )
+    assert data.test.followed and data.test.take(10**6).followed
+    assert not (data.validation.followed or data.train.followed or data.test.take(30).followed)
     record = RunRecord.read(forecaster)
     assert record.metrics["test"]["crps_fixed"] != record.metrics["test"]["crps"]
     assert "crps_fixed" not in record.metrics["validation"]

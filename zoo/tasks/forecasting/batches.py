@@ -213,14 +213,17 @@ class ForecastDataset(Dataset):
             found.append(window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()))
         return np.concatenate(found)
 
-    def outcomes(self) -> "Outcomes | None":
-        """What became of the windows, if intervals follow it: in some series there are several."""
+    @cached_property
+    def followed(self) -> bool:
+        """Whether intervals follow these windows: in some series there are several."""
+        items, _ = self.windows.locate(self.numbers)
+        return self.follow and len(np.unique(items)) < len(items)
+
+    def outcomes(self) -> "Outcomes":
+        """What became of the windows."""
         from .conformal import Outcomes
 
-        items, origins = self.windows.locate(self.numbers)
-        if not self.follow or len(np.unique(items)) == len(items):
-            return None
-        return Outcomes(self.truth(), items, origins)
+        return Outcomes(self.truth(), *self.windows.locate(self.numbers))
 
     def ages(self) -> np.ndarray:
         """(windows,) rows between each origin and the end of the split in its series."""

@@ -235,7 +235,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
             batch = windows.__getitems__(range(first, min(first + BATCH, len(windows))))
             batches.append({name: tensor for name, tensor in batch.items() if name not in dropped})
             spreads.append(window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()))
-            truth.append(np.where(batch["future_observed_mask"], batch["future_values"], np.nan))
+            if recalibrate:
+                truth.append(np.where(batch["future_observed_mask"], batch["future_values"], np.nan))
         numbers = np.arange(len(windows))
         outcomes = Outcomes(np.concatenate(truth), *windows.locate(numbers)) if recalibrate else None
         return {

@@ -54,7 +54,7 @@ def calibrated(
     point, quantiles, levels = unpack(predictions, config)
     intervals = dataset.processor.intervals
     if intervals is not None:
-        outcomes = dataset.outcomes() if follow and intervals.rate else None
+        outcomes = dataset.outcomes() if follow and dataset.followed and intervals.rate else None
         quantiles, levels = intervals.apply(point, quantiles, levels, dataset.spreads, outcomes)
     return point, quantiles, levels
 
@@ -62,7 +62,7 @@ def calibrated(
 def fixed(predictions: Any, config: Any, dataset: ForecastDataset) -> tuple[np.ndarray | None, list[float]] | None:
     """Quantiles and levels of intervals that do not follow outcomes; None where there is nothing to follow anyway."""
     intervals = dataset.processor.intervals
-    if intervals is None or not intervals.rate or dataset.outcomes() is None:
+    if intervals is None or not intervals.rate or not dataset.followed:
         return None
     return calibrated(predictions, config, dataset, follow=False)[1:]
 

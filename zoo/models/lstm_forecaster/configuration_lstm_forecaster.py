@@ -54,6 +54,11 @@ class LSTMForecasterConfig(PreTrainedConfig):
         linear_skip (`bool`, defaults to `False`): Add a linear map from the scaled window to every step of the
             forecast: the autoregressive highway of LSTNet (arXiv:1703.07015). It reads seasons of any length that the
             window holds, and the recurrent net learns what they leave. For parallel decoding.
+        level_weight (`float`, defaults to 0.0): Tell the net and the linear map where a window stands: what `scaling`
+            subtracts, times this weight. Series that come back to a mean, as loads and temperatures do, are forecast
+            better when that is known, and the weight says how far the model is to trust it: a penalty holds a small
+            weight back. For values that are standardised, or all of one size. (DeepAR and TimeSeriesTransformer
+            hand the scale over likewise.) 0 hides it, so the forecast moves with the series wherever it goes.
         head (`str`, defaults to `"point"`): What is forecast: `"point"`, `"quantile"`, or a distribution's parameters:
             `"normal"`, `"student_t"`, `"negative_binomial"` (counts; needs `scaling` `"none"` or `"mean"`).
         quantiles (`list[float]`, defaults to 0.1, 0.2 ... 0.9): Levels of the quantile head, ascending, and of
@@ -107,6 +112,7 @@ class LSTMForecasterConfig(PreTrainedConfig):
     log_values: bool = False
     decoding: str = "direct"
     linear_skip: bool = False
+    level_weight: float | int = 0.0
     head: str = "point"
     quantiles: list[float] | tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     loss: str = "mse"
@@ -179,6 +185,8 @@ class LSTMForecasterConfig(PreTrainedConfig):
         for field in ("dense_sizes", "cardinality", "embedding_dimension"):
             if any(isinstance(value, bool) or value < 1 for value in getattr(self, field)):
                 raise ValueError(f"{field}={getattr(self, field)} must hold whole numbers of at least 1")
+        if not 0 <= self.level_weight < float("inf"):
+            raise ValueError(f"level_weight={self.level_weight} must be a finite number of at least 0")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout} must be at least 0 and below 1")
         if self.patch_length > self.context_length:
@@ -218,6 +226,11 @@ class LSTMForecasterConfig(PreTrainedConfig):
         if self.linear_skip and self.head == "negative_binomial":
             raise ValueError(
                 "linear_skip=True shifts the forecast, but head='negative_binomial' can only be stretched"
+            )
+        if self.level_weight and self.scaling in ("none", "mean"):
+            raise ValueError(
+                f"level_weight={self.level_weight} tells what scaling subtracts, but scaling={self.scaling!r} "
+                "subtracts nothing, so the net sees where a window stands: use 'last', 'last_std', 'std' or 'revin'"
             )
         if self.log_values and self.head not in ("point", "quantile"):
             raise ValueError(

@@ -34,6 +34,14 @@ class LSTMForecasterHead(GradientCheckpointingLayer):
             self.covariate_embedding = nn.Linear(config.num_step_features, sizes[-1], bias=False)
             self.covariate_output = nn.Linear(sizes[-1], math.prod(self.shape), bias=False)
 
+    def say_nothing(self) -> None:
+        """Zero the last layer: raw numbers are 0 until it learns."""
+        for parameter in (
+            *self.output.parameters(),
+            *(self.covariate_output.parameters() if self.has_covariates else ()),
+        ):
+            nn.init.zeros_(parameter)
+
     def forward(self, features: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
         r"""
         Args:
@@ -53,21 +61,6 @@ class LSTMForecasterHead(GradientCheckpointingLayer):
             local = self.covariate_embedding(covariates).unflatten(1, (-1, self.steps)) + features.unsqueeze(2)
             raw = raw + self.covariate_output(self.activation(local)).unflatten(-1, self.shape)
         return raw.flatten(1, 2)
-
-
-class LSTMForecasterSkip(nn.Module):
-    """A linear map from the scaled window to the forecast, the same for every channel (LSTNet's highway)."""
-
-    def __init__(self, config: LSTMForecasterConfig):
-        super().__init__()
-        decoded = config.num_segments * config.patch_length  # the last segment is cropped later
-        steps = config.prediction_length if config.decoding == "direct" else decoded
-        # Zeros at first: training begins at the plain net.
-        self.weight = nn.Parameter(torch.zeros(steps, config.num_patches * config.patch_length))
-
-    def forward(self, scaled_values: torch.Tensor) -> torch.Tensor:
-        """(batch, num_patches * patch_length, input_size) -> (batch, steps, input_size), in units of the scale."""
-        return torch.matmul(self.weight, scaled_values.to(self.weight.dtype))
 
 
 class PointOutput:
@@ -229,11 +222,6 @@ class NegativeBinomialOutput(DistributionOutput):
         return NegativeBinomial(total_count=total_count, logits=logits, validate_args=False)
 
 
-def join(params: list[Params], length: int) -> Params:
-    """Parameters of consecutive steps, cropped to the first `length`."""
-    return tuple(torch.cat(parts, dim=1)[:, :length] for parts in zip(*params))
-
-
 def student_t_quantile(level: torch.Tensor, freedom: torch.Tensor) -> torch.Tensor:
     """
     Quantile function of Student's t distribution with more than 2 degrees of freedom, which torch lacks: G. W. Hill,
@@ -274,11 +262,9 @@ OUTPUTS: dict[str, type[PointOutput]] = {
 
 __all__ = [
     "LSTMForecasterHead",
-    "LSTMForecasterSkip",
     "OUTPUTS",
     "DistributionOutput",
     "Params",
     "PointOutput",
-    "join",
     "student_t_quantile",
 ]

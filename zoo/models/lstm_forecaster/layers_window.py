@@ -66,12 +66,28 @@ def read_step_features(
     return features[:, :length] if width else None
 
 
-def check_static_features(name: str, features: torch.Tensor | None, batch: int, width: int) -> None:
-    """Raise a ValueError unless the features of a window's item are (batch, width), or `None` for a width of 0."""
-    if features is None and width:
-        raise ValueError(f"{name} is missing: this model takes {width} for each window")
-    if features is not None and tuple(features.shape) != (batch, width):
-        raise ValueError(f"{name} has shape {tuple(features.shape)}, but ({batch}, {width}) is needed")
+def read_static_features(
+    config: LSTMForecasterConfig,
+    embeddings: nn.ModuleList,
+    categorical: torch.Tensor | None,
+    real: torch.Tensor | None,
+    batch: int,
+) -> torch.Tensor | None:
+    """(batch, num_static_features), categories embedded, or `None` where the model takes none."""
+    for name, features, width in (
+        ("static_categorical_features", categorical, len(config.cardinality)),
+        ("static_real_features", real, config.num_static_real_features),
+    ):
+        if features is None and width:
+            raise ValueError(f"{name} is missing: this model takes {width} for each window")
+        if features is not None and tuple(features.shape) != (batch, width):
+            raise ValueError(f"{name} has shape {tuple(features.shape)}, but ({batch}, {width}) is needed")
+    parts = []
+    if categorical is not None:
+        parts += [embed(categorical[:, index]) for index, embed in enumerate(embeddings)]
+    if real is not None and config.num_static_real_features:
+        parts.append(real)
+    return torch.cat(parts, dim=-1) if parts else None
 
 
 def fit(series: torch.Tensor, config: LSTMForecasterConfig) -> torch.Tensor:
@@ -142,11 +158,11 @@ def read_request(
 
 __all__ = [
     "Window",
-    "check_static_features",
     "fit",
     "logarithms",
     "read_request",
     "read_series",
+    "read_static_features",
     "read_step_features",
     "tile",
     "tile_or_none",

@@ -1,6 +1,6 @@
 """The LSTM forecaster: scale, cut into patches, recurrent layers, decode the horizon, undo the scale."""
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,24 +13,23 @@ from transformers.modeling_outputs import SampleTSPredictionOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_lstm_forecaster import LSTMForecasterConfig
-from .layers_heads import OUTPUTS, DistributionOutput, LSTMForecasterHead, LSTMForecasterSkip, Params, join
+from .layers_decoding import Choose, decode_recursive, join
+from .layers_heads import OUTPUTS, DistributionOutput, LSTMForecasterHead, Params
 from .layers_outputs import LSTMForecasterForPredictionOutput, LSTMForecasterModelOutput
 from .layers_recurrent import LSTMForecasterLayer, LSTMForecasterSegmentQueries, init_recurrent_weights
 from .layers_scaling import LSTMForecasterScaler
+from .layers_skip import LSTMForecasterSkip, RidgeRegression
 from .layers_window import (
     Window,
-    check_static_features,
     fit,
     logarithms,
     read_request,
     read_series,
+    read_static_features,
     read_step_features,
     tile,
     tile_or_none,
 )
-
-# Parameters of a forecast -> the values that it goes on from.
-Choose = Callable[[Params], torch.Tensor]
 
 
 class LSTMForecasterPreTrainedModel(PreTrainedModel):
@@ -88,6 +87,7 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
             for size, dimension in zip(config.cardinality, config.embedding_dimension or ())
         )
         width = config.patch_length * (2 * config.num_channels + config.num_step_features) + config.num_static_features
+        width += config.num_channels if config.level_weight else 0
         if config.patch_embedding:
             self.embedding: nn.Module = nn.Sequential(nn.Linear(width, config.hidden_size), ACT2FN[config.hidden_act])
             width = config.hidden_size
@@ -122,18 +122,17 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
             return hidden_states
         return hidden_states.unflatten(0, (-1, self.config.input_size))
 
-    def read_static_features(
-        self, categorical: torch.Tensor | None, real: torch.Tensor | None, batch: int
-    ) -> torch.Tensor | None:
-        """(batch, num_static_features), categories embedded, or `None` where the model takes none."""
-        check_static_features("static_categorical_features", categorical, batch, len(self.config.cardinality))
-        check_static_features("static_real_features", real, batch, self.config.num_static_real_features)
-        parts = []
-        if categorical is not None:
-            parts += [embed(categorical[:, index]) for index, embed in enumerate(self.static_embeddings)]
-        if real is not None and self.config.num_static_real_features:
-            parts.append(real.to(self.dtype))
-        return torch.cat(parts, dim=-1) if parts else None
+    def read_window(
+        self, past_values: torch.Tensor, past_observed_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """
+        Values (with `log_values` their logarithms) and what was observed of them in whole patches, (batch, patches *
+        patch_length, input_size), and their `loc` and `scale`, (batch, 1, input_size).
+        """
+        values, observed = read_series("past", past_values, past_observed_mask, self.config.input_size)
+        values, observed = fit(values, self.config), fit(observed, self.config)
+        values = logarithms(values, observed) if self.config.log_values else values
+        return values, observed, *self.scaler(values, observed)
 
     def embed(
         self,
@@ -148,8 +147,11 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         steps += [] if step_features is None else [self.spread(step_features)]
         patches = [part.to(self.dtype).unflatten(1, (-1, self.config.patch_length)).flatten(2) for part in steps]
         if encoded.static_features is not None:
-            static = self.spread(encoded.static_features).unsqueeze(1)
+            static = self.spread(encoded.static_features.to(self.dtype)).unsqueeze(1)
             patches.append(static.expand(-1, patches[0].shape[1], -1))
+        if self.config.level_weight:
+            level = self.to_rows(self.config.level_weight * encoded.loc).to(self.dtype)
+            patches.append(level.expand(-1, patches[0].shape[1], -1))
         return self.embedding(torch.cat(patches, dim=-1))
 
     def recur(
@@ -188,23 +190,19 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
             ValueError: An argument is missing or has another shape than the config says; the message names it.
         """
         config = self.config
-        values, observed = read_series("past", past_values, past_observed_mask, config.input_size)
-        batch, length, _ = values.shape
+        values, observed, loc, scale = self.read_window(past_values, past_observed_mask)
+        batch, length = past_values.shape[:2]
         features = read_step_features(
             "past_time_features", past_time_features, batch, length, config.num_step_features, exact=True
         )
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
 
-        values, observed = fit(values, config), fit(observed, config)
         features = None if features is None else fit(features, config)
-        values = logarithms(values, observed) if config.log_values else values
-        loc, scale = self.scaler(values, observed)
-        encoded = LSTMForecasterModelOutput(
-            loc=loc,
-            scale=scale,
-            static_features=self.read_static_features(static_categorical_features, static_real_features, batch),
+        static_features = read_static_features(
+            config, self.static_embeddings, static_categorical_features, static_real_features, batch
         )
+        encoded = LSTMForecasterModelOutput(loc=loc, scale=scale, static_features=static_features)
         hidden_states, encoded.recurrent_state = self.recur(self.embed(values, observed, features, encoded))
         encoded.last_hidden_state = self.from_rows(hidden_states[-1])
         if config.linear_skip:
@@ -241,6 +239,40 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
             raise ValueError(f"head={self.config.head!r} forecasts no distribution")
         return self.output.distribution(params)
 
+    @torch.no_grad()
+    def fit_linear_skip(self, batches: Iterable[Mapping[str, torch.Tensor]], ridge: float) -> int:
+        """
+        Fit the linear map of `linear_skip` to windows and keep it: training starts at its forecasts and changes the
+        net alone, which learns what the map leaves. See [`RidgeRegression`] for what is minimised.
+
+        Args:
+            batches: Arguments of `forward`, `future_values` of `prediction_length` steps among them. Series whose
+                future is not wholly observed are left out.
+            ridge: Strength of the penalty, above 0.
+
+        Returns:
+            How many series of windows the map was fitted to.
+
+        Raises:
+            ValueError: The model has no linear map, `ridge` is not above 0, or no future is wholly observed.
+        """
+        if not self.config.linear_skip:
+            raise ValueError("linear_skip=False: this model has no linear map to fit")
+        regression = RidgeRegression(ridge)
+        for batch in batches:
+            values, observed, loc, scale = self.model.read_window(
+                batch["past_values"], batch.get("past_observed_mask")
+            )
+            target, known = read_series(
+                "future", batch["future_values"], batch.get("future_observed_mask"), self.config.input_size
+            )
+            target = logarithms(target, known) if self.config.log_values else target
+            inputs = self.skip.inputs(torch.where(observed, (values - loc) / scale, 0.0), loc, scale)
+            regression.add(inputs, target - loc, known.all(dim=1), scale if self.config.scale_loss else None)
+        self.skip.set(regression.solve())
+        self.head.say_nothing()
+        return regression.rows
+
     def read_out(
         self, features: torch.Tensor, step_features: torch.Tensor | None, encoded: LSTMForecasterModelOutput
     ) -> Params:
@@ -254,7 +286,7 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
             raw = self.model.from_rows(raw).squeeze(3).transpose(1, 2)
         loc = encoded.loc
         if self.config.linear_skip:
-            loc = loc + self.skip(encoded.scaled_values).to(loc.dtype) * encoded.scale
+            loc = loc + self.skip(encoded.scaled_values, loc, encoded.scale)
         return self.output.parameters(raw.to(loc.dtype), loc, encoded.scale)
 
     def read_on(
@@ -295,7 +327,7 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         """
         features = encoded.last_hidden_state[..., -1:, :].reshape(-1, 1, self.config.hidden_size)
         if self.config.decoding == "recursive" and teacher is None:
-            return self._decode_recursive(features, encoded, step_features, length, choose, copies)
+            return decode_recursive(self, features, encoded, step_features, length, choose, copies)
         if self.config.decoding == "recursive" and teacher is not None:
             known = (length - 1) // self.config.patch_length * self.config.patch_length
             if known:
@@ -311,38 +343,6 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         params = self.read_out(features, step_features, encoded)
         params = tuple(tile(param[:, :length], copies) for param in params)
         return params, choose(params)
-
-    def _decode_recursive(
-        self,
-        features: torch.Tensor,
-        encoded: LSTMForecasterModelOutput,
-        step_features: torch.Tensor | None,
-        length: int,
-        choose: Choose,
-        copies: int,
-    ) -> tuple[Params, torch.Tensor]:
-        """Patch after patch, reading its own choices; arguments and results as of `decode`."""
-        patch = self.config.patch_length
-        features = tile(features, copies)
-        encoded = LSTMForecasterModelOutput(
-            recurrent_state=tuple(tile(state, copies, dim=1) for state in encoded.recurrent_state),
-            loc=tile(encoded.loc, copies),
-            scale=tile(encoded.scale, copies),
-            static_features=tile_or_none(encoded.static_features, copies),
-        )
-        if step_features is not None:
-            step_features = tile(nn.functional.pad(step_features, (0, 0, 0, -length % patch)), copies)
-        params: list[Params] = []
-        path: list[torch.Tensor] = []
-        for start in range(0, length, patch):
-            if start:
-                read = None if step_features is None else step_features[:, start - patch : start]
-                observed = torch.ones_like(path[-1], dtype=torch.bool)
-                features, encoded.recurrent_state = self.read_on(path[-1], observed, read, encoded)
-            known = None if step_features is None else step_features[:, start : start + patch]
-            params.append(self.read_out(features, known, encoded))
-            path.append(choose(params[-1]))
-        return join(params, length), torch.cat(path, dim=1)[:, :length]
 
     def forecast(
         self,

@@ -21,6 +21,13 @@ def compute_metrics(prediction: Any) -> dict[str, float]:
     return {"mae": mae(point, truth), "mse": mse(point, truth), "smape": smape(point, truth)}
 
 
+def warm_start(model: Any, train: batches.ForecastDataset, data: Any) -> list[str]:
+    """Fit the linear map beside the net in closed form, if the recipe asks for it; see `linear.py`."""
+    from .linear import warm_start
+
+    return warm_start(model, train, data)
+
+
 def score(predictions: Any, truth: np.ndarray, config: Any, dataset: batches.ForecastDataset) -> dict[str, Any]:
     """Every metric of the record; see `report.py` for their units."""
     from .report import score
@@ -66,6 +73,7 @@ TASK = Task(
     evaluation_views=batches.evaluation_views,
     # Not max_eval_samples: validation windows choose the checkpoint.
     evaluation_fields=("max_predict_samples",),
+    warm_start=warm_start,
     compute_metrics=compute_metrics,
     best_metric="mae",
     greater_is_better=False,

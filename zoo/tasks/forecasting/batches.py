@@ -81,6 +81,13 @@ class ForecastingArguments:
     )
     time_features: bool = field(default=False, metadata={"help": "Let the model read hour, weekday, month..."})
     stride: int = field(default=1, metadata={"help": "Rows between neighbouring training windows."})
+    skip_ridge: float = field(
+        default=0.0,
+        metadata={
+            "help": "Fit the linear map of linear_skip by ridge regression of this strength, such as 0.05, before "
+            "training, and keep it; 0: it is learned with the net."
+        },
+    )
     min_context: int | None = field(
         default=None,
         metadata={"help": "Rows that must lie before a forecast; the rest is padded. Default: context_length."},
@@ -118,6 +125,8 @@ class ForecastingArguments:
         for name in ("validation_size", "test_size", "calibration_half_life"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        if not 0 <= self.skip_ridge < float("inf"):
+            raise ValueError(f"skip_ridge={self.skip_ridge} must be a number of at least 0, such as 0.05")
         if not 0 <= self.calibration_rate <= 0.1:  # large steps cover less than they say
             raise ValueError(f"calibration_rate={self.calibration_rate} must be between 0 and 0.1, such as 0.01")
         if any(not 0 < level < 1 for level in self.intervals):

@@ -79,7 +79,7 @@ def test_a_model_without_a_map_is_told_in_one_line(forecaster, fitted, tmp_path,
 def test_windows_of_a_long_series_are_sampled_from_all_of_it(tmp_path, monkeypatch):
     data = load(tmp_path / "mine.csv", frame())
     model = LSTMForecasterForPrediction(LSTMForecasterConfig(**SIZES, **FIELDS, input_size=2))
-    monkeypatch.setattr(linear, "RIDGE_WINDOWS", 5)
+    monkeypatch.setattr(linear, "RIDGE_SERIES", 10)
     read = []
     monkeypatch.setattr(type(data.train), "__getitem__", lambda self, index: read.append(index) or self.windows[index])
     monkeypatch.setattr(type(data.train), "__getitems__", None, raising=False)

@@ -7,14 +7,15 @@ from torch.utils.data import DataLoader, Subset
 
 from .batches import ForecastDataset, ForecastingArguments, collate
 
-# Neighbouring windows overlap: more of them cost time and say little more.
-RIDGE_WINDOWS = 20_000
+# Windows of single series: neighbours overlap, so more of them cost time and say little more.
+RIDGE_SERIES = 200_000
 BATCH = 256
 
 
 def warm_start(model: Any, train: ForecastDataset, arguments: ForecastingArguments) -> list[str]:
     """
-    Ridge regression of `skip_ridge` from the training windows, or from 20,000 of them at equal distances.
+    Ridge regression of `skip_ridge` from the training windows; of many only some, at equal distances (200,000 windows
+    of single series).
 
     Returns:
         What was fitted, for a person; nothing if the recipe does not ask for it.
@@ -27,7 +28,7 @@ def warm_start(model: Any, train: ForecastDataset, arguments: ForecastingArgumen
         return []
     if not model.config.linear_skip:
         raise ValueError(f"skip_ridge={ridge} fits the linear map of a model with linear_skip=True; this one has none")
-    count = min(len(train), RIDGE_WINDOWS)
+    count = min(len(train), max(1, RIDGE_SERIES // model.config.input_size))
     windows = np.linspace(0, len(train) - 1, count).round().astype(int).tolist()
     batches = DataLoader(Subset(train, windows), batch_size=BATCH, collate_fn=collate)
     rows = model.fit_linear_skip(batches, ridge)

@@ -87,8 +87,8 @@ class Task:
             deciding metric is the one that the fit diagnosis compares with.
         report: (predictions, label ids, config, dataset, folder) -> Report; pictures go to the folder.
         prepare_model: (model, processor, data arguments), called once a model is made or loaded: generation settings.
-        warm_start: (new model, training data, data arguments) -> remarks; sets weights that need no gradient descent
-            before the first step; default: there are none.
+        warm_start: (model, training data, data arguments, whether its weights are trained already) -> remarks; sets
+            weights of a new model that need no gradient descent, before the first step; default: there are none.
         inspect: (model, processor, dataset, folder) -> Report of what only the model shows, added to `report`'s.
         best_value: Of `best_metric`, where higher is better: an error is what is missing from it.
         label_smoother: Takes epsilon; replaces the Trainer's own where that one does not fit the labels.
@@ -114,7 +114,7 @@ class Task:
     report: Callable[..., Report]
     evaluation_views: Callable[..., list[Dataset]] = lambda dataset, arguments: [dataset]
     prepare_model: Callable[..., None] = lambda model, processor, arguments: None
-    warm_start: Callable[..., list[str]] = lambda model, train, arguments: []
+    warm_start: Callable[..., list[str]] = lambda model, train, arguments, trained: []
     inspect: Callable[..., Report] | None = None
     parent_view: Callable[..., Dataset | None] | None = None
     check_parent: Callable[..., list[str]] | None = None

@@ -94,9 +94,17 @@ def test_the_fitted_map_is_not_trained():
 def test_models_without_a_map_and_wrong_strengths_are_refused():
     with pytest.raises(ValueError, match="linear_skip=False"):
         model(linear_skip=False).fit_linear_skip(batches(), ridge=0.1)
-    for ridge in (0, -1, float("nan"), float("inf")):
+    for ridge in (0, -1, float("nan"), float("inf"), "abc", None, True):
         with pytest.raises(ValueError, match="must be a number above 0"):
             model().fit_linear_skip(batches(), ridge=ridge)
+
+
+@pytest.mark.parametrize("steps", [3, 9, None])
+def test_the_future_must_have_the_steps_of_the_horizon(steps):
+    (batch,) = batches(1)
+    batch["future_values"] = None if steps is None else torch.randn(32, steps, 2)
+    with pytest.raises(ValueError, match="future_values must have prediction_length=6 steps"):
+        model().fit_linear_skip([batch], ridge=0.1)
 
 
 @pytest.mark.parametrize("decoding", ["direct", "segments", "recursive"])

@@ -13,6 +13,7 @@ from zoo.record import RunRecord
 from zoo.tasks.forecasting import TASK, linear
 from zoo.tasks.forecasting.batches import ForecastingArguments, collate
 
+ARGUMENTS = ForecastingArguments(skip_ridge=0.1, standardize=True)
 FIELDS = {"linear_skip": True, "level_weight": 0.3, "scaling": "last"}
 
 
@@ -65,7 +66,7 @@ def test_trained_weights_are_not_fitted_again(forecaster, fitted, tmp_path, caps
     recipe = str(fitted.parent / "linear.yaml")
     start = ["--model_name_or_path", str(fitted), "--max_steps", "2"]
     assert train([recipe, *flags(forecaster, tmp_path / "run"), *start]) == 0
-    assert "ridge regression" not in capsys.readouterr().out
+    assert "skip_ridge=0.05 is for new models" in capsys.readouterr().out
     assert not torch.equal(skip_of(tmp_path / "run"), skip_of(fitted))  # it goes on learning
 
 
@@ -74,6 +75,33 @@ def test_a_model_without_a_map_is_told_in_one_line(forecaster, fitted, tmp_path,
     off = ["--model_overrides", "linear_skip=false"]
     assert train([recipe, *flags(forecaster, tmp_path / "run"), *off]) == 1
     assert "skip_ridge=0.05 fits the linear map of a model with linear_skip=True" in capsys.readouterr().err
+    assert train([recipe, *flags(forecaster, tmp_path / "run"), *off, "--model_name_or_path", str(fitted)]) == 1
+    assert "skip_ridge=0.05 fits the linear map of a model with linear_skip=True" in capsys.readouterr().err
+
+
+def test_values_of_another_size_are_refused(tmp_path):
+    """A penalty for deviation 1 would silence the map of small values, and say nothing to that of large ones."""
+    data = load(tmp_path / "mine.csv", frame())
+    raw = ForecastingArguments(skip_ridge=0.1)
+    for fields, fits in (({}, False), ({"scale_loss": True}, False), ({"scaling": "std", "scale_loss": True}, True)):
+        config = LSTMForecasterConfig(**SIZES, **{**FIELDS, **fields}, input_size=2)
+        model = LSTMForecasterForPrediction(config)
+        if fits:
+            assert TASK.warm_start(model, data.train, raw, False)
+        else:
+            with pytest.raises(
+                ValueError, match="skip_ridge=0.1 is a penalty for values of deviation 1: use standard"
+            ):
+                TASK.warm_start(model, data.train, raw, False)
+
+
+def test_series_of_gaps_are_told(tmp_path):
+    table = frame()
+    table.loc[::5, ["a", "b"]] = None
+    data = load(tmp_path / "mine.csv", table, standardize=True)
+    model = LSTMForecasterForPrediction(LSTMForecasterConfig(**SIZES, **FIELDS, input_size=2))
+    with pytest.raises(ValueError, match="skip_ridge=0.1: no window has a future .* fill the gaps"):
+        TASK.warm_start(model, data.train, ARGUMENTS, False)
 
 
 def test_windows_of_a_long_series_are_sampled_from_all_of_it(tmp_path, monkeypatch):
@@ -83,7 +111,7 @@ def test_windows_of_a_long_series_are_sampled_from_all_of_it(tmp_path, monkeypat
     read = []
     monkeypatch.setattr(type(data.train), "__getitem__", lambda self, index: read.append(index) or self.windows[index])
     monkeypatch.setattr(type(data.train), "__getitems__", None, raising=False)
-    assert TASK.warm_start(model, data.train, ForecastingArguments(skip_ridge=0.1))[0].startswith("The linear map")
+    assert TASK.warm_start(model, data.train, ARGUMENTS, False)[0].startswith("The linear map")
     assert len(read) == 5 and read[0] == 0 and read[-1] == len(data.train) - 1
 
 

@@ -234,8 +234,7 @@ def build(
     processor = saved if saved is not None and data.origins is None else task.build_processor(family, config, data)
     task.prepare_model(model, processor, settings.data)
     parent, learned, remarks = None, {}, [*data.remarks]
-    if weights is None:
-        remarks += task.warm_start(model, data.train, settings.data)
+    remarks += task.warm_start(model, data.train, settings.data, weights is not None)
     if weights is not None and task.check_parent is not None:
         parent = family.model_classes[task.name].from_pretrained(weights, use_safetensors=True)
         learned = learned_from(weights)

@@ -56,9 +56,9 @@ class LSTMForecasterConfig(PreTrainedConfig):
             window holds, and the recurrent net learns what they leave. For parallel decoding.
         level_weight (`float`, defaults to 0.0): Tell the net and the linear map where a window stands: what `scaling`
             subtracts, times this weight. Series that come back to a mean, as loads and temperatures do, are forecast
-            better when that is known, and the weight says how far the model is to trust it: a penalty holds a small
-            weight back. For values that are standardised, or all of one size. (DeepAR and TimeSeriesTransformer
-            hand the scale over likewise.) 0 hides it, so the forecast moves with the series wherever it goes.
+            better when that is known; a penalty holds a small weight back. For values that are standardised: the
+            further from 0 their mean lies, the less it helps. (DeepAR and TimeSeriesTransformer hand the scale over
+            likewise.) 0 hides it, so the forecast moves with the series wherever it goes.
         head (`str`, defaults to `"point"`): What is forecast: `"point"`, `"quantile"`, or a distribution's parameters:
             `"normal"`, `"student_t"`, `"negative_binomial"` (counts; needs `scaling` `"none"` or `"mean"`).
         quantiles (`list[float]`, defaults to 0.1, 0.2 ... 0.9): Levels of the quantile head, ascending, and of

@@ -55,15 +55,16 @@ class LSTMForecasterSkip(nn.Module):
 class RidgeRegression:
     """
     Least squares with a penalty (Hoerl and Kennard 1970), batch by batch: the matrix W of the smallest
-    `mean |y - W x|^2 + ridge * |W|^2`. On the long-term benchmarks a linear map fitted in closed form is at least as
-    good as one found by gradient descent (Toner and Darlow, arXiv:2403.14587).
+    `mean |y - W x|^2 + ridge * |W|^2`, the intercept among its columns. On the long-term benchmarks a linear map
+    fitted in closed form is at least as good as one found by gradient descent (Toner and Darlow, arXiv:2403.14587).
 
     Args:
-        ridge: Strength of the penalty, above 0, so that there is one solution, of however few rows.
+        ridge: Strength of the penalty, above 0, so that there is one solution, of however few rows. It counts in
+            squares of the unit of `x`.
     """
 
     def __init__(self, ridge: float):
-        if not 0 < ridge < float("inf"):
+        if isinstance(ridge, bool) or not isinstance(ridge, (int, float)) or not 0 < ridge < float("inf"):
             raise ValueError(f"ridge={ridge} must be a number above 0, such as 0.05")
         self.ridge = ridge
         self.rows = 0

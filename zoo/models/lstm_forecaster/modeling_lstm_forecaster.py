@@ -248,13 +248,14 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         Args:
             batches: Arguments of `forward`, `future_values` of `prediction_length` steps among them. Series whose
                 future is not wholly observed are left out.
-            ridge: Strength of the penalty, above 0.
+            ridge: Strength of the penalty, above 0, for values (with `scale_loss` scaled ones) of deviation 1.
 
         Returns:
             How many series of windows the map was fitted to.
 
         Raises:
-            ValueError: The model has no linear map, `ridge` is not above 0, or no future is wholly observed.
+            ValueError: The model has no linear map, `ridge` is not above 0, a future is of another length, or none is
+                wholly observed.
         """
         if not self.config.linear_skip:
             raise ValueError("linear_skip=False: this model has no linear map to fit")
@@ -263,9 +264,10 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
             values, observed, loc, scale = self.model.read_window(
                 batch["past_values"], batch.get("past_observed_mask")
             )
-            target, known = read_series(
-                "future", batch["future_values"], batch.get("future_observed_mask"), self.config.input_size
-            )
+            future = batch.get("future_values")
+            if future is None or future.shape[1] != self.config.prediction_length:
+                raise ValueError(f"future_values must have prediction_length={self.config.prediction_length} steps")
+            target, known = read_series("future", future, batch.get("future_observed_mask"), self.config.input_size)
             target = logarithms(target, known) if self.config.log_values else target
             inputs = self.skip.inputs(torch.where(observed, (values - loc) / scale, 0.0), loc, scale)
             regression.add(inputs, target - loc, known.all(dim=1), scale if self.config.scale_loss else None)

@@ -21,11 +21,11 @@ def compute_metrics(prediction: Any) -> dict[str, float]:
     return {"mae": mae(point, truth), "mse": mse(point, truth), "smape": smape(point, truth)}
 
 
-def warm_start(model: Any, train: batches.ForecastDataset, data: Any) -> list[str]:
+def warm_start(model: Any, train: batches.ForecastDataset, data: Any, trained: bool) -> list[str]:
     """Fit the linear map beside the net in closed form, if the recipe asks for it; see `linear.py`."""
     from .linear import warm_start
 
-    return warm_start(model, train, data)
+    return warm_start(model, train, data, trained)
 
 
 def score(predictions: Any, truth: np.ndarray, config: Any, dataset: batches.ForecastDataset) -> dict[str, Any]:

@@ -84,8 +84,8 @@ class ForecastingArguments:
     skip_ridge: float = field(
         default=0.0,
         metadata={
-            "help": "Fit the linear map of linear_skip by ridge regression of this strength, such as 0.05, before "
-            "training, and keep it; 0: it is learned with the net."
+            "help": "Fit the linear map of a new model with linear_skip by ridge regression of this strength, such as "
+            "0.05, before training, and keep it; 0: it is learned with the net."
         },
     )
     min_context: int | None = field(

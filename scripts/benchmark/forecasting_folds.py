@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from zoo.data.named_series import NAMED_SERIES, load_named_series
-from zoo.models.lstm_forecaster.layers_skip import RidgeRegression
+from zoo.models.lstm_forecaster import LSTMForecasterConfig
+from zoo.models.lstm_forecaster.layers_skip import LSTMForecasterSkip, RidgeRegression
 
 CONTEXT = 336
 # Validation windows of the benchmark look further back than the first block reaches.
@@ -26,11 +27,6 @@ def windows(rows: np.ndarray, starts: np.ndarray, horizon: int) -> tuple[torch.T
     return past - past[:, -1:], future - past[:, -1:], past[:, -1:]
 
 
-def inputs(past: torch.Tensor, level: torch.Tensor, weight: float) -> torch.Tensor:
-    """What the linear map of `lstm_forecaster` reads with scaling `last`: see `LSTMForecasterSkip`."""
-    return torch.cat([past, weight * level, torch.ones_like(level)], dim=1) if weight else past
-
-
 def errors(rows: np.ndarray, horizon: int, block: int, size: int) -> list[float]:
     """MSE in the block for every choice of level weight and ridge."""
     low, high = block * size, (block + 1) * size
@@ -38,17 +34,22 @@ def errors(rows: np.ndarray, horizon: int, block: int, size: int) -> list[float]
     scaled = ((rows - rows[others].mean(0)) / rows[others].std(0)).astype("float32")
     starts = np.arange(CONTEXT, len(rows) - horizon + 1)
     outside = starts[(starts + horizon <= low) | (starts - CONTEXT >= high)]
+    # Scaling `last` of the family: what its linear map reads, and ridge regression of that.
+    fields = {"context_length": CONTEXT, "prediction_length": horizon, "scaling": "last", "linear_skip": True}
+    skips = [LSTMForecasterSkip(LSTMForecasterConfig(**fields, level_weight=weight)) for weight, _ in CHOICES]
     fits = [RidgeRegression(ridge) for _, ridge in CHOICES]
     for part in np.array_split(outside, 20):
         past, future, level = windows(scaled, part, horizon)
-        for fit, (weight, _) in zip(fits, CHOICES):
-            fit.add(inputs(past, level, weight), future, torch.ones(len(part), rows.shape[1], dtype=torch.bool))
+        for fit, skip in zip(fits, skips):
+            inputs = skip.inputs(past, level, torch.ones_like(level))
+            fit.add(inputs, future, torch.ones(len(part), rows.shape[1], dtype=torch.bool))
     maps = [fit.solve().float() for fit in fits]
     sums, count = [0.0] * len(maps), 0
     for part in np.array_split(np.arange(max(low, LONGEST), high - horizon + 1), 10):
         past, future, level = windows(scaled, part, horizon)
-        for number, (weight, _) in enumerate(CHOICES):
-            sums[number] += float((maps[number] @ inputs(past, level, weight) - future).square().sum())
+        for number, skip in enumerate(skips):
+            inputs = skip.inputs(past, level, torch.ones_like(level))
+            sums[number] += float((maps[number] @ inputs - future).square().sum())
         count += future.numel()
     return [total / count for total in sums]
 

@@ -35,6 +35,7 @@ class LSTMForecasterSkip(nn.Module):
             (batch, steps, input_size), how far the forecast lies from `loc`, in the units of the data.
         """
         dtype = self.weight.dtype
+        # Not `weight @ inputs(...)`: half precision would round values of any size, where scaled ones are about 1.
         shift = torch.matmul(self.weight[:, : self.length], scaled_values.to(dtype)).to(loc.dtype) * scale
         if self.level_weight:
             shift = shift + torch.matmul(self.weight[:, self.length :], self.level(loc).to(dtype)).to(loc.dtype)
@@ -97,7 +98,10 @@ class RidgeRegression:
             ValueError: There were no rows.
         """
         if self.inner is None or self.outer is None or not self.rows:
-            raise ValueError("no window has a future that was wholly observed: there is nothing to fit to")
+            raise ValueError(
+                "ridge regression has nothing to fit to: no window has a future that was wholly observed; fill the "
+                "gaps of the series, or let the linear map learn with the net"
+            )
         penalty = self.ridge * self.rows * torch.eye(len(self.inner)).to(self.inner)
         return torch.linalg.solve(self.inner + penalty, self.outer).T
 

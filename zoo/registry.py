@@ -6,8 +6,8 @@ import importlib
 from transformers import pipelines
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .family import Family
-from .task import Task
+from .models.base import Family
+from .tasks.base import Task
 
 FAMILIES = {
     "fashion_cnn": "zoo.models.fashion_cnn",

@@ -32,8 +32,8 @@ def by_hand(recipe: str, found: dict, points: list[dict], others: multiprocessin
     """Seconds of the trainings of some points of a search, data loading and evaluations included."""
     import torch
 
-    from zoo.search.trial import Assignment
     from zoo.training.build import build
+    from zoo.tuning.trial import Assignment
 
     torch.set_num_threads(1)  # as in a trial, which has one core
     trial = found["settings"]["trial"]

@@ -11,10 +11,10 @@ import yaml
 from zoo.commands.train import main
 from zoo.record import RunRecord
 from zoo.registry import load_family
-from zoo.search.study import check_study, flags_of, load_study, settings_of
 from zoo.tasks.forecasting import pictures
 from zoo.training import run
 from zoo.training.recipe import RECIPES, load_recipe
+from zoo.tuning.study import check_study, flags_of, load_study, settings_of
 
 STUDIES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((RECIPES / "studies").glob("*.yaml"))}
 FORECASTER = STUDIES["lstm-forecaster"]

@@ -64,8 +64,8 @@ def markdown() -> str:
 def show(argv: list[str]) -> None:
     """Print one line for each recipe and each model."""
     from zoo.pretrained import published_models, shipped_models
-    from zoo.search.study import available_studies, load_study
     from zoo.training.recipe import UsageError, available_recipes, load_recipe
+    from zoo.tuning.study import available_studies, load_study
 
     parser = argparse.ArgumentParser("zoo list", description=__doc__, exit_on_error=False)
     parser.add_argument("--markdown", action="store_true", help="print docs/models.md")

@@ -19,8 +19,8 @@ REFUSED = ("--seed", "--output_dir", "--skip_test", "--resume_from_checkpoint", 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command's own flags; what it does not know goes to every `zoo train`."""
-    from zoo.search.study import available_studies
     from zoo.training.recipe import UsageError
+    from zoo.tuning.study import available_studies
 
     parser = argparse.ArgumentParser(
         "zoo study",
@@ -70,15 +70,15 @@ def workers_of(address: str | None, jobs: int, cpus: float, gpus: float) -> Iter
     Raises:
         UsageError: Ray is not installed, nothing answers there, or no machine has room for a run.
     """
-    from zoo.search.workers import LocalPool
     from zoo.training.recipe import UsageError
+    from zoo.tuning.workers import LocalPool
 
     if not address:
         yield LocalPool(jobs)
         return
     try:
-        from zoo.search.cluster import cluster
-        from zoo.search.cluster_workers import ClusterPool
+        from zoo.tuning.cluster import cluster
+        from zoo.tuning.cluster_workers import ClusterPool
     except ImportError as error:
         if (getattr(error, "name", "") or "").split(".")[0] != "ray":
             raise
@@ -90,10 +90,10 @@ def workers_of(address: str | None, jobs: int, cpus: float, gpus: float) -> Iter
 def study(argv: list[str]) -> None:
     """Parse the command line, run what is missing, and write table and picture."""
     from zoo.registry import load_task
-    from zoo.search.study import check_study, load_study, settings_of
-    from zoo.search.study_runs import locked, plan, run_study
-    from zoo.search.study_table import markdown, tabulate
     from zoo.training.recipe import UsageError
+    from zoo.tuning.study import check_study, load_study, settings_of
+    from zoo.tuning.study_runs import locked, plan, run_study
+    from zoo.tuning.study_table import markdown, tabulate
 
     arguments, flags = make_parser().parse_known_args(argv)
     for flag in flags:
@@ -144,9 +144,9 @@ def without_places(argv: Sequence[str]) -> list[str]:
 def write(study: Any, runs: Any, rows: Any, goal: tuple[str, bool], command: str, place: Path) -> None:
     """Page, data and pictures of a study: `place` with a suffix."""
     from zoo.record import write_whole
-    from zoo.search.by_pairs import by_pairs
-    from zoo.search.study_picture import draw_study
-    from zoo.search.study_table import content, deciding_split, markdown
+    from zoo.tuning.by_pairs import by_pairs
+    from zoo.tuning.study_picture import draw_study
+    from zoo.tuning.study_table import content, deciding_split, markdown
 
     page = markdown(study, rows, *goal, command)
     drawn = draw_study(rows, goal[0], study.title, place.with_name(f"{place.name}.png"))

@@ -22,8 +22,8 @@ OWN = ("algorithm", "scheduler", "trials", "minutes", "total_epochs", "grace_epo
 
 def make_parser() -> argparse.ArgumentParser:
     """The command's own flags; what it does not know goes to every trial's `zoo train`."""
-    from zoo.search.settings import ALGORITHMS, SCHEDULERS
     from zoo.training.recipe import UsageError
+    from zoo.tuning.settings import ALGORITHMS, SCHEDULERS
 
     parser = argparse.ArgumentParser(
         "zoo tune",
@@ -77,11 +77,11 @@ def prepare(argv: list[str]) -> tuple[Any, Any, Any, Any]:
         UsageError: Something of it does not fit.
     """
     from zoo.registry import load_task
-    from zoo.search.settings import read_settings
-    from zoo.search.study import merged
-    from zoo.search.trial import Assignment
     from zoo.training.command_line import parse_run
     from zoo.training.recipe import UsageError, load_recipe
+    from zoo.tuning.settings import read_settings
+    from zoo.tuning.study import merged
+    from zoo.tuning.trial import Assignment
 
     arguments, flags = make_parser().parse_known_args(argv)
     for flag in flags:
@@ -127,8 +127,8 @@ def claim(folder: Path, resume: bool, asked: dict[str, Any]) -> None:
         UsageError: It holds another search, or none to go on with.
     """
     from zoo.record import write_whole
-    from zoo.search.log import LOG_NAME
     from zoo.training.recipe import UsageError
+    from zoo.tuning.log import LOG_NAME
 
     path = folder / "asked.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -147,13 +147,13 @@ def claim(folder: Path, resume: bool, asked: dict[str, Any]) -> None:
 
 def tune(argv: list[str]) -> None:
     """Parse the command line, search, report, and train the winner beside the default."""
-    from zoo.search.study_runs import locked
     from zoo.training.recipe import UsageError
+    from zoo.tuning.study_runs import locked
 
     arguments, recipe, settings, assignment = prepare(argv)
     try:
-        from zoo.search import tune as ray_tune
-        from zoo.search.cluster import check_room, cluster
+        from zoo.tuning import tune as ray_tune
+        from zoo.tuning.cluster import check_room, cluster
     except ImportError as error:
         if (getattr(error, "name", "") or "").split(".")[0] != "ray":
             raise
@@ -186,7 +186,7 @@ def tune(argv: list[str]) -> None:
 
 def begin(recipe: Any, settings: Any, assignment: Any, epochs: int, resources: dict[str, float]) -> None:
     """Say what is going to happen."""
-    from zoo.search import tune as ray_tune
+    from zoo.tuning import tune as ray_tune
 
     count = settings.trials if settings.algorithm == "tpe" else len(ray_tune.make_points(settings))
     early = settings.scheduler if settings.algorithm != "pbt" else "none"
@@ -202,12 +202,12 @@ def report(
     folder: Path, recipe: Any, settings: Any, assignment: Any, command: str, resources: Any, epochs: int
 ) -> dict[str, Any]:
     """Write table, search.json and pictures of what the log holds."""
-    from zoo.search import pictures
-    from zoo.search.log import read_trials, wall_seconds
+    from zoo.tuning import pictures
+    from zoo.tuning.log import read_trials, wall_seconds
 
     trials = read_trials(folder)
     names = [one.name for one in settings.space.dimensions]
-    from zoo.search.report import content
+    from zoo.tuning.report import content
 
     found = content(recipe.id, command, trials, assignment, settings, wall_seconds(folder), resources, epochs)
     write(folder, recipe, assignment, found, trials, names, [])
@@ -220,7 +220,7 @@ def report(
 def write(folder: Path, recipe: Any, assignment: Any, found: Any, trials: Any, names: Any, notes: list[str]) -> None:
     """search.json and search.md."""
     from zoo.record import write_whole
-    from zoo.search.report import markdown
+    from zoo.tuning.report import markdown
 
     write_whole(folder / "search.json", json.dumps(found, indent=1, ensure_ascii=False, default=str) + "\n")
     notes = [*notes, "", "```bash", found["command"], "```"]
@@ -240,8 +240,8 @@ def finish(
         seeds: Of the final trainings; with none of them there is no test figure.
         place: Of `workers_of`, for these trainings.
     """
-    from zoo.search.log import read_trials
-    from zoo.search.report import winning_recipe
+    from zoo.tuning.log import read_trials
+    from zoo.tuning.report import winning_recipe
 
     trials, names = read_trials(folder), list(found["settings"]["space"])
     path = winning_recipe(assignment, found["best"]["point"], folder, recipe.id)
@@ -260,10 +260,10 @@ def compare(
     folder: Path, recipe: Any, assignment: Any, point: dict[str, Any], seeds: list[int], place: tuple[Any, ...]
 ) -> list[Any]:
     """Train winner and default at full length, measure both on the test split: a study of two."""
-    from zoo.search.space import overrides_of
-    from zoo.search.study import BASE, Study, Variant
-    from zoo.search.study_runs import plan, run_study
-    from zoo.search.study_table import tabulate
+    from zoo.tuning.space import overrides_of
+    from zoo.tuning.study import BASE, Study, Variant
+    from zoo.tuning.study_runs import plan, run_study
+    from zoo.tuning.study_table import tabulate
 
     changes = overrides_of(point)
     variants = [Variant(BASE, assignment.recipe), Variant("winner", assignment.recipe, changes, "", dict(changes))]

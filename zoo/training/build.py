@@ -10,10 +10,10 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Trainer, TrainerCallback, set_seed
 
-from zoo.family import Family
+from zoo.models.base import Family
 from zoo.pretrained import check_weights
 from zoo.registry import load_family, load_task
-from zoo.task import Task, TaskData
+from zoo.tasks.base import Task, TaskData
 
 from .averaging import AverageCallback
 from .callbacks import ClockCallback, EMACallback, EpochCallback, StopEarlyCallback

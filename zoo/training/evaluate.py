@@ -14,7 +14,7 @@ from transformers.utils import cached_file
 from zoo.pretrained import shipped_models
 from zoo.record import RECORD_NAME, RunRecord, write_whole
 from zoo.registry import FAMILIES, load_family, load_task
-from zoo.task import Task, TaskData
+from zoo.tasks.base import Task, TaskData
 
 from .build import load_processor
 from .command_line import make_parser, parse_flags

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from zoo.registry import load_family, load_task, nearest
-from zoo.task import Task
+from zoo.tasks.base import Task
 
 from .arguments import ZooTrainingArguments
 

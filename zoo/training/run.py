@@ -23,7 +23,7 @@ from zoo.record import (
     sha256,
     write_whole,
 )
-from zoo.task import Report, Task
+from zoo.tasks.base import Report, Task
 
 from .averaging import AverageCallback, choose_weights
 from .build import Parts, build, load_processor

@@ -5,7 +5,7 @@ from pathlib import Path
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
-from zoo.family import Family
+from zoo.models.base import Family
 from zoo.pretrained import check_weights, pretrained, shipped_models
 from zoo.registry import FAMILIES, load_family, nearest
 

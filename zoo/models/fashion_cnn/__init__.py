@@ -1,6 +1,6 @@
 """Fashion CNN: a configurable convolutional image classifier."""
 
-from zoo.family import Family
+from zoo.models.base import Family
 
 from .configuration_fashion_cnn import FashionCNNConfig
 from .image_processing_fashion_cnn import FashionCNNImageProcessor

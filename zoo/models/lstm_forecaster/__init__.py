@@ -1,6 +1,6 @@
 """LSTM forecaster: a recurrent net from any window of series to calibrated forecasts."""
 
-from zoo.family import Family
+from zoo.models.base import Family
 
 from .configuration_lstm_forecaster import LSTMForecasterConfig
 from .modeling_lstm_forecaster import LSTMForecasterForPrediction, LSTMForecasterModel, LSTMForecasterPreTrainedModel

@@ -1,6 +1,6 @@
 """RNN encoder-decoder: recurrent nets with attention that translate and summarise."""
 
-from zoo.family import Family
+from zoo.models.base import Family
 
 from .configuration_rnn_seq2seq import RNNSeq2SeqConfig
 from .modeling_rnn_seq2seq import RNNSeq2SeqForConditionalGeneration, RNNSeq2SeqModel, RNNSeq2SeqPreTrainedModel

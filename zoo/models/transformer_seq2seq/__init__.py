@@ -1,6 +1,6 @@
 """Transformer encoder-decoder: from the original post-norm net to RMSNorm, gated feed-forward and rotary positions."""
 
-from zoo.family import Family
+from zoo.models.base import Family
 
 from .configuration_transformer_seq2seq import TransformerSeq2SeqConfig
 from .modeling_transformer_seq2seq import (

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from zoo.data.sources import refuse_folder
-from zoo.task import TaskData
+from zoo.tasks.base import TaskData
 
 from .processor import SeriesProcessor
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.task import Report
+from zoo.tasks.base import Report
 
 from .batches import ForecastDataset
 from .bootstrap import block_intervals, blocks, window_terms

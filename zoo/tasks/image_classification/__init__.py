@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from zoo.task import Report, Task
+from zoo.tasks.base import Report, Task
 
 from . import batches
 

@@ -13,7 +13,7 @@ from zoo.data.fashion_mnist import NAME as FASHION_MNIST
 from zoo.data.fashion_mnist import load_fashion_mnist
 from zoo.data.images import ImageSplit, ImageSplits, read_hub_images, read_image_folders, stratified_split
 from zoo.data.sources import refuse_folder
-from zoo.task import TaskData
+from zoo.tasks.base import TaskData
 
 from .augment import Augmentation
 

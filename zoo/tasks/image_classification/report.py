@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from zoo.task import Report
+from zoo.tasks.base import Report
 
 from .metrics import calibration_bins, classification_metrics
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from zoo.task import Report, Task
+from zoo.tasks.base import Report, Task
 
 from ..text import dataset as rows
 from ..text.arguments import GENERATION, VOCABULARY, prepare_model

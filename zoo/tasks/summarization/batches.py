@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from zoo.task import TaskData
+from zoo.tasks.base import TaskData
 
 from ..text.arguments import TextArguments
 from ..text.loading import load_data as load_texts

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.task import Report
+from zoo.tasks.base import Report
 
 from ..text.baselines import lead, nearest_targets, token_frequencies
 from ..text.dataset import TextDataset, decode, perplexity

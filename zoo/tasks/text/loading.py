@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.data.sources import refuse_folder
-from zoo.task import TaskData
+from zoo.tasks.base import TaskData
 
 from .arguments import TextArguments
 from .cleaning import clean, drop_long, take, tell_dropped

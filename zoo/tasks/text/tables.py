@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zoo.task import Report
+from zoo.tasks.base import Report
 
 from .dataset import TextDataset
 

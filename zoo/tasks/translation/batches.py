@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.task import TaskData
+from zoo.tasks.base import TaskData
 
 from ..text.arguments import AddAction, TextArguments
 from ..text.kept_pairs import KeptPair

@@ -11,7 +11,7 @@ import torch
 from ray import cloudpickle
 
 from zoo.registry import load_family, load_task
-from zoo.task import TaskData
+from zoo.tasks.base import TaskData
 from zoo.training.build import build_config, load_processor
 from zoo.training.command_line import RunSettings
 

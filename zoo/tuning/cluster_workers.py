@@ -107,7 +107,7 @@ class ClusterWorker:
 
 
 class ClusterPool:
-    """Workers on a cluster to which this process is connected (`zoo.search.cluster.cluster`).
+    """Workers on a cluster to which this process is connected (`zoo.tuning.cluster.cluster`).
 
     Args:
         size: At a time; 0: as many as there is room for.

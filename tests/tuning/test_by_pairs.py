@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.search.by_pairs import CHILD, OWN, SCRATCH, Point, draw, kind_of, means, table
+from zoo.tuning.by_pairs import CHILD, OWN, SCRATCH, Point, draw, kind_of, means, table
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class Worker(Protocol):
 
 
 class Pool(Protocol):
-    """Where workers live: on this machine (`LocalPool`) or on a cluster (`zoo.search.cluster_workers`)."""
+    """Where workers live: on this machine (`LocalPool`) or on a cluster (`zoo.tuning.cluster_workers`)."""
 
     size: int
 

@@ -11,11 +11,11 @@ import yaml
 ray = pytest.importorskip("ray")
 
 from zoo.commands.study import main  # noqa: E402
-from zoo.search import cluster_workers  # noqa: E402
-from zoo.search.cluster import cluster  # noqa: E402
-from zoo.search.cluster_workers import ClusterPool  # noqa: E402
-from zoo.search.workers import work_off  # noqa: E402
 from zoo.training.recipe import UsageError  # noqa: E402
+from zoo.tuning import cluster_workers  # noqa: E402
+from zoo.tuning.cluster import cluster  # noqa: E402
+from zoo.tuning.cluster_workers import ClusterPool  # noqa: E402
+from zoo.tuning.workers import work_off  # noqa: E402
 
 
 class Dying(cluster_workers.Server):

@@ -11,16 +11,16 @@ import pytest
 pytest.importorskip("ray")
 
 from zoo.commands import tune as command
-from zoo.search import pictures, study_runs, workers
-from zoo.search import trial as trials_of
-from zoo.search.log import ranked, read_trials, wall_seconds, write_event
-from zoo.search.report import importances, markdown, winning_recipe
-from zoo.search.sharing import load_without_test, pack, unpack, watched
-from zoo.search.trial import Assignment
-from zoo.task import Report
+from zoo.tasks.base import Report
 from zoo.training import run as training
 from zoo.training.command_line import parse_run
 from zoo.training.recipe import load_recipe
+from zoo.tuning import pictures, study_runs, workers
+from zoo.tuning import trial as trials_of
+from zoo.tuning.log import ranked, read_trials, wall_seconds, write_event
+from zoo.tuning.report import importances, markdown, winning_recipe
+from zoo.tuning.sharing import load_without_test, pack, unpack, watched
+from zoo.tuning.trial import Assignment
 
 
 def epoch(folder, trial, number, score, point=None, **more):
@@ -61,7 +61,7 @@ def test_the_log_survives_a_kill(log):
 
 def test_the_clock_stands_still_between_a_kill_and_what_goes_on(tmp_path, monkeypatch):
     for moment, kind in ((10, "begin"), (11, "start"), (14, "epoch"), (90, "begin"), (91.5, "start"), (93, "search")):
-        monkeypatch.setattr("zoo.search.log.time.time", lambda moment=moment: moment)
+        monkeypatch.setattr("zoo.tuning.log.time.time", lambda moment=moment: moment)
         write_event(tmp_path, kind, "")
     assert wall_seconds(tmp_path) == 4 + 3
 
@@ -210,7 +210,7 @@ def test_watching_sees_what_is_read_and_leaves_no_trace():
 def test_a_checkpoint_gets_the_rates_of_its_new_point():
     import torch
 
-    from zoo.search.trial import ResumedRates
+    from zoo.tuning.trial import ResumedRates
 
     weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(3)]
     groups = [

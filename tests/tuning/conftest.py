@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 def address() -> str:
     """Of a cluster of two nodes with one CPU each; its workers find this checkout."""
     pytest.importorskip("ray")
-    from zoo.search import tune  # noqa: F401  sets what must be set before ray is imported
+    from zoo.tuning import tune  # noqa: F401  sets what must be set before ray is imported
 
     from ray.cluster_utils import Cluster  # isort: skip
 

@@ -16,11 +16,11 @@ import yaml
 ray = pytest.importorskip("ray")
 
 from zoo.commands.tune import main, prepare  # noqa: E402
-from zoo.search import tune  # noqa: E402
-from zoo.search.cluster import check_room, cluster  # noqa: E402
-from zoo.search.log import read_events, read_trials, write_event  # noqa: E402
-from zoo.search.sharing import unpack  # noqa: E402
 from zoo.training.recipe import UsageError  # noqa: E402
+from zoo.tuning import tune  # noqa: E402
+from zoo.tuning.cluster import check_room, cluster  # noqa: E402
+from zoo.tuning.log import read_events, read_trials, write_event  # noqa: E402
+from zoo.tuning.sharing import unpack  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 

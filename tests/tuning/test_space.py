@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from zoo.search.settings import SearchSettings, read_settings
-from zoo.search.space import overrides_of, parse_flag, read_space
 from zoo.training.recipe import SEARCH_KEYS, Recipe, UsageError, available_recipes, load_recipe, read_value
+from zoo.tuning.settings import SearchSettings, read_settings
+from zoo.tuning.space import overrides_of, parse_flag, read_space
 
 RECIPE = load_recipe("fashion-cnn-quick")
 SPACE = {
@@ -165,7 +165,7 @@ def test_a_flag_that_is_no_yaml_is_told():
 @pytest.mark.parametrize("name", [name for name in available_recipes() if load_recipe(name).search])
 def test_shipped_search_sections_are_sound(name):
     """Every point can be asked for."""
-    from zoo.search.trial import Assignment
+    from zoo.tuning.trial import Assignment
 
     pytest.importorskip("ray")
     recipe = load_recipe(name)

@@ -14,14 +14,14 @@ import yaml
 from zoo.commands.study import main, without_places
 from zoo.commands.train import main as train
 from zoo.record import RunRecord
-from zoo.search import study_runs, workers
-from zoo.search.study import Variant, check_study, code_of, flags_of, load_study, recipe_key, settings_of
-from zoo.search.study_runs import plan
-from zoo.search.study_table import Row, compare, describe, tabulate
-from zoo.task import Report
+from zoo.tasks.base import Report
 from zoo.training import run as training
 from zoo.training.command_line import parse_overrides
 from zoo.training.recipe import UsageError
+from zoo.tuning import study_runs, workers
+from zoo.tuning.study import Variant, check_study, code_of, flags_of, load_study, recipe_key, settings_of
+from zoo.tuning.study_runs import plan
+from zoo.tuning.study_table import Row, compare, describe, tabulate
 
 from . import dying
 
@@ -161,7 +161,7 @@ def test_a_run_that_was_cut_off_goes_on(done, place, capsys, tmp_path, in_this_p
 def test_other_code_is_another_run_unless_it_is_accepted(done, place, monkeypatch):
     study = load_study(place / "tiny-study.yaml")
     assert all(run.finished for run in plan(study, done, only=["4-filters"]))
-    monkeypatch.setattr("zoo.search.study_runs.code_key", lambda family: "abcdef")
+    monkeypatch.setattr("zoo.tuning.study_runs.code_key", lambda family: "abcdef")
     assert not any(run.finished for run in plan(study, done, only=["4-filters"]))
     accepted = plan(study, done, only=["4-filters"], accept_other_code=True)
     assert all(run.finished and run.other_code for run in accepted)

@@ -1,29 +1,54 @@
-"""What a task is."""
+"""Task: the base class of everything that a model of this library can be trained to do."""
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import transformers
+from torch import Tensor
 from torch.utils.data import Dataset
+from transformers import PreTrainedConfig, PreTrainedModel
+
+if TYPE_CHECKING:  # the Trainer brings datasets and pandas, which `import zoo` can do without
+    from zoo.models.base import Family
+    from zoo.training.arguments import ZooTrainingArguments
+    from zoo.training.trainer import Prediction, ZooTrainer
+
+
+@dataclass
+class DataArguments:
+    """Base class of a recipe's `data` section: each field is a key of the recipe and a flag of the command line.
+
+    Beside `help`, the metadata of a field may have:
+
+    - `source`: "train" or "test": the field names where training rows, or rows of an own test split, come from.
+    - `used_by`: "training" for a field that evaluation must ignore; "evaluation" for one that does not change what a
+      run learns.
+    - `loading`: False if `Task.load_data` does not depend on the field; the trials of a search then share the data.
+    """
+
+    @classmethod
+    def names(cls, key: str, value: Any) -> list[str]:
+        """Names of the fields whose metadata has this value under `key`."""
+        return [f.name for f in dataclasses.fields(cls) if f.metadata.get(key) == value]
 
 
 @dataclass
 class TaskData:
-    """The data of one run, ready for a Trainer.
+    """The data of one run.
 
     Args:
-        train: Training rows.
+        train: Training rows; None when a saved model is measured on an own test split.
         validation: The rows that every choice looks at.
         test: The rows that are looked at once.
         model_fields: Config fields that follow from the data, such as the labels.
         fingerprint: sha256 of each split.
         source: Where the data came from.
-        notes: What else the record should say about the data (licence, release, cleaning counts).
-        processor: What was fitted to the training rows and must travel with the model, if anything.
-        origins: Where the rows of the vocabulary come from, if it is not that of the weights that the run starts from.
-        remarks: What a person should read before the training begins.
+        notes: What else the record says about the data: licence, release, counts of the cleaning.
+        processor: What was fitted to the training rows and is saved with the model, if anything.
+        warnings: What the user should read before training begins.
     """
 
     train: Dataset | None
@@ -34,118 +59,193 @@ class TaskData:
     source: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
     processor: Any = None
-    origins: Any = None
-    remarks: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
-    def splits(self) -> dict[str, Any]:
+    def splits(self) -> dict[str, Dataset]:
         """The splits that exist, by name."""
-        found = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: split for name, split in found.items() if split is not None}
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
 
 
 @dataclass
 class Report:
-    """What a person reads after an evaluation: text for the terminal, tables for the record, pictures."""
+    """The readable result of an evaluation.
 
-    text: str
+    Args:
+        text: What the terminal shows.
+        tables: What the record keeps.
+        plots: Name -> PNG file.
+    """
+
+    text: str = ""
     tables: dict[str, Any] = field(default_factory=dict)
-    pictures: dict[str, Path] = field(default_factory=dict)
+    plots: dict[str, Path] = field(default_factory=dict)
+
+    def __add__(self, other: "Report") -> "Report":
+        text = "\n".join(part for part in (self.text, other.text) if part)
+        return Report(text, {**self.tables, **other.tables}, {**self.plots, **other.plots})
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a task needs, whole: from columns of data to numbers and pictures.
+class Parent:
+    """A trained model that a run starts from.
 
     Args:
-        name: The folder under `zoo/tasks/`.
-        auto_class: The transformers Auto class that loads a model for it.
-        data_arguments: Dataclass of the recipe's `data` section; each field is a command-line flag too.
-        load_data: (data arguments, config, saved processor or None) -> TaskData. A saved processor comes with the
-            weights that a run starts from or measures: its statistics hold, not those of the data.
-        build_processor: (family, config, TaskData) -> what is saved beside the model (image processor, tokenizer).
-        auto_processor: The transformers Auto class that loads it again.
-        build_collator: (processor, data arguments, seed) -> the Trainer's data_collator.
-        evaluation_views: (dataset, data arguments) -> data sets whose predictions are averaged, for test-time
-            augmentation; the first is the one that is scored.
-        parent_view: (dataset, processor of the weights that a run started from) -> the rows as those weights read
-            them, if the record should tell before from after; else None.
-        check_parent: (weights that a run goes on with, their processor, training rows, `data` section of their recipe)
-            -> remarks on data that does not look as they expect it.
-        build_teacher: (data arguments, weights that a run goes on with or None, their processor, training rows, `data`
-            section of their recipe) -> (what some training rows are learned from instead of their labels, see
-            `GenerationMixin`, or None; remarks).
-        evaluation_fields: Data fields that only evaluation reads: they do not change what a run learns.
-        training_fields: Data fields that only training reads: they speak of what a run starts from.
-        compute_metrics: transformers' hook, for the numbers that training looks at; a Seq2SeqTrainer's gets the data
-            set as second argument.
-        best_metric: The metric of `compute_metrics` that chooses between checkpoints.
-        greater_is_better: Which way `best_metric` is better.
-        calibrate: (predictions, label ids, config, validation data, data arguments): fits what the processor adds to a
-            trained model's predictions, before any split is scored; default: nothing is.
-        score: (predictions, label ids, config, dataset) -> every metric of the record, with n and intervals.
-        baselines: (training data, data to score) -> the same metrics of trivial predictors; the first that has the
-            deciding metric is the one that the fit diagnosis compares with.
-        report: (predictions, label ids, config, dataset, folder) -> Report; pictures go to the folder.
-        prepare_model: (model, processor, data arguments), called once a model is made or loaded: generation settings.
-        warm_start: (model, training data, data arguments, whether its weights are trained already) -> remarks; sets
-            weights of a new model that need no gradient descent, before the first step; default: there are none.
-        inspect: (model, processor, dataset, folder) -> Report of what only the model shows, added to `report`'s.
-        best_value: Of `best_metric`, where higher is better: an error is what is missing from it.
-        label_smoother: Takes epsilon; replaces the Trainer's own where that one does not fit the labels.
-        trainer: Name of transformers' Trainer for it.
-        pipelines: Name of each transformers pipeline to register -> its class.
-        label_names: Arguments of a model's forward that hold the truth.
-        skill: A model that removes less than this share of the baseline's error from the training data underfits.
-        gap: A model whose error grows by more than this share of the baseline's from training to validation overfits.
-        hub_tag: The Hub's name of the task; default: the task's own.
+        path: Folder or Hub id of its weights.
+        processor: Its processor.
+        data: The `data` section of its recipe; empty if there is none.
     """
 
-    name: str
-    auto_class: type
-    data_arguments: type
-    load_data: Callable[..., TaskData]
-    build_processor: Callable[..., Any]
-    auto_processor: type
-    build_collator: Callable[..., Callable]
-    compute_metrics: Callable[..., dict[str, float]]
-    best_metric: str
-    score: Callable[..., dict[str, Any]]
-    baselines: Callable[..., dict[str, dict[str, Any]]]
-    report: Callable[..., Report]
-    evaluation_views: Callable[..., list[Dataset]] = lambda dataset, arguments: [dataset]
-    prepare_model: Callable[..., None] = lambda model, processor, arguments: None
-    warm_start: Callable[..., list[str]] = lambda model, train, arguments, trained: []
-    inspect: Callable[..., Report] | None = None
-    parent_view: Callable[..., Dataset | None] | None = None
-    check_parent: Callable[..., list[str]] | None = None
-    build_teacher: Callable[..., Any] | None = None
-    best_value: float = 1.0
-    evaluation_fields: tuple[str, ...] = ()
-    training_fields: tuple[str, ...] = ()
-    greater_is_better: bool = True
-    calibrate: Callable[..., None] | None = None
-    label_smoother: Callable[[float], Callable] | None = None
-    trainer: str = "Trainer"
-    pipelines: Mapping[str, type] = field(default_factory=dict)
-    label_names: tuple[str, ...] = ("labels",)
-    skill: float = 0.8
-    gap: float = 0.05
-    hub_tag: str = ""
+    path: str
+    processor: Any
+    data: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
-        if not self.hub_tag:
-            object.__setattr__(self, "hub_tag", self.name.replace("_", "-"))
-
-    # By name, because transformers' Trainer brings datasets and pandas, which `import zoo` can do without.
-    @property
-    def trainer_class(self) -> Any:
-        """The Trainer's class."""
-        return getattr(transformers, self.trainer)
-
-    @property
-    def training_arguments(self) -> Any:
-        """The class of the Trainer's arguments: TrainingArguments, or Seq2SeqTrainingArguments for Seq2SeqTrainer."""
-        return getattr(transformers, self.trainer.replace("Trainer", "TrainingArguments"))
+    def load_model(self, model_class: type[PreTrainedModel]) -> PreTrainedModel:
+        """Another copy of the weights."""
+        return model_class.from_pretrained(self.path, use_safetensors=True)
 
 
-__all__ = ["Report", "Task", "TaskData"]
+class Task(ABC):
+    """What a model is trained for: data, collator, metrics and report.
+
+    A run makes one instance. `load_data` comes first; once model and processor exist, `attach` keeps them, and every
+    method below it may use `self.config` and `self.processor`.
+
+    Class attributes:
+        name: The folder under `zoo/tasks/`.
+        auto_class: The Auto class that loads a model for the task.
+        auto_processor: The class whose `from_pretrained` loads the processor saved with a model.
+        arguments_class: Dataclass of the recipe's `data` section.
+        metric: Primary metric: it chooses the checkpoint, stops early and stands in record, card and lists.
+        greater_is_better: Whether a higher value of the primary metric is better.
+        best_value: The highest possible value of a primary metric where higher is better.
+        label_names: Arguments of the model's forward that hold the labels.
+        pipelines: Name of each transformers pipeline that the task registers -> its class.
+        pipeline_tag: The Hub's name of the task; default: the task's own.
+        config_fields: Config fields that `load_data` reads.
+        skill: A model that removes less than this share of the baseline's error from the training rows underfits.
+        gap: A model overfits if its error grows by more than this share of the baseline's from training to validation.
+
+    Args:
+        arguments: The recipe's `data` section.
+        seed: Of augmentation.
+    """
+
+    name: ClassVar[str]
+    auto_class: ClassVar[Any]
+    auto_processor: ClassVar[Any]
+    arguments_class: ClassVar[type[DataArguments]]
+    metric: ClassVar[str]
+    greater_is_better: ClassVar[bool] = True
+    best_value: ClassVar[float] = 1.0
+    label_names: ClassVar[tuple[str, ...]] = ("labels",)
+    pipelines: ClassVar[Mapping[str, type]] = {}
+    pipeline_tag: ClassVar[str] = ""
+    config_fields: ClassVar[tuple[str, ...]] = ()
+    skill: ClassVar[float] = 0.8
+    gap: ClassVar[float] = 0.05
+
+    def __init__(self, arguments: Any, seed: int = 0):
+        self.arguments = arguments
+        self.seed = seed
+
+    @classmethod
+    def hub_tag(cls) -> str:
+        """The pipeline tag of a model card."""
+        return cls.pipeline_tag or cls.name.replace("_", "-")
+
+    @classmethod
+    def training_arguments_class(cls) -> "type[ZooTrainingArguments]":
+        """The class of the recipe's `training` section."""
+        from zoo.training.arguments import ZooTrainingArguments
+
+        return ZooTrainingArguments
+
+    @abstractmethod
+    def load_data(self, config: PreTrainedConfig, processor: Any = None) -> TaskData:
+        """Read, check and split the rows.
+
+        Args:
+            config: The model's config; `config_fields` are read.
+            processor: The processor of the weights that a run starts from or measures: its statistics and vocabulary
+                hold, not those of the data.
+
+        Raises:
+            FileNotFoundError: The data is nowhere.
+            ValueError: The data is damaged, or does not fit config or processor.
+        """
+
+    def make_processor(self, family: "Family", config: PreTrainedConfig, data: TaskData) -> Any:
+        """What is saved with the model to prepare its inputs: image processor, tokenizer, feature extractor, ..."""
+        return data.processor
+
+    def make_model(
+        self, model_class: type[PreTrainedModel], config: PreTrainedConfig, data: TaskData, parent: Parent | None
+    ) -> PreTrainedModel:
+        """A new model, or the parent's weights: with a new head where the labels differ."""
+        if parent is None:
+            return model_class(config)
+        return model_class.from_pretrained(
+            parent.path, config=config, ignore_mismatched_sizes=True, use_safetensors=True
+        )
+
+    def attach(self, model: PreTrainedModel, processor: Any) -> None:
+        """Keep the processor and the model's config, and give the model its generation settings."""
+        self.config, self.processor = model.config, processor
+
+    @abstractmethod
+    def collate(self, rows: Any) -> dict[str, Tensor]:
+        """Rows of a data set -> arguments of the model's forward."""
+
+    @abstractmethod
+    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, Any]:
+        """The metrics of predictions, during training and for the record alike.
+
+        Args:
+            prediction: Of all rows of `prediction.dataset`, in its order.
+            intervals: Whether to add what only the record needs: `n`, 95% intervals and slow metrics.
+        """
+
+    def make_trainer(self, **kwargs: Any) -> "ZooTrainer":
+        """The Trainer of a run; `kwargs` are those of `ZooTrainer` without collator and metrics."""
+        from zoo.training.trainer import ZooTrainer
+
+        return ZooTrainer(data_collator=self.collate, compute_metrics=self.evaluate, **kwargs)
+
+    def views(self, dataset: Dataset) -> list[Dataset]:
+        """The rows that are measured, and their TTA views: predictions are averaged over all of them."""
+        return [dataset]
+
+    def baselines(self, train: Dataset, dataset: Dataset) -> dict[str, dict[str, float]]:
+        """The metrics of simple baselines; the fit verdict uses the first that has the primary metric."""
+        return {}
+
+    def report(self, prediction: "Prediction", model: PreTrainedModel, folder: Path) -> Report:
+        """Tables and plots of one split; plots go to `folder`."""
+        return Report()
+
+    def before_training(self, model: PreTrainedModel, data: TaskData, parent: Parent | None) -> list[str]:
+        """Called once before the first step: warm start, checks of data against the parent, a teacher.
+
+        Returns:
+            Warnings for the user.
+        """
+        return []
+
+    def after_training(self, prediction: "Prediction") -> None:
+        """Called with the predictions of the validation split for the final weights: calibration of the processor."""
+
+    def trainable_rows(self, model: PreTrainedModel, data: TaskData) -> Mapping[str, Sequence[int]]:
+        """Name of a tensor -> rows that LoRA trains as they are, such as embeddings of new tokens."""
+        return {}
+
+    def parent_view(self, dataset: Dataset, processor: Any) -> Dataset | None:
+        """The rows as the parent reads them, if the record should compare the metrics before and after training."""
+        return None
+
+    def compared_metrics(self, metrics: Mapping[str, Any]) -> list[str]:
+        """Names of the metrics that the terminal compares before and after training."""
+        return [self.metric]
+
+
+__all__ = ["DataArguments", "Parent", "Report", "Task", "TaskData"]

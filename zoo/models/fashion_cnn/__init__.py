@@ -11,7 +11,7 @@ FAMILY = Family(
     config_class=FashionCNNConfig,
     base_model_class=FashionCNNModel,
     model_classes={"image_classification": FashionCNNForImageClassification},
-    image_processor_class=FashionCNNImageProcessor,
+    processor_class=FashionCNNImageProcessor,
     tiny={"image_size": 12, "stage_channels": [8, 16], "convs_per_stage": 2, "residual": True, "num_labels": 4},
 )
 

@@ -269,6 +269,10 @@ class ZooTrainer(Trainer):
             raise RuntimeError(f"there are predictions for {measured:,} of {len(dataset):,} rows")
         return prediction
 
+    def final_cost(self) -> float:
+        """How many times longer `predict_rows` takes for a row than an evaluation during training, about."""
+        return 1.0
+
     def _final_loop(self, dataloader: Any, generation: dict[str, Any]) -> tuple[Any, Prediction]:
         return self._run_loop(dataloader, "Measuring", "test", prediction_loss_only=None)
 
@@ -434,6 +438,11 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
         with self._generating(settings):
             part = super().evaluation_loop(self.get_eval_dataloader(dataset.take(sample)), *arguments)
         return part._replace(metrics={**part.metrics, **whole.metrics}, num_samples=whole.num_samples)
+
+    def final_cost(self) -> float:
+        """The beams of the model's own settings beside those of evaluations during training."""
+        beams = self.model.generation_config.num_beams or 1
+        return beams / (self.args.generation_num_beams or beams)
 
     def _final_loop(self, dataloader: Any, generation: dict[str, Any]) -> tuple[Any, Prediction]:
         with self._generating(generation):

@@ -102,8 +102,8 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
     changed = [key for key in {**recorded, **asked} if recorded.get(key) != asked.get(key)]
     if recorded and changed and checkpoint is not None:
         raise UsageError(
-            f"{folder / RECIPE_NAME} differs from this command in {', '.join(changed)}: resume with the same flags, or "
-            "start again in another --output_dir"
+            f"{folder / RECIPE_NAME} differs from this command in {', '.join(changed)}: resume with the same flags, "
+            "or start again in another --output_dir"
         )
     folder.mkdir(parents=True, exist_ok=True)
 

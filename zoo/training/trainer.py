@@ -34,7 +34,7 @@ class Prediction(EvalPrediction):
             of a sequence-to-sequence model: None if nothing was generated.
         label_ids (`np.ndarray` of shape `(rows, ...)`, or a tuple of them): The labels, padded with -100.
         dataset: The rows.
-        losses (`np.ndarray` of shape `(rows,)`): Summed token losses of each row; of a sequence-to-sequence model only.
+        losses (`np.ndarray` of shape `(rows,)`): Summed token losses of each row; from [`ZooSeq2SeqTrainer`] only.
     """
 
     predictions: Any
@@ -66,11 +66,11 @@ class ZooTrainer(Trainer):
     >>> trainer = ZooTrainer(
     ...     model=FashionCNNForImageClassification(FashionCNNConfig(stage_channels=[8, 8])),
     ...     args=ZooTrainingArguments(
-    ...         "runs/example", num_train_epochs=1, ema_decay=0.9, muon_learning_rate=0.02, use_cpu=True, disable_tqdm=True
+    ...         "runs/example", num_train_epochs=1, ema_decay=0.9, muon_learning_rate=0.02, disable_tqdm=True
     ...     ),
     ...     train_dataset=rows[:48],
     ...     eval_dataset=rows[48:],
-    ...     compute_metrics=lambda prediction: {"error": (prediction.predictions.argmax(-1) != prediction.label_ids).mean()},
+    ...     compute_metrics=lambda p: {"accuracy": (p.predictions.argmax(-1) == p.label_ids).mean()},
     ... )
     >>> result = trainer.train()  # doctest: +ELLIPSIS
     {'loss': ...}

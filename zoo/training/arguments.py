@@ -90,8 +90,8 @@ class ZooTrainingArguments(TrainingArguments):
     lora_rank: int = field(
         default=0,
         metadata={
-            "help": "Freeze the weights that the run starts from and train adapters of this rank, and embeddings of new "
-            "tokens; the adapters are merged before the model is saved. 0: train all weights."
+            "help": "Freeze the weights that the run starts from and train adapters of this rank, and embeddings of "
+            "new tokens; the adapters are merged before the model is saved. 0: train all weights."
         },
     )
     save_dtype: str = field(

@@ -81,8 +81,16 @@ def load_processor(task: Task | type[Task], model: str) -> Any:
     return task.auto_processor.from_pretrained(model, **options)
 
 
-def load_parent(task: Task, path: str) -> Parent:
-    """The model that a run starts from, with its processor and the `data` section of its recipe if it can be read."""
+def load_parent(settings: RunSettings, task: Task) -> Parent | None:
+    """The model that a run starts from, with its processor and the `data` section of its recipe if it can be read.
+
+    Raises:
+        UsageError: It does not exist, is of another family, or does not fit the recipe's `model` section.
+    """
+    if not settings.recipe.model_name_or_path:
+        return None
+    path = find_model(settings.recipe.model_name_or_path)
+    build_config(load_family(settings.recipe.family), settings.recipe.model, path)  # errors before the processor's
     recipe = Path(path) / RECIPE_NAME
     try:
         data = load_recipe(recipe).data if recipe.is_file() else {}
@@ -91,19 +99,12 @@ def load_parent(task: Task, path: str) -> Parent:
     return Parent(path, load_processor(task, path), data)
 
 
-def begin(settings: RunSettings) -> tuple[Family, Task, Parent | None, PreTrainedConfig]:
-    """What a run needs to load its data: `task.load_data(config, parent and parent.processor)`.
-
-    Raises:
-        UsageError: The config is not possible, or the model to start from does not exist or is of another family.
-    """
-    recipe = settings.recipe
-    family = load_family(recipe.family)
-    task = load_task(recipe.task)(settings.data, settings.training.seed)
-    start_from = find_model(recipe.model_name_or_path) if recipe.model_name_or_path else None
-    config = build_config(family, recipe.model, start_from)
-    parent = None if start_from is None else load_parent(task, start_from)
-    return family, task, parent, config
+def load_run_data(
+    settings: RunSettings, family: Family, task: Task, parent: Parent | None
+) -> tuple[TaskData, PreTrainedConfig]:
+    """The data of a run, and the config that it was loaded for."""
+    config = build_config(family, settings.recipe.model, parent and parent.path)
+    return task.load_data(config, parent and parent.processor), config
 
 
 def build_lora(
@@ -156,8 +157,10 @@ def build(
     """
     recipe, training = settings.recipe, settings.training
     set_seed(training.seed)
-    family, task, parent, config = begin(settings)
-    data = task.load_data(config, parent and parent.processor) if shared_data is None else shared_data
+    family = load_family(recipe.family)
+    task = load_task(recipe.task)(settings.data, training.seed)
+    parent = load_parent(settings, task)
+    data = load_run_data(settings, family, task, parent)[0] if shared_data is None else shared_data
     if data.train is None:
         raise UsageError("there is no training data: name it, too")
     config = build_config(family, {**recipe.model, **data.model_fields}, parent and parent.path)
@@ -186,4 +189,4 @@ def build(
     return Parts(family, task, data, model, processor, trainer, parent, lora, warnings)
 
 
-__all__ = ["Parts", "begin", "build", "build_config", "load_processor"]
+__all__ = ["Parts", "build", "build_config", "load_parent", "load_processor", "load_run_data"]

@@ -123,6 +123,8 @@ class ZooTrainer(Trainer):
         self.averaging: dict[str, Any] = {}
         # Seconds a row of the last evaluation: for an estimate of the next.
         self.seconds_per_row: float | None = None
+        config = getattr(model, "config", None)
+        use_cache = None if config is None else config.to_dict().get("use_cache")
         super().__init__(
             model=model,
             args=args,
@@ -134,6 +136,12 @@ class ZooTrainer(Trainer):
             compute_loss_func=compute_loss_func,
             **kwargs,
         )
+        # transformers sets use_cache=False. The config would be saved so, and the generation settings of every model that
+        # starts from it: generation without a cache is many times slower, and rounds differently.
+        if config is not None and use_cache is None:
+            vars(config).pop("use_cache", None)
+        elif config is not None:
+            config.use_cache = use_cache or args.use_cache
         self.progress: NamedProgressCallback | None = None
         if self.pop_callback(ProgressCallback) is not None:
             self.progress = NamedProgressCallback()
@@ -385,7 +393,7 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
         labels = inputs["labels"]
         given = {name: value for name, value in inputs.items() if name != "labels"}
         with torch.no_grad(), self.compute_loss_context_manager():
-            logits = model(**(given if "decoder_input_ids" in given else inputs)).logits
+            logits = model(**(given if "decoder_input_ids" in given else inputs), use_cache=False).logits
             losses = cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="none")
         losses = losses.view(labels.shape).sum(1)
         mean = losses.sum() / (labels != IGNORED).sum().clamp(min=1)

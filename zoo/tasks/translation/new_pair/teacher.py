@@ -1,115 +1,163 @@
-"""Kept pairs learned from the model that a run goes on with, instead of from their targets."""
+"""Replay learned from the parent instead of from targets, and the Trainer that does so."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.nn.functional import log_softmax, pad
-from transformers import PreTrainedModel
+from torch.nn.functional import cross_entropy, log_softmax, pad
+from transformers import PreTrainedModel, Trainer
 
 from zoo.data.tokenizer import language_ids
+from zoo.tasks.base import Parent
+from zoo.training.trainer import ZooSeq2SeqTrainer
 
-from ..text.dataset import TextDataset
-
-IGNORED = -100
+from ...text.dataset import IGNORED
+from ..arguments import TranslationArguments
+from ..dataset import Direction, TranslationDataset
 
 
 class Teacher:
-    """What the parent says of the rows of kept pairs.
+    """The parent's next-token distributions for replayed rows.
 
-    The distribution over the next token says more than the one true token does, so fewer pairs keep what was learned:
-    learning without forgetting (Li & Hoiem, 2016, arXiv:1606.09282).
+    A distribution says more than the one true token does, so that fewer pairs keep what was learned: learning without
+    forgetting (Li & Hoiem, 2016, arXiv:1606.09282).
 
     Args:
-        parent: Trained weights; they stay as they are.
-        tags: Ids of the tags that kept rows begin with.
+        parent: Trained weights; they are frozen.
+        tags: Ids of the language tags that replayed rows begin with.
         knows_tags: Whether the parent reads these tags; else it gets the sources without them.
-        weight: Of a kept token's loss beside that of a new one.
+        weight: Weight of a replayed token in the loss beside a new one.
     """
 
     def __init__(self, parent: PreTrainedModel, tags: Sequence[int], knows_tags: bool, weight: float = 1.0):
         self.parent, self.weight = parent.eval().requires_grad_(False), weight
-        self.pieces = parent.config.vocab_size
+        self.vocab_size = parent.config.vocab_size
         self.tags, self.first = torch.tensor(list(tags)), 0 if knows_tags else 1
 
-    def rows(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """(batch,) which rows it answers for: those with a tag, and no piece that the parent has not."""
+    def rows(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Whether the parent teaches each row, of shape `(batch,)`: with a tag, and only tokens that it knows."""
         source, labels = inputs["input_ids"], inputs["labels"]
         tagged = torch.isin(source[:, 0], self.tags.to(source.device))
-        known = (source[:, self.first :] < self.pieces).all(1) & (labels < self.pieces).all(1)
+        known = (source[:, self.first :] < self.vocab_size).all(1) & (labels < self.vocab_size).all(1)
         return tagged & known
 
     @torch.no_grad()
-    def __call__(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """(batch, length, pieces of the parent) probabilities of the next token of rows that it answers for."""
+    def __call__(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Probabilities of the next token, of shape `(batch, length, parent's vocabulary)`, of rows that it teaches."""
         self.parent.to(inputs["labels"].device)
-        return (
-            self.parent(
-                input_ids=inputs["input_ids"][:, self.first :],
-                attention_mask=inputs["attention_mask"][:, self.first :],
-                decoder_input_ids=inputs["decoder_input_ids"],
-            )
-            .logits.float()
-            .softmax(-1)
-        )
+        logits = self.parent(
+            input_ids=inputs["input_ids"][:, self.first :],
+            attention_mask=inputs["attention_mask"][:, self.first :],
+            decoder_input_ids=inputs["decoder_input_ids"],
+        ).logits
+        return logits.float().softmax(-1)
 
-    def loss(self, logits: torch.Tensor, said: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Weighted cross-entropy of (batch, length, pieces) logits with what the parent said, summed over tokens."""
+    def loss(self, logits: torch.Tensor, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Weighted cross entropy with the parent's probabilities, summed over tokens.
+
+        Args:
+            logits (`torch.Tensor` of shape `(batch, length, vocabulary)`): Of the model that learns.
+            probabilities (`torch.Tensor` of shape `(batch, length, parent's vocabulary)`): Of the parent.
+            labels (`torch.Tensor` of shape `(batch, length)`): Padding is -100.
+        """
+        new = logits.shape[-1] - probabilities.shape[-1]
+        probabilities = pad(probabilities.float(), (0, new))  # the parent gives new tokens none
         likely = log_softmax(logits.float(), -1)
-        said = pad(said.float(), (0, logits.shape[-1] - said.shape[-1]))  # new pieces: the parent says none
-        return -self.weight * (said * likely).sum(-1).masked_fill(labels == IGNORED, 0).sum()
+        return -self.weight * (probabilities * likely).sum(-1).masked_fill(labels == IGNORED, 0).sum()
 
 
-def build_teacher(
-    arguments: Any, parent: PreTrainedModel | None, processor: Any, train: TextDataset, learned: Mapping[str, Any]
+class ReplayTrainer(ZooSeq2SeqTrainer):
+    """A Trainer whose replayed rows are learned from a teacher.
+
+    Args:
+        teacher: What teaches some rows of a batch.
+        options: Arguments of `ZooSeq2SeqTrainer`.
+    """
+
+    def __init__(self, *args: Any, teacher: Teacher, **options: Any):
+        super().__init__(*args, **options)
+        self.teacher = teacher
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The Trainer's loss of new rows, and the teacher's of replayed ones.
+
+        The model runs once, whatever the rows are: processes that ran it a different number of times would wait for
+        each other for ever.
+        """
+        if return_outputs or not model.training:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        rows = self.teacher.rows(inputs)
+        probabilities = self.teacher({name: value[rows] for name, value in inputs.items()}) if rows.any() else None
+        total = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+
+        def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any) -> torch.Tensor:
+            logits, smoothing = outputs.logits.float(), self.args.label_smoothing_factor
+            others = logits[~rows].flatten(0, 1), labels[~rows].flatten()
+            summed = cross_entropy(*others, ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum")
+            if probabilities is not None:
+                summed = summed + self.teacher.loss(logits[rows], probabilities, labels[rows])
+            return summed / num_items_in_batch
+
+        # Through transformers' own hook, which scales this loss as it does every other.
+        self.compute_loss_func = loss
+        try:
+            return Trainer.compute_loss(self, model, dict(inputs), num_items_in_batch=total)
+        finally:
+            self.compute_loss_func = None
+
+
+def make_teacher(
+    arguments: TranslationArguments, parent: Parent | None, model_class: Any, train: TranslationDataset
 ) -> tuple[Teacher | None, list[str]]:
-    """(teacher of a run with kept pairs, what a person is told of it).
+    """The teacher of a run with replay, and what to tell the user.
 
-    A kept pair is learned from the parent if the parent knows its target language: by its tag, or, without tags, as
-    its only pair. Other kept pairs are learned from their targets, as all are without a parent.
+    The parent teaches an old language pair if it knows its target language: by a tag, or, without tags, as its only
+    pair. Other old pairs are learned from their targets, as all are without a parent.
 
     Args:
         arguments: The data section.
-        parent: Weights that the run goes on with, if it does.
-        processor: Their tokenizer.
+        parent: The model that the run starts from, unless its weights are random.
+        model_class: Class of the parent.
         train: Training rows.
-        learned: The `data` section of the parent's recipe.
 
     Raises:
-        ValueError: keep_targets=parent, and there is nothing to learn from the parent; the message says why.
+        ValueError: keep_targets=parent, and the parent can teach nothing; the message says why.
     """
     if arguments.keep_targets == "parent" and not arguments.keep_pair:
-        raise ValueError("keep_targets=parent speaks of kept pairs, and there are none; name them with --keep_pair")
+        raise ValueError("keep_targets=parent needs language pairs to replay: name them with --keep_pair")
     if not arguments.keep_pair or arguments.keep_targets == "truth":
         return None, []
-    new, *kept = dict.fromkeys(train.directions)
-    tags = language_ids(processor) if parent is not None else {}
-    # Without tags nor a recipe, a model is taken at its user's word, if that is one word.
-    word = {pair.target for pair in kept}
-    knows: set[str | None] = {*tags} or {learned.get("target_lang") or (word.pop() if len(word) == 1 else None)}
-    reads = None if tags else learned.get("source_lang")
-    taught = [
-        pair
-        for pair in kept
-        if pair.target in knows and pair.target != new.target and reads in (None, "", pair.source)
-    ]
+    new, *old = dict.fromkeys(train.directions)
+    taught = [pair for pair in old if parent is not None and teaches(parent, pair, new, old)]
     if parent is None:
         reason = "the run starts from random weights"
     elif arguments.vocabulary == "replace":
-        reason = "vocabulary=replace drops the pieces of the parent"
+        reason = "vocabulary=replace drops the tokens of the parent"
     elif not taught:
-        names = ", ".join(pair.name for pair in kept)
+        names = ", ".join(pair.name for pair in old)
         reason = f"the parent is not known to translate {names}, or the new pair has the same target language"
     else:
-        told = [f"kept pairs: {', '.join(pair.name for pair in taught)} as the parent translates them"]
-        rest = [pair.name for pair in kept if pair not in taught]
-        told += [f"  {', '.join(rest)}: from their targets"] if rest else []
-        numbers = sorted({number for pair in taught for number in pair.tag})
-        assert parent is not None
-        return Teacher(parent, numbers, bool(tags), arguments.keep_weight), told
+        lines = [f"replay: {', '.join(pair.name for pair in taught)} as the parent translates them"]
+        rest = [pair.name for pair in old if pair not in taught]
+        lines += [f"  {', '.join(rest)}: from their targets"] if rest else []
+        tags = sorted({number for pair in taught for number in pair.tag})
+        knows_tags = bool(language_ids(parent.processor))
+        return Teacher(parent.load_model(model_class), tags, knows_tags, arguments.keep_weight), lines
     if arguments.keep_targets == "parent":
         raise ValueError(f"keep_targets=parent: {reason}; use --keep_targets truth")
-    return None, [f"kept pairs: from their targets, since {reason}"] if parent is not None else []
+    return None, [f"replay: from targets, since {reason}"] if parent is not None else []
 
 
-__all__ = ["Teacher", "build_teacher"]
+def teaches(parent: Parent, pair: Direction, new: Direction, old: Sequence[Direction]) -> bool:
+    """Whether a parent is known to translate an old language pair, and not into the new one's target language."""
+    tags = language_ids(parent.processor)
+    # Without tags nor a recipe, the user is right about what a model translates, if only one language is named.
+    only = {pair.target for pair in old}
+    knows: set[str | None] = {*tags} or {parent.data.get("target_lang") or (only.pop() if len(only) == 1 else None)}
+    reads = None if tags else parent.data.get("source_lang")
+    return pair.target in knows and pair.target != new.target and reads in (None, "", pair.source)
+
+
+__all__ = ["ReplayTrainer", "Teacher", "make_teacher"]

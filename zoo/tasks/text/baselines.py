@@ -54,7 +54,8 @@ def token_frequencies(train: TextDataset, dataset: TextDataset) -> dict[str, flo
         return np.bincount(tokens.ids, minlength=len(train.tokenizer)).astype(np.float64)
 
     frequencies, seen = counts(train.encoded[1][0]) + 1, counts(dataset.encoded[1][0])
-    return {"n": len(dataset), "perplexity": float(np.exp(-(seen @ np.log(frequencies / frequencies.sum())) / seen.sum()))}
+    loss = -(seen @ np.log(frequencies / frequencies.sum())) / seen.sum()
+    return {"n": len(dataset), "perplexity": float(np.exp(loss))}
 
 
 def lead(texts: Sequence[str], words: int) -> list[str]:

@@ -141,7 +141,7 @@ def draw_attention(maps: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_xticks(range(len(labels[0])), labels[0], rotation=90, fontsize=8)
         axes.set_yticks(range(len(labels[1])), labels[1], fontsize=8)
         axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
-    figure.suptitle("Source tokens (across) that the model attends to while it generates (down); mean over layers and heads")
+    figure.suptitle("Attention to source tokens (across) while generating (down); mean over layers and heads")
     figure.savefig(path, dpi=90)
     plt.close(figure)
 

@@ -51,9 +51,7 @@ class Corpus:
             self.cleaning |= {"over_long": dropped, "kept": len(self.train) - dropped}
 
 
-def read_splits(
-    arguments: TextArguments, read_named: ReadNamed
-) -> tuple[dict[str, "ParallelText"], dict[str, Any]]:
+def read_splits(arguments: TextArguments, read_named: ReadNamed) -> tuple[dict[str, "ParallelText"], dict[str, Any]]:
     """Read every split, and set aside what has no file of its own.
 
     Returns:

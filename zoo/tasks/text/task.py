@@ -184,9 +184,7 @@ class TextTask(Task):
     def drop_long(self, rows: TextDataset, corpora: Sequence[Corpus]) -> tuple[TextDataset, list[str]]:
         """Training rows without those that are too long, counted in the notes of their corpus, and warnings."""
         ends = np.cumsum([len(corpus.train) for corpus in corpora])
-        parts = [
-            (corpus.train.origin, np.arange(end - len(corpus.train), end)) for corpus, end in zip(corpora, ends)
-        ]
+        parts = [(corpus.train.origin, np.arange(end - len(corpus.train), end)) for corpus, end in zip(corpora, ends)]
         short, dropped, warnings = drop_long(self.arguments, rows, parts)
         for corpus, count in zip(corpora, dropped):
             corpus.count_long(count)

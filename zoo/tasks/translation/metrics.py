@@ -6,11 +6,11 @@ Three numbers are called BLEU in papers, and they differ by points:
 - `bleu_13a_lowercase`: the same on lower-cased texts.
 - `bleu_moses_lowercase`: what most papers on Multi30k report: `multi-bleu.perl`, or anything that counts given tokens,
   on lower-cased texts tokenized by Moses. Here sacremoses normalizes and tokenizes both sides, and sacrebleu counts
-  the tokens as they are (tokenize none, no smoothing), which is multi-bleu's formula. Moses splits apostrophes (dog 's)
-  and keeps a full stop before a lower-case word; 13a does neither.
+  the tokens as they are (tokenize none, no smoothing), which is multi-bleu's formula. Moses splits apostrophes
+  (dog 's) and keeps a full stop before a lower-case word; 13a does neither.
 
-All are corpus BLEU with one reference, in 0..100. Intervals are percentiles of 1,000 bootstrap samples of the sentences
-(Koehn, 2004); sacrebleu's own bootstrap gives half widths around another mean.
+All are corpus BLEU with one reference, in 0..100. Intervals are percentiles of 1,000 bootstrap samples of the
+sentences (Koehn, 2004); sacrebleu's own bootstrap gives a half width around another mean.
 """
 
 from collections.abc import Sequence

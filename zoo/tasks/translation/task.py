@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch.utils.data import Dataset
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from zoo.tasks.base import Parent, Report, TaskData
@@ -50,8 +49,8 @@ class TranslationTask(TextTask):
     arguments_class = TranslationArguments
     metric = "bleu"
     pipelines = {"translation": TranslationPipeline}
-    # Nobody reaches more than half of 100 BLEU against one reference. Well regularised nets on Multi30k have a gap of 5
-    # or 6, nets that could do with more dropout one of 12 and more (docs/log.md).
+    # Nobody reaches more than half of 100 BLEU against one reference. Well regularised nets on Multi30k have a gap of
+    # 5 or 6, nets that could do with more dropout one of 12 and more (docs/log.md).
     skill = 0.2
     study_sections = ("by_pairs",)
     arguments: TranslationArguments
@@ -147,7 +146,9 @@ class TranslationTask(TextTask):
             pairs.target,
             tokenizer,
             *self.row_options(tokenizer, training),
-            directions=[Direction(source, target, (tags[target],) if target in tags else ()) for source, target in languages],
+            directions=[
+                Direction(source, target, (tags[target],) if target in tags else ()) for source, target in languages
+            ],
             direction=corpus,
         )
 
@@ -221,9 +222,7 @@ class TranslationTask(TextTask):
             return super().make_trainer(**kwargs)
         from .new_pair.teacher import ReplayTrainer
 
-        return ReplayTrainer(
-            teacher=self.teacher, data_collator=self.collate, compute_metrics=self.evaluate, **kwargs
-        )
+        return ReplayTrainer(teacher=self.teacher, data_collator=self.collate, compute_metrics=self.evaluate, **kwargs)
 
     # Metrics
 

@@ -154,8 +154,8 @@ def rounds_of(pairs: "ParallelText", wanted: int, seed: int) -> "list[ParallelTe
 class ReplayDataset(TranslationDataset):
     """Training pairs of which the replayed ones change with the epoch.
 
-    In epoch e a replayed row stands for the row of the same number in round e, if that is not too long. So all pairs of
-    a large corpus are seen, some of them each epoch.
+    In epoch e a replayed row is replaced by the row of the same number in round e, if that is not too long. So all
+    pairs of a large corpus are seen, some of them each epoch.
     """
 
     first = 0  # the number of the first replayed row

@@ -43,7 +43,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Probabilities of the next token, of shape `(batch, length, parent's vocabulary)`, of rows that it teaches."""
+        """Probabilities of the next token, of shape `(batch, length, parent's vocabulary)`."""
         self.parent.to(inputs["labels"].device)
         logits = self.parent(
             input_ids=inputs["input_ids"][:, self.first :],

@@ -26,8 +26,8 @@ _SPECIAL = 260
 def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int, known: Sequence[str] = ()) -> list[str]:
     """Continue BPE's training on texts as the old merges leave them, and add the new tokens to the vocabulary.
 
-    Merges of new tokens come after all old ones: they join what the old merges left apart, and nothing else changes. As
-    in SentencePiece any two neighbours whose text is a token are joined.
+    Merges of new tokens come after all old ones: they join what the old merges left apart, and nothing else changes.
+    As in SentencePiece any two neighbours whose text is a token are joined.
 
     Args:
         settings: A tokenizer as JSON; its model is changed.

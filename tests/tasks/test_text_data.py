@@ -249,7 +249,6 @@ def test_what_is_measured_of_training_is_a_sample():
 
     rows = TextDataset([str(n) for n in range(3000)], [""] * 3000, Tokenizer(), (8, 8), training=True)
     assert len(rows.measured) == 200 and rows.measured.numbers[-1] == 2999
-    assert rows.measured.generation_settings["num_beams"] == 1 and not rows.generation_settings
 
 
 def test_further_training_pairs_are_cleaned_and_never_measured(tmp_path):

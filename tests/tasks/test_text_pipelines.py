@@ -9,8 +9,9 @@ from transformers import pipeline
 from tests.tasks.pairs import pairs
 from zoo.data.tokenizer import train_tokenizer
 from zoo.models.transformer_seq2seq import FAMILY
-from zoo.tasks.text.arguments import TextArguments, prepare_model
 from zoo.tasks.text.pipeline import sentences
+from zoo.tasks.translation import TASK
+from zoo.tasks.translation.arguments import TranslationArguments
 
 TEXTS = ["The old dog sees a cat.", "A bird.", "The man hears the small red bird and the old child."]
 
@@ -25,7 +26,7 @@ def save(folder, languages):
     model = FAMILY.model_classes["translation"](config)
     for weight in (model.lm_head.weight, model.model.encoder.embed_tokens.weight):
         torch.nn.init.normal_(weight, std=1.0)  # so that it writes different things
-    prepare_model(model, tokenizer, TextArguments(num_beams=3, max_target_length=10))
+    TASK(TranslationArguments(num_beams=3, max_target_length=10)).attach(model, tokenizer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)

@@ -111,6 +111,8 @@ def show_metrics(name: str, measured: Measured, record: Mapping[str, Mapping[str
         line = f"{name}, {split}: {metric} {metrics[metric]:.4f} (n = {metrics['n']:,})"
         if split in record:
             line += f"; its record says {record[split][metric]:.4f} (n = {record[split]['n']:,})"
+            differs = record[split]["n"] == metrics["n"] and f"{record[split][metric]:.4f}" != f"{metrics[metric]:.4f}"
+            line += ": batches of another size, or other hardware, round differently" if differs else ""
         print(line)
     if measured.report.plots:
         print("plots:\n" + "\n".join(f"  {path}" for path in measured.report.plots.values()))

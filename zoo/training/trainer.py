@@ -138,8 +138,8 @@ class ZooTrainer(Trainer):
             compute_loss_func=compute_loss_func,
             **kwargs,
         )
-        # transformers sets use_cache=False. The config would be saved so, and a model that starts from it would generate
-        # without a cache, which is many times slower.
+        # transformers sets use_cache=False. The config would be saved so, and a model that starts from it would
+        # generate without a cache, which is many times slower.
         if config is not None and use_cache is None:
             vars(config).pop("use_cache", None)
         elif config is not None:

@@ -1,4 +1,4 @@
-"""Find a published model: a shipped folder, or its Hub repository at one commit; its weights are verified either way."""
+"""Find a published model, in a shipped folder or on the Hub at one commit, and verify its weights."""
 
 import json
 from functools import cache

@@ -96,7 +96,7 @@ class RunRecord:
 
 
 def write_whole(path: Path, text: str) -> Path:
-    """Write a text file under a temporary name, then rename it: a full disk or a kill leaves the earlier file as it is."""
+    """Write a text file under a temporary name, then rename it: a full disk or a kill keeps the earlier file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -1,7 +1,8 @@
 """The LSTM forecaster: scale, cut into patches, recurrent layers, decode the horizon, undo the scale."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -9,27 +10,495 @@ from torch.distributions import Distribution
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import SampleTSPredictionOutput
+from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_lstm_forecaster import LSTMForecasterConfig
-from .layers_decoding import Choose, decode_recursive, join
+from .configuration_lstm_forecaster import CELL_STATES, LSTMForecasterConfig
 from .layers_heads import OUTPUTS, DistributionOutput, LSTMForecasterHead, Params
-from .layers_outputs import LSTMForecasterForPredictionOutput, LSTMForecasterModelOutput
-from .layers_recurrent import LSTMForecasterLayer, LSTMForecasterSegmentQueries, init_recurrent_weights
-from .layers_scaling import LSTMForecasterScaler
-from .layers_skip import LSTMForecasterSkip, RidgeRegression
-from .layers_window import (
-    Window,
-    fit,
-    logarithms,
-    read_request,
-    read_series,
-    read_static_features,
-    read_step_features,
-    tile,
-    tile_or_none,
-)
+
+
+@dataclass
+class LSTMForecasterModelOutput(ModelOutput):
+    """
+    What the recurrent net remembers of a window. `rows` is batch * input_size with `channel_independent`, else batch.
+
+    Args:
+        last_hidden_state: (batch, input_size, num_patches, hidden_size) with `channel_independent`, as in
+            PatchTST, else (batch, num_patches, hidden_size).
+        recurrent_state: The state after the last patch of each layer, (1, or 2 with an LSTM, rows, hidden_size).
+        hidden_states: The input of the first recurrent layer and the output of each, shaped as `last_hidden_state`.
+        loc: (batch, 1, input_size), what was subtracted from the values.
+        scale: (batch, 1, input_size), what they were divided by.
+        static_features: (batch, num_static_features), categories embedded.
+        scaled_values: (batch, num_patches * patch_length, input_size), the window as the net reads it, 0 where nothing
+            was observed; with `linear_skip` only.
+    """
+
+    # A ModelOutput wants defaults, also for what is always there.
+    last_hidden_state: torch.Tensor = None  # type: ignore[assignment]
+    recurrent_state: tuple[torch.Tensor, ...] = None  # type: ignore[assignment]
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    loc: torch.Tensor = None  # type: ignore[assignment]
+    scale: torch.Tensor = None  # type: ignore[assignment]
+    static_features: torch.Tensor | None = None
+    scaled_values: torch.Tensor | None = None
+
+
+@dataclass
+class LSTMForecasterForPredictionOutput(ModelOutput):
+    """
+    A forecast in the units of `past_values`. Where `past_values` has no channel axis, neither has anything here.
+
+    Args:
+        loss: Mean over the observed future values, with `future_values` only.
+        prediction_outputs: (batch, length, input_size), the point forecast: the number itself, the median of the
+            quantile head (or the level next to it), the mean of a distribution.
+        quantile_outputs: (batch, length, input_size, quantiles), never crossing: of the quantile head, and outside
+            training of the normal and Student-t heads. Negative binomial ones come from `generate()`.
+        params: Parameters of the distribution, (batch, length, input_size) each; see `output_distribution`.
+        loc: (batch, 1, input_size), what was subtracted from the (first) window.
+        scale: (batch, 1, input_size), what it was divided by.
+        hidden_states: As in [`LSTMForecasterModelOutput`].
+    """
+
+    loss: torch.Tensor | None = None
+    prediction_outputs: torch.Tensor | None = None
+    quantile_outputs: torch.Tensor | None = None
+    params: tuple[torch.Tensor, ...] | None = None
+    loc: torch.Tensor | None = None
+    scale: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+
+
+def read_series(
+    name: str, values: torch.Tensor, mask: torch.Tensor | None, channels: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Values and what was observed of them, both (batch, length, channels); what is missing, by the mask or because it is
+    not a finite number, becomes 0. Statistics of bf16 values would be off: values are float32 or wider from here on.
+    """
+    if values.ndim == 2 and channels == 1:
+        values = values.unsqueeze(-1)
+    if values.ndim != 3 or values.shape[-1] != channels:
+        flat = " or (batch, length)" if channels == 1 else ""
+        raise ValueError(
+            f"{name}_values has shape {tuple(values.shape)}, but this model takes (batch, length, {channels}){flat}"
+        )
+    values = values.to(torch.promote_types(values.dtype, torch.float32))
+    observed = values.isfinite()
+    if mask is not None:
+        mask = mask.unsqueeze(-1) if mask.ndim == 2 else mask
+        if mask.shape not in (values.shape, (*values.shape[:2], 1)):
+            raise ValueError(
+                f"{name}_observed_mask has shape {tuple(mask.shape)}, but {name}_values has {tuple(values.shape)}"
+            )
+        observed = observed & mask.to(torch.bool)
+    return torch.where(observed, values, 0.0), observed
+
+
+def logarithms(values: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """Natural logarithms of the observed values, 0 where nothing was observed.
+
+    Raises:
+        ValueError: An observed value is not positive.
+    """
+    if bool((observed & (values <= 0)).any()):
+        least = values[observed].min().item()
+        raise ValueError(f"a value is {least:g}, but log_values=True takes positive values: use log_values=False")
+    return torch.where(observed, values, 1.0).log()
+
+
+def read_step_features(
+    name: str, features: torch.Tensor | None, batch: int, length: int, width: int, exact: bool = False
+) -> torch.Tensor | None:
+    """
+    Features of the steps of a window, (batch, length, width), or `None` where the model takes none. Unless `exact`,
+    more steps than needed are cropped.
+    """
+    if features is None:
+        if width:
+            raise ValueError(f"{name} is missing: this model takes {width} features of each step")
+        return None
+    fits = features.ndim == 3 and len(features) == batch and features.shape[-1] == width
+    if not fits or features.shape[1] < length or (exact and features.shape[1] > length):
+        raise ValueError(
+            f"{name} has shape {tuple(features.shape)}, but ({batch}, {length}, {width}) is needed: batch, steps, "
+            "num_time_features + num_dynamic_real_features"
+        )
+    return features[:, :length] if width else None
+
+
+def read_static_features(
+    config: LSTMForecasterConfig,
+    embeddings: nn.ModuleList,
+    categorical: torch.Tensor | None,
+    real: torch.Tensor | None,
+    batch: int,
+) -> torch.Tensor | None:
+    """(batch, num_static_features), categories embedded, or `None` where the model takes none."""
+    for name, features, width in (
+        ("static_categorical_features", categorical, len(config.cardinality)),
+        ("static_real_features", real, config.num_static_real_features),
+    ):
+        if features is None and width:
+            raise ValueError(f"{name} is missing: this model takes {width} for each window")
+        if features is not None and tuple(features.shape) != (batch, width):
+            raise ValueError(f"{name} has shape {tuple(features.shape)}, but ({batch}, {width}) is needed")
+    parts = []
+    if categorical is not None:
+        parts += [embed(categorical[:, index]) for index, embed in enumerate(embeddings)]
+    if real is not None and config.num_static_real_features:
+        parts.append(real)
+    return torch.cat(parts, dim=-1) if parts else None
+
+
+def fit(series: torch.Tensor, config: LSTMForecasterConfig) -> torch.Tensor:
+    """The last `context_length` steps of (batch, length, ...), filled up with zeros on the left to whole patches."""
+    series = series[:, -config.context_length :]
+    missing = config.num_patches * config.patch_length - series.shape[1]
+    return nn.functional.pad(series, (0, 0, missing, 0)) if missing else series
+
+
+def tile(tensor: torch.Tensor, copies: int, dim: int = 0) -> torch.Tensor:
+    """The whole tensor `copies` times in a row along `dim`."""
+    return tensor if copies == 1 else torch.cat([tensor] * copies, dim=dim)
+
+
+def tile_or_none(tensor: torch.Tensor | None, copies: int) -> torch.Tensor | None:
+    """`tile`, for what a model may not take."""
+    return None if tensor is None else tile(tensor, copies)
+
+
+class Window(NamedTuple):
+    """The past as the base model's `forward` takes it, argument by argument."""
+
+    past_values: torch.Tensor
+    past_observed_mask: torch.Tensor
+    past_time_features: torch.Tensor | None
+    static_categorical_features: torch.Tensor | None
+    static_real_features: torch.Tensor | None
+
+    def tile(self, copies: int) -> "Window":
+        """Copies of the whole batch, one after the other."""
+        values, observed, *others = self
+        return Window(tile(values, copies), tile(observed, copies), *(tile_or_none(other, copies) for other in others))
+
+    def move_on(self, values: torch.Tensor, step_features: torch.Tensor | None) -> "Window":
+        """The window that ends with `values` (batch, length, channels), taken for observed ones."""
+        observed = torch.ones_like(values, dtype=torch.bool)
+        features = self.past_time_features
+        if features is not None and step_features is not None:
+            features = torch.cat([features, step_features], dim=1)
+        return self._replace(
+            past_values=torch.cat([self.past_values, values], dim=1),
+            past_observed_mask=torch.cat([self.past_observed_mask, observed], dim=1),
+            past_time_features=features,
+        )
+
+
+def read_request(
+    config: LSTMForecasterConfig,
+    past_values: torch.Tensor,
+    past_time_features: torch.Tensor | None,
+    past_observed_mask: torch.Tensor | None,
+    static_categorical_features: torch.Tensor | None,
+    static_real_features: torch.Tensor | None,
+    future_time_features: torch.Tensor | None,
+    prediction_length: int | None,
+) -> tuple[Window, torch.Tensor | None, int]:
+    """The window, what is known of the steps to forecast, and how many they are."""
+    length = config.prediction_length if prediction_length is None else prediction_length
+    if length < 1:
+        raise ValueError(f"prediction_length={length} must be at least 1")
+    values, observed = read_series("past", past_values, past_observed_mask, config.input_size)
+    known = read_step_features(
+        "future_time_features", future_time_features, len(values), length, config.num_step_features
+    )
+    window = Window(values, observed, past_time_features, static_categorical_features, static_real_features)
+    return window, known, length
+
+
+# What varies less than this is rounding noise: it would turn an ordinary value into one whose square overflows.
+SMALLEST_SCALE = 1e-15
+
+
+class LSTMForecasterScaler(nn.Module):
+    """
+    Location and scale of each channel of a window, from its observed values alone: the net sees
+    `(values - loc) / scale`, and what it says is multiplied by `scale` and shifted by `loc`.
+
+    A window without observed values has location 0, and one that does not vary has scale 1, whatever the others in the
+    batch look like: a row's forecast never depends on its neighbours.
+    """
+
+    def __init__(self, config: LSTMForecasterConfig):
+        super().__init__()
+        self.scaling = config.scaling
+        if config.scaling == "revin":
+            # The logarithm of RevIN's weight: the scale stays positive, so quantiles keep their order, and never zero.
+            self.log_weight = nn.Parameter(torch.zeros(config.input_size))
+            self.bias = nn.Parameter(torch.zeros(config.input_size))
+
+    def forward(self, values: torch.Tensor, observed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        r"""
+        Args:
+            values: (batch, length, channels), 0 where nothing was observed, in float32 or wider.
+            observed: (batch, length, channels), bool.
+
+        Returns:
+            `loc` and `scale`, each (batch, 1, channels).
+        """
+        count = observed.sum(dim=1, keepdim=True).clamp(min=1)
+        loc = torch.zeros_like(values[:, :1])
+        scale = torch.ones_like(loc)
+        if self.scaling == "mean":
+            scale = values.abs().sum(dim=1, keepdim=True) / count
+            scale = torch.where(scale > SMALLEST_SCALE, scale, 1.0)
+        elif self.scaling != "none":
+            mean = values.sum(dim=1, keepdim=True) / count
+            loc = last_observed(values, observed) if self.scaling.startswith("last") else mean
+            if self.scaling != "last":
+                variance = ((values - mean) * observed).square().sum(dim=1, keepdim=True) / count
+                # A constant series of large values varies by rounding alone: that is no scale to divide by.
+                varies = variance.sqrt() > 1e-6 * mean.abs() + SMALLEST_SCALE
+                scale = torch.where(varies, variance, 1.0).sqrt()
+        if self.scaling == "revin":
+            # ((x - loc) / scale) * weight + bias, written as another location and scale, is inverted like the rest.
+            scale = scale / self.log_weight.exp().to(scale.dtype)
+            loc = loc - self.bias.to(scale.dtype) * scale
+        return loc, scale
+
+
+def last_observed(values: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """The last observed value of each channel, 0 without one: (batch, length, channels) -> (batch, 1, channels)."""
+    steps = torch.arange(1, values.shape[1] + 1, device=values.device).view(1, -1, 1)
+    return values.gather(1, (steps * observed).argmax(dim=1, keepdim=True))
+
+
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+GATES: dict[type[nn.Module], int] = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}
+
+
+class LSTMForecasterLayer(GradientCheckpointingLayer):
+    """One recurrent layer with dropout on what the layer below hands over."""
+
+    def __init__(self, config: LSTMForecasterConfig, index: int, input_size: int):
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout if index else 0.0)
+        self.cell = CELLS[config.cell_type](input_size, config.hidden_size, batch_first=True)
+        self.initial_state: nn.Parameter | None = None
+        if config.learned_initial_state:
+            self.initial_state = nn.Parameter(torch.zeros(CELL_STATES[config.cell_type], config.hidden_size))
+
+    def forward(
+        self, hidden_states: torch.Tensor, state: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        (rows, patches, input_size) -> (rows, patches, hidden_size) and the state after the last patch. A state is one
+        tensor (1, or 2 with an LSTM, rows, hidden_size): re-entrant checkpointing sees gradients of tensors only.
+        Without a state the layer starts from `initial_state`, or from zeros.
+        """
+        hidden_states = self.dropout(hidden_states)
+        if state is None and self.initial_state is not None:
+            state = self.initial_state.unsqueeze(1).expand(-1, len(hidden_states), -1).contiguous()
+        device = hidden_states.device.type
+        if torch.is_autocast_enabled(device):
+            # Autocast leaves inputs alone here, and CPUs without bfloat16 refuse float32 inputs with bfloat16 weights.
+            dtype = torch.get_autocast_dtype(device)
+            hidden_states, state = hidden_states.to(dtype), None if state is None else state.to(dtype)
+        if isinstance(self.cell, nn.LSTM):
+            hidden_states, after = self.cell(hidden_states, None if state is None else (state[:1], state[1:]))
+            return hidden_states, torch.cat(after)
+        return self.cell(hidden_states, state)
+
+
+class LSTMForecasterSegmentQueries(nn.Module):
+    """What the recurrent net is asked with for each patch of the horizon: its position and its channel (SegRNN)."""
+
+    def __init__(self, config: LSTMForecasterConfig):
+        super().__init__()
+        has_channels = config.channel_independent and config.input_size > 1
+        channel_size = config.hidden_size // 2 if has_channels else 0
+        self.position = nn.Parameter(torch.zeros(config.num_segments, config.hidden_size - channel_size))
+        self.channel = nn.Parameter(torch.zeros(config.input_size, channel_size)) if has_channels else None
+
+    def forward(self, rows: int) -> torch.Tensor:
+        """-> (rows * num_segments, 1, hidden_size), segments of a row side by side."""
+        queries = self.position.unsqueeze(0)
+        if self.channel is not None:
+            channels, segments = len(self.channel), len(self.position)
+            channel = self.channel.unsqueeze(1).expand(-1, segments, -1)
+            queries = torch.cat([queries.expand(channels, -1, -1), channel], dim=-1)
+        return queries.repeat(rows // len(queries), 1, 1).flatten(0, 1).unsqueeze(1)
+
+
+def init_recurrent_weights(cell: nn.RNNBase) -> None:
+    """
+    Gate by gate: Glorot for the input, orthogonal for the recurrence (Saxe et al. 2013, arXiv:1312.6120), bias 0 but 1
+    for an LSTM's forget gate (Jozefowicz et al. 2015), which remembers until it learns what to forget.
+    """
+    gates = GATES[type(cell)]
+    for name, parameter in cell.named_parameters():
+        value = torch.zeros_like(parameter, dtype=torch.float32)
+        for gate in value.chunk(gates) if name.startswith("weight") else ():
+            if name.startswith("weight_ih"):
+                init.xavier_uniform_(gate)
+            else:
+                init.orthogonal_(gate)
+        if isinstance(cell, nn.LSTM) and name.startswith("bias_ih"):
+            value.chunk(gates)[1].fill_(1.0)
+        init.copy_(parameter, value)
+
+
+class LSTMForecasterSkip(nn.Module):
+    """
+    A linear map from the scaled window to the forecast, the same for every channel (LSTNet's highway). With
+    `level_weight` it also reads where the window stands, so it can come back to a mean, and has an intercept.
+    """
+
+    def __init__(self, config: LSTMForecasterConfig):
+        super().__init__()
+        decoded = config.num_segments * config.patch_length  # the last segment is cropped later
+        steps = config.prediction_length if config.decoding == "direct" else decoded
+        self.length = config.num_patches * config.patch_length
+        self.level_weight = config.level_weight
+        # Zeros at first: training begins at the plain net.
+        self.weight = nn.Parameter(torch.zeros(steps, self.length + (2 if config.level_weight else 0)))
+
+    def level(self, loc: torch.Tensor) -> torch.Tensor:
+        """(batch, 1, input_size) -> (batch, 2, input_size): the weighted level and 1."""
+        return torch.cat([self.level_weight * loc, torch.ones_like(loc)], dim=1)
+
+    def forward(self, scaled_values: torch.Tensor, loc: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        r"""
+        Args:
+            scaled_values: (batch, num_patches * patch_length, input_size), 0 where nothing was observed.
+            loc, scale: (batch, 1, input_size), what was taken out of them.
+
+        Returns:
+            (batch, steps, input_size), how far the forecast lies from `loc`, in the units of the data.
+        """
+        dtype = self.weight.dtype
+        # Not `weight @ inputs(...)`: half precision would round values of any size, where scaled ones are about 1.
+        shift = torch.matmul(self.weight[:, : self.length], scaled_values.to(dtype)).to(loc.dtype) * scale
+        if self.level_weight:
+            shift = shift + torch.matmul(self.weight[:, self.length :], self.level(loc).to(dtype)).to(loc.dtype)
+        return shift
+
+    def inputs(self, scaled_values: torch.Tensor, loc: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """What `weight` is multiplied with, (batch, columns of `weight`, input_size); arguments as of `forward`."""
+        inputs = scaled_values * scale
+        return torch.cat([inputs, self.level(loc)], dim=1) if self.level_weight else inputs
+
+    def set(self, weight: torch.Tensor) -> None:
+        """Take (prediction_length, columns) as the map and stop learning it; steps beyond the horizon stay 0."""
+        self.weight.zero_()
+        self.weight[: len(weight)] = weight.to(self.weight)
+        self.requires_grad_(False)
+
+
+class RidgeRegression:
+    """
+    Least squares with a penalty (Hoerl and Kennard 1970), batch by batch: the matrix W of the smallest
+    `mean |y - W x|^2 + ridge * |W|^2`, the intercept among its columns. On the long-term benchmarks a linear map
+    fitted in closed form is at least as good as one found by gradient descent (Toner and Darlow, arXiv:2403.14587).
+
+    Args:
+        ridge: Strength of the penalty, above 0, so that there is one solution, of however few rows. It counts in
+            squares of the unit of `x`.
+    """
+
+    def __init__(self, ridge: float):
+        if isinstance(ridge, bool) or not isinstance(ridge, (int, float)) or not 0 < ridge < float("inf"):
+            raise ValueError(f"ridge={ridge} must be a number above 0, such as 0.05")
+        self.ridge = ridge
+        self.rows = 0
+        self.inner: torch.Tensor | None = None
+        self.outer: torch.Tensor | None = None
+
+    def add(
+        self, inputs: torch.Tensor, targets: torch.Tensor, whole: torch.Tensor, unit: torch.Tensor | None = None
+    ) -> None:
+        r"""
+        Args:
+            inputs: (batch, columns, channels).
+            targets: (batch, steps, channels).
+            whole: (batch, channels), bool: the others are left out.
+            unit: (batch, 1, channels), what errors are measured in; default: the units of the targets.
+        """
+        if unit is not None:
+            inputs, targets = inputs / unit, targets / unit
+        # In double precision: a sum over all windows of squares of values that are alike.
+        x, y = (part.transpose(1, 2)[whole].double() for part in (inputs, targets))
+        inner, outer = x.T @ x, x.T @ y
+        self.inner = inner if self.inner is None else self.inner + inner
+        self.outer = outer if self.outer is None else self.outer + outer
+        self.rows += len(x)
+
+    def solve(self) -> torch.Tensor:
+        """W, (steps, columns).
+
+        Raises:
+            ValueError: There were no rows.
+        """
+        if self.inner is None or self.outer is None or not self.rows:
+            raise ValueError(
+                "ridge regression has nothing to fit to: no window has a future that was wholly observed; fill the "
+                "gaps of the series, or let the linear map learn with the net"
+            )
+        penalty = self.ridge * self.rows * torch.eye(len(self.inner)).to(self.inner)
+        return torch.linalg.solve(self.inner + penalty, self.outer).T
+
+
+# Parameters of a forecast -> the values that it goes on from.
+Choose = Callable[[Params], torch.Tensor]
+
+
+def join(params: list[Params], length: int) -> Params:
+    """Parameters of consecutive steps, cropped to the first `length`."""
+    return tuple(torch.cat(parts, dim=1)[:, :length] for parts in zip(*params))
+
+
+def decode_recursive(
+    net: Any,
+    features: torch.Tensor,
+    encoded: LSTMForecasterModelOutput,
+    step_features: torch.Tensor | None,
+    length: int,
+    choose: Choose,
+    copies: int,
+) -> tuple[Params, torch.Tensor]:
+    """
+    Patch after patch, reading its own choices (DeepAR, arXiv:1704.04110).
+
+    Args:
+        net: The [`LSTMForecasterForPrediction`].
+        features: (rows, 1, hidden_size), what it remembers after the window.
+        encoded, step_features, length, choose, copies: As of its `decode`, and so is what is returned.
+    """
+    patch = net.config.patch_length
+    features = tile(features, copies)
+    encoded = LSTMForecasterModelOutput(
+        recurrent_state=tuple(tile(state, copies, dim=1) for state in encoded.recurrent_state),
+        loc=tile(encoded.loc, copies),
+        scale=tile(encoded.scale, copies),
+        static_features=tile_or_none(encoded.static_features, copies),
+    )
+    if step_features is not None:
+        step_features = tile(nn.functional.pad(step_features, (0, 0, 0, -length % patch)), copies)
+    params: list[Params] = []
+    path: list[torch.Tensor] = []
+    for start in range(0, length, patch):
+        if start:
+            read = None if step_features is None else step_features[:, start - patch : start]
+            observed = torch.ones_like(path[-1], dtype=torch.bool)
+            features, encoded.recurrent_state = net.read_on(path[-1], observed, read, encoded)
+        known = None if step_features is None else step_features[:, start : start + patch]
+        params.append(net.read_out(features, known, encoded))
+        path.append(choose(params[-1]))
+    return join(params, length), torch.cat(path, dim=1)[:, :length]
 
 
 class LSTMForecasterPreTrainedModel(PreTrainedModel):

@@ -1,20 +1,435 @@
 """The RNN encoder-decoder: a source is read, a target is written."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import Seq2SeqLMOutput, Seq2SeqModelOutput
+from transformers.cache_utils import Cache
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_rnn_seq2seq import RNNSeq2SeqConfig
-from .layers_cache import RNNCache, RNNSeq2SeqEncoderOutput
-from .layers_decoder import RNNSeq2SeqDecoder
 from .layers_loss import IGNORED, cross_entropy, is_plain_linear, linear_cross_entropy
-from .layers_padding import Padding
-from .layers_recurrent import RNNSeq2SeqEncoderLayer, init_recurrent_weights
+
+
+@dataclass
+class RNNSeq2SeqEncoderOutput(BaseModelOutput):
+    r"""
+    Args:
+        last_hidden_state: (batch, source_length, hidden_size); where `attention_mask` is zero it says nothing.
+        final_states: (batch, encoder_layers, hidden_size), each layer's hidden state after the last real token of its
+            direction.
+    """
+
+    final_states: torch.FloatTensor | None = None
+
+
+class RNNCache(Cache):
+    """
+    The decoder's memory of the target so far, of one size however long that is. It can be reordered, repeated and
+    selected from along the batch, but not cropped: a recurrent net cannot forget its last token.
+
+    Args:
+        states: Each decoder layer's states, (states, batch, hidden_size).
+        feed: (batch, embedding_size), the vector that chose the last token, with input feeding.
+        keys: (batch, source_length, hidden_size), the source as additive attention compares it.
+    """
+
+    is_compileable = False
+    is_croppable = False
+
+    def __init__(self, states: list[torch.Tensor], feed: torch.Tensor | None, keys: torch.Tensor | None):
+        super().__init__(layers=[])
+        self.states = states
+        self.feed = feed
+        self.keys = keys
+        self.seen_tokens = 0
+
+    def __repr__(self) -> str:
+        return f"RNNCache(layers={len(self.states)}, batch_size={self.batch_size}, seen_tokens={self.seen_tokens})"
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows that are being written."""
+        return self.states[0].shape[1]
+
+    @property
+    def is_initialized(self) -> bool:
+        """It is made with its states."""
+        return True
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Target tokens that were read."""
+        return self.seen_tokens
+
+    def get_max_length(self, layer_idx: int | None = None) -> int:
+        """-1: no limit."""
+        return -1
+
+    def update(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        Raises:
+            NotImplementedError: There are no keys and values to add to; the decoder sets `states`.
+        """
+        raise NotImplementedError("an RNNCache holds states, not keys and values; the decoder replaces them")
+
+    def reset(self) -> None:
+        """
+        Raises:
+            NotImplementedError: The first state depends on the source.
+        """
+        raise NotImplementedError("an RNNCache begins with the source's final states: make a new one")
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """
+        Raises:
+            ValueError: Tokens would have to be forgotten.
+        """
+        if tokens_to_remove:
+            raise ValueError("a recurrent net cannot forget tokens that it has read")
+
+    def keys_of(self, memory: torch.Tensor) -> torch.Tensor:
+        """What attention compares: `keys`, or the source itself."""
+        return memory if self.keys is None else self.keys
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        """Beams swap places. `keys` stay: all beams of a sentence have the same source."""
+        self.states = [state.index_select(1, beam_idx.to(state.device)) for state in self.states]
+        if self.feed is not None:
+            self.feed = self.feed.index_select(0, beam_idx.to(self.feed.device))
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep these rows, in this order."""
+        self.reorder_cache(indices)
+        if self.keys is not None:
+            self.keys = self.keys.index_select(0, indices.to(self.keys.device))
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Each row so many times, side by side."""
+        rows = torch.arange(self.batch_size, device=self.states[0].device)
+        self.batch_select_indices(rows.repeat_interleave(repeats))
+
+
+def move_rows(hidden_states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """(batch, length, width) with position `index[b, t]` of row b moved to t. Copies whole vectors, which is fast."""
+    batch, length, width = hidden_states.shape
+    start = torch.arange(0, batch * length, length, device=index.device).unsqueeze(1)
+    return (
+        hidden_states.reshape(batch * length, width)
+        .index_select(0, (index + start).flatten())
+        .view(index.shape + (width,))
+    )
+
+
+class Padding:
+    """
+    Where the real tokens of a padded batch are, on whichever side the padding is, or between.
+
+    A recurrent net that reads real tokens first never sees padding before them, and what it says about the padding
+    behind them is dropped. One that reads from the end reads each row's real tokens in reverse, again padding last.
+
+    Args:
+        mask: (batch, length) bool, true for real tokens.
+    """
+
+    def __init__(self, mask: torch.Tensor):
+        self.mask = mask
+        length = mask.shape[1]
+        positions = torch.arange(length, device=mask.device).expand_as(mask)
+        count = mask.sum(dim=1, keepdim=True)
+        self.last = (count - 1).clamp(min=0).squeeze(1)  # (batch,) place of the last real token, once in front
+        # A stable sort keeps the order of the tokens.
+        self.to_front = torch.argsort(~mask, dim=1, stable=True)
+        self.to_places = torch.argsort(self.to_front, dim=1)
+        self.reverse = torch.where(positions < count, count - 1 - positions, positions)
+
+    def front(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(batch, length, width), real tokens first."""
+        return move_rows(hidden_states, self.to_front)
+
+    def places(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """The way back from `front`."""
+        return move_rows(hidden_states, self.to_places)
+
+    def reversed(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Real tokens, which stand in front, in reverse order; its own way back."""
+        return move_rows(hidden_states, self.reverse)
+
+    def at_last(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(batch, width), what stands at the last real token."""
+        rows = torch.arange(len(hidden_states), device=hidden_states.device)
+        return hidden_states[rows, self.last]
+
+
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+GATES: dict[type[nn.Module], int] = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}
+
+
+def run(cell: nn.RNNBase, inputs: torch.Tensor, state: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    A whole sequence (batch, length, input_size) -> (batch, length, size) and the state after it. A state is one tensor
+    (1, or 2 with an LSTM, batch, size): re-entrant checkpointing sees gradients of tensors only.
+    """
+    device = inputs.device.type
+    if torch.is_autocast_enabled(device):
+        # Autocast leaves inputs alone here, and CPUs without bfloat16 refuse float32 inputs with bfloat16 weights.
+        dtype = torch.get_autocast_dtype(device)
+        inputs, state = inputs.to(dtype), None if state is None else state.to(dtype)
+    if isinstance(cell, nn.LSTM):
+        hidden_states, after = cell(inputs, None if state is None else (state[:1], state[1:]))
+        return hidden_states, torch.cat(after)
+    return cell(inputs, state)
+
+
+def step(cell: Any, projected: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    """
+    One token of an `nn.RNNBase`: its projected input, `weight_ih_l0 @ input + bias_ih_l0` (batch, gates * size), and
+    the state before (states, batch, size) -> the state after; its first is the hidden state.
+    """
+    hidden = state[0]
+    recurrent = nn.functional.linear(hidden, cell.weight_hh_l0, cell.bias_hh_l0)
+    if isinstance(cell, nn.LSTM):
+        into, forget, candidate, out = (projected + recurrent).chunk(4, dim=-1)
+        memory = forget.sigmoid() * state[1] + into.sigmoid() * candidate.tanh()
+        return torch.stack([out.sigmoid() * memory.tanh(), memory])
+    if isinstance(cell, nn.GRU):
+        reset, update, candidate = projected.chunk(3, dim=-1)
+        recurrent_reset, recurrent_update, recurrent_candidate = recurrent.chunk(3, dim=-1)
+        candidate = (candidate + (reset + recurrent_reset).sigmoid() * recurrent_candidate).tanh()
+        return torch.lerp(candidate, hidden, (update + recurrent_update).sigmoid()).unsqueeze(0)
+    return (projected + recurrent).tanh().unsqueeze(0)
+
+
+class RNNSeq2SeqEncoderLayer(GradientCheckpointingLayer):
+    """One recurrent layer that reads from the front, and from the end too if bidirectional."""
+
+    def __init__(self, config: RNNSeq2SeqConfig, index: int):
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout if index else 0.0)
+        width = config.hidden_size if index else config.embedding_size
+        size = config.hidden_size // (2 if config.bidirectional else 1)
+        self.forward_cell = CELLS[config.cell_type](width, size, batch_first=True)
+        self.backward_cell = CELLS[config.cell_type](width, size, batch_first=True) if config.bidirectional else None
+
+    def forward(self, hidden_states: torch.Tensor, padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        (batch, length, width), real tokens in front -> (batch, length, hidden_size), and (batch, hidden_size) after
+        the last real token of each direction.
+        """
+        inputs = self.dropout(hidden_states)
+        hidden_states, _ = run(self.forward_cell, inputs, None)
+        final_state = padding.at_last(hidden_states)
+        if self.backward_cell is not None:
+            backward, _ = run(self.backward_cell, padding.reversed(inputs), None)
+            final_state = torch.cat([final_state, padding.at_last(backward)], dim=-1)
+            hidden_states = torch.cat([hidden_states, padding.reversed(backward)], dim=-1)
+        return hidden_states, final_state
+
+
+class RNNSeq2SeqDecoderLayer(GradientCheckpointingLayer):
+    """One recurrent layer that goes on from a state, and how that state begins."""
+
+    def __init__(self, config: RNNSeq2SeqConfig, index: int):
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout if index else 0.0)
+        width = config.hidden_size * (2 if config.reads_context(index) else 1)
+        if index == 0:
+            width = config.embedding_size * (2 if config.input_feeding else 1)
+        self.num_states = config.num_states
+        self.bridge = nn.Linear(config.hidden_size, config.num_states * config.hidden_size)
+        self.cell: Any = CELLS[config.cell_type](width, config.hidden_size, batch_first=True)
+
+    def first_state(self, final_state: torch.Tensor) -> torch.Tensor:
+        """The encoder's (batch, hidden_size) -> (states, batch, hidden_size)."""
+        state = self.bridge(final_state).tanh()
+        return state.view(len(state), self.num_states, -1).transpose(0, 1).contiguous()
+
+    def forward(self, hidden_states: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch, length, width) -> (batch, length, hidden_size), and the state after the last position."""
+        return run(self.cell, self.dropout(hidden_states), state)
+
+    def project(self, inputs: torch.Tensor, columns: slice = slice(None)) -> torch.Tensor:
+        """
+        What `step` takes: (..., width) -> (..., gates * hidden_size). With `columns` the inputs are those of the whole
+        input alone; the bias comes with the first of them.
+        """
+        bias = None if columns.start else self.cell.bias_ih_l0
+        return nn.functional.linear(inputs, self.cell.weight_ih_l0[:, columns], bias)
+
+
+def init_recurrent_weights(cell: nn.RNNBase) -> None:
+    """
+    Gate by gate: Glorot for the input, orthogonal for the recurrence (Saxe et al. 2013, arXiv:1312.6120), bias 0 but 1
+    for an LSTM's forget gate (Jozefowicz et al. 2015), which remembers until it learns what to forget.
+    """
+    gates = GATES[type(cell)]
+    for name, parameter in cell.named_parameters():
+        value = torch.zeros_like(parameter, dtype=torch.float32)
+        for gate in value.chunk(gates) if name.startswith("weight") else ():
+            if name.startswith("weight_ih"):
+                init.xavier_uniform_(gate)
+            else:
+                init.orthogonal_(gate)
+        if isinstance(cell, nn.LSTM) and name.startswith("bias_ih"):
+            value.chunk(gates)[1].fill_(1.0)
+        init.copy_(parameter, value)
+
+
+class RNNSeq2SeqAttention(GradientCheckpointingLayer):
+    """Every target position takes a weighted mean of the source, for all positions at once."""
+
+    def __init__(self, config: RNNSeq2SeqConfig):
+        super().__init__()
+        size = config.hidden_size
+        self.kind = config.attention
+        if self.kind in ("general", "additive"):
+            self.query = nn.Linear(size, size, bias=False)
+        if self.kind == "additive":
+            self.key = nn.Linear(size, size)
+            self.score = nn.Linear(size, 1, bias=False)
+
+    def keys(self, memory: torch.Tensor) -> torch.Tensor:
+        """The source as it is compared, (batch, source_length, hidden_size): the same for every step."""
+        return self.key(memory) if self.kind == "additive" else memory
+
+    def forward(
+        self, hidden_states: torch.Tensor, memory: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Args:
+            hidden_states: (batch, target_length, hidden_size), what asks.
+            memory: (batch, source_length, hidden_size), what is asked.
+            keys: Of `keys(memory)`.
+            mask: (batch, source_length) bool, true for real tokens.
+
+        Returns:
+            The answers (batch, target_length, hidden_size), and the weights (batch, target_length, source_length),
+            which sum to 1 over the real tokens.
+        """
+        query = hidden_states if self.kind == "dot" else self.query(hidden_states)
+        if self.kind == "additive":
+            scores = self.score(torch.tanh(query.unsqueeze(2) + keys.unsqueeze(1))).squeeze(3)
+        else:
+            scores = query @ keys.transpose(1, 2)
+        scores = scores.masked_fill(~mask.unsqueeze(1), torch.finfo(scores.dtype).min)
+        weights = scores.softmax(dim=-1, dtype=torch.float32).to(memory.dtype)
+        return weights @ memory, weights
+
+
+# The output vectors; what every layer put out, the embedded tokens first; the weights of attention.
+Written = tuple[torch.Tensor, list[torch.Tensor], torch.Tensor | None]
+
+
+class RNNSeq2SeqDecoder(nn.Module):
+    """
+    Reads embedded target tokens, (batch, length, embedding_size), and turns each into the vector that is compared with
+    the output embeddings to choose the next token.
+    """
+
+    def __init__(self, config: RNNSeq2SeqConfig):
+        super().__init__()
+        self.layers: Any = nn.ModuleList(
+            RNNSeq2SeqDecoderLayer(config, index) for index in range(config.decoder_layers)
+        )
+        self.attention = None if config.attention == "none" else RNNSeq2SeqAttention(config)
+        self.attention_layer = config.attention_layer
+        self.input_feeding = config.input_feeding
+        width = config.hidden_size * (2 if config.reads_context(config.decoder_layers) else 1)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output_projection = nn.Linear(width, config.embedding_size)
+        self.output_dropout = nn.Dropout(config.dropout if config.output_dropout is None else config.output_dropout)
+
+    def read_out(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """The last layer's output, with attention's answer -> (..., embedding_size), Luong's attentional vector."""
+        return self.output_dropout(self.output_projection(self.dropout(hidden_states)).tanh())
+
+    def begin(self, memory: torch.Tensor, final_states: torch.Tensor) -> RNNCache:
+        """
+        What the decoder knows before the first token: layer k goes on from the final state of the encoder's layer k,
+        or of its last one. Arguments as of `RNNSeq2SeqEncoderOutput`.
+        """
+        top = final_states.shape[1] - 1
+        states = [layer.first_state(final_states[:, min(index, top)]) for index, layer in enumerate(self.layers)]
+        feed = memory.new_zeros(len(memory), self.output_projection.out_features) if self.input_feeding else None
+        keys = self.attention.keys(memory) if self.attention is not None else None
+        return RNNCache(states, feed, None if keys is memory else keys)
+
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        memory: torch.Tensor,
+        memory_mask: torch.Tensor,
+        cache: RNNCache,
+        mask: torch.Tensor | None = None,
+    ) -> Written:
+        """
+        Args:
+            inputs: (batch, length, embedding_size), embedded tokens.
+            memory: (batch, source_length, hidden_size), the encoded source.
+            memory_mask: (batch, source_length) bool, true for real tokens.
+            cache: What was read before; it goes on from there.
+            mask: (batch, length) bool: read over the tokens where it is false. `None` reads every token.
+        """
+        cache.seen_tokens += inputs.shape[1]
+        if self.input_feeding or mask is not None:
+            return self._one_by_one(inputs, memory, memory_mask, cache, mask)
+        hidden_states, weights, context = [inputs], None, None
+        for index, layer in enumerate(self.layers):
+            output, cache.states[index] = layer(inputs, cache.states[index])
+            hidden_states.append(output)
+            if self.attention is not None and index + 1 == self.attention_layer:
+                context, weights = self.attention(output, memory, cache.keys_of(memory), memory_mask)
+            inputs = output if context is None else torch.cat([output, context], dim=-1)
+        return self.read_out(inputs), hidden_states, weights
+
+    def _one_by_one(
+        self,
+        inputs: torch.Tensor,
+        memory: torch.Tensor,
+        memory_mask: torch.Tensor,
+        cache: RNNCache,
+        mask: torch.Tensor | None,
+    ) -> Written:
+        """`forward` token by token, for when a step depends on what the one before put out, or is left out."""
+        states, feed, keys = list(cache.states), cache.feed, cache.keys_of(memory)
+        embedded, width = inputs, inputs.shape[-1]
+        first = self.layers[0]
+        projected = first.project(embedded, slice(width))  # all at once; what is fed comes on top
+        outputs: list[list[torch.Tensor]] = [[] for _ in self.layers]
+        vectors: list[torch.Tensor] = []
+        weights: list[torch.Tensor] = []
+        for position in range(embedded.shape[1]):
+            before = list(states)
+            gates, context = projected[:, position], None
+            if feed is not None:
+                gates = gates + first.project(feed, slice(width, None))
+            for index, layer in enumerate(self.layers):
+                if index:
+                    gates = layer.project(layer.dropout(inputs))
+                states[index] = step(layer.cell, gates, states[index])
+                output = states[index][0]
+                outputs[index].append(output)
+                if self.attention is not None and index + 1 == self.attention_layer:
+                    answer, weight = self.attention(output.unsqueeze(1), memory, keys, memory_mask)
+                    context = answer.squeeze(1)
+                    weights.append(weight.squeeze(1))
+                inputs = output if context is None else torch.cat([output, context], dim=-1)
+            vectors.append(self.read_out(inputs))
+            real = None if mask is None else mask[:, position].unsqueeze(1)
+            if feed is not None:
+                feed = vectors[-1] if real is None else torch.where(real, vectors[-1], feed)
+            if real is not None:
+                states = [torch.where(real, new, old) for new, old in zip(states, before)]
+        cache.states, cache.feed = states, feed
+        hidden_states = [embedded, *(torch.stack(output, dim=1) for output in outputs)]
+        return torch.stack(vectors, dim=1), hidden_states, torch.stack(weights, dim=1) if weights else None
 
 
 class RNNSeq2SeqPreTrainedModel(PreTrainedModel):

@@ -65,8 +65,8 @@ def to_fast(model: bytes, special_tokens: Sequence[str] = ()) -> PreTrainedToken
     """A SentencePiece model as a fast tokenizer that gives the same ids.
 
     Two differences are left. After a character that normalization replaces (a ligature, a fraction), tokenizers drops
-    a combining accent that SentencePiece keeps. And a "▁" in a text is always a space here, where SentencePiece without
-    rules may or may not treat it as one.
+    a combining accent that SentencePiece keeps. And a "▁" in a text is always a space here, where SentencePiece
+    without rules may or may not treat it as one.
 
     Args:
         model: Content of a `.model` file with the tokens `<pad>`, `<unk>`, `<s>`, `</s>`.

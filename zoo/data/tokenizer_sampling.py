@@ -23,8 +23,8 @@ class SubwordSampler:
 
     A unigram tokenizer draws a segmentation with probability P(segmentation)**amount (Kudo, 2018); a BPE tokenizer
     leaves out each possible merge with probability `amount` at each step (Provilkov et al., 2020). The tokens of a
-    word are one of 64 tokenizations that depend on the word alone; the key draws which. So neither the order of texts nor
-    the number of processes changes the tokens, and a resumed run sees what the first would have seen.
+    word are one of 64 tokenizations that depend on the word alone; the key draws which. So neither the order of texts
+    nor the number of processes changes the tokens, and a resumed run sees what the first would have seen.
 
     Args:
         tokenizer: A fast tokenizer with SentencePiece's tokens.

@@ -118,7 +118,7 @@ def test_own_texts_alone_measure_a_model(run, tmp_path, capsys):
     assert (
         train([str(run.parent / "tiny.yaml"), *flags[:2], "--model_name_or_path", str(run), "--output_dir", "x"]) == 2
     )
-    assert "there is nothing to train on" in capsys.readouterr().err
+    assert "there is no training data" in capsys.readouterr().err
 
 
 def test_model_and_tokenizer_load_by_the_auto_classes(run):
@@ -227,7 +227,12 @@ def test_the_transformer_trains_by_loss_alone(run, tmp_path):
         "family": "transformer_seq2seq",
         "data": {**RECIPE["data"], "tokenizer_type": "unigram"},
         "model": {**sizes, "decoder_ffn_dim": 32, "dropout": 0.0},
-        "training": {**training, "metric_for_best_model": "perplexity", "greater_is_better": False},
+        "training": {
+            **training,
+            "predict_with_generate": False,
+            "metric_for_best_model": "perplexity",
+            "greater_is_better": False,
+        },
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
     flags = ["--train_file", str(run.parent / "mine.tsv"), "--output_dir", str(tmp_path / "run"), "--bf16", "true"]
@@ -257,7 +262,7 @@ def test_the_transformer_trains_by_loss_alone(run, tmp_path):
         (["--train_file", "MINE", "--model_overrides", "vocab_size=9000"], 1, "vocab"),
         (["--dataset_name", "multi30k", "--target_lang", "xx"], 1, "multi30k has no pair en-xx"),
         (["--train_file", "MINE", "--eval_strategy", "no", "--load_best_model_at_end", "false",
-          "--save_strategy", "no"], 2, "early_stopping_patience looks at the validation split"),
+          "--save_strategy", "no"], 2, "early_stopping_patience evaluates on the validation split"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(run, tmp_path, capsys, flags, code, message):
@@ -288,8 +293,8 @@ def test_two_processes_measure_what_one_measures(run, tmp_path):
 
 
 def test_batches_by_tokens_need_rows_with_lengths(tiny_recipe, tmp_path, capsys):
-    assert train([str(tiny_recipe), "--batch_tokens", "100", "--output_dir", str(tmp_path / "run")]) == 2
-    assert "the rows of this task have no length" in capsys.readouterr().err
+    assert train([str(tiny_recipe), "--batch_tokens", "100", "--output_dir", str(tmp_path / "run")]) == 1
+    assert "the rows of this data have no lengths" in capsys.readouterr().err
 
 
 def test_the_card_says_what_the_record_says(run):

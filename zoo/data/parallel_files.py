@@ -33,8 +33,8 @@ def read_pairs(
 ) -> ParallelText:
     """Pairs of texts from one file with two columns, or from two aligned files of lines.
 
-    - Two files, the source first: `corpus.en corpus.de`, or the pattern `corpus.{en,de}`. Line n of one belongs to line
-      n of the other.
+    - Two files, the source first: `corpus.en corpus.de`, or the pattern `corpus.{en,de}`. Line n of one belongs to
+      line n of the other.
     - `.tsv` and `.txt`: one pair a line, columns between tabs, quotes are text. The first line is a header if a column
       is given by its name, or if two of its cells name a source and a target as below.
     - `.csv`: with a header; commas, semicolons or tabs.
@@ -42,8 +42,8 @@ def read_pairs(
     - `.parquet`.
 
     All but Parquet may also end in `.gz`. Columns are looked for in this order: `source_column` and `target_column`
-    (names; in a TSV file also numbers from 1); `source_lang` and `target_lang`, alone or in a column `translation` with
-    both; usual names (source and target, text and summary...); in a TSV file the first two.
+    (names; in a TSV file also numbers from 1); `source_lang` and `target_lang`, alone or in a column `translation`
+    with both; usual names (source and target, text and summary...); in a TSV file the first two.
 
     White space around a text is removed; nothing else is changed, and empty texts stay: `clean_pairs` counts them.
 

@@ -206,7 +206,7 @@ def test_series_of_another_frequency_is_an_error_unless_the_frequency_is_given()
         (lambda: long_frame().assign(item_id=["a"] * 11 + [None]), "row 11, column 'item_id': the id is missing"),
         (lambda: long_frame().iloc[:0], "has no rows"),
         (lambda: pd.DataFrame({"id": ["a", "a"], "v": [1.0, 2.0]}), "row 1, column 'id': the id 'a' occurs twice"),
-        (lambda: pd.DataFrame({"id": ["a", "b"], "v": [1.0, np.nan]}), "row 1: the series 'b' holds no number"),
+        (lambda: pd.DataFrame({"id": ["a", "b"], "v": [1.0, np.nan]}), "row 1, column .id.: the series .b. holds no number"),
         (lambda: long_frame().drop(columns="timestamp"), "no column of time stamps.*it has item_id, target"),
     ],
 )

@@ -397,13 +397,16 @@ def test_the_docs_name_every_field():
         assert f"`{name}`" in text, name
 
 
-def test_the_python_example_of_the_docs_runs():
+def test_the_python_example_of_the_docs_runs(tmp_path, monkeypatch):
     text = (Path(__file__).parents[2] / "docs/forecasting.md").read_text()
-    (code,) = [part.split("```")[0] for part in text.split("```python")[1:] if "Trainer(" in part]
-    names = {"frame": frame().rename(columns={"date": "timestamp"})}
+    (code,) = [part.split("```")[0] for part in text.split("```python")[1:] if "make_trainer(" in part]
+    monkeypatch.chdir(tmp_path)
+    frame().to_csv("mine.csv", index=False)
+    names = {}
     exec(code.replace("num_train_epochs=5", "max_steps=2, use_cpu=True, disable_tqdm=True"), names)
-    assert len(names["train"]) == 280 - 48 - 12 + 1 and names["model"].config.input_size == 2
-    assert names["trainer"].state.global_step == 2 and np.isfinite(names["errors"]["eval_loss"])
+    assert len(names["data"].train) == 280 - 48 - 12 + 1 and names["model"].config.input_size == 2
+    assert names["trainer"].state.global_step == 2 and np.isfinite(names["metrics"]["mse"])
+    assert 0 < names["metrics"]["coverage_80"] <= 1
 
 
 def test_some_channels_of_a_named_data_set(tmp_path):

@@ -95,23 +95,6 @@ def test_intervals_are_calibrated_on_validation_and_recorded_before_and_after(fo
     assert [interval.margins.shape for interval in saved.intervals] == [(12, 2)] * 3
 
 
-def test_a_point_forecaster_gets_intervals_too(forecaster, tmp_path):
-    recipe = yaml.safe_load((forecaster.parent / "tiny.yaml").read_text())
-    recipe["model"] = {**SIZES, "scaling": "last"}
-    recipe["data"] |= {"intervals": [0.8], "calibration_half_life": 0, "calibration_rate": 0.0}
-    (tmp_path / "point.yaml").write_text(yaml.safe_dump(recipe))
-    flags = ["--train_file", str(forecaster.parent / "mine.csv"), "--output_dir", str(tmp_path / "run")]
-    flags += ["--num_train_epochs", "1", "--disable_tqdm", "true"]
-    assert train([str(tmp_path / "point.yaml"), *flags]) == 0
-    (row,) = RunRecord.read(tmp_path / "run").tables["intervals"]
-    assert row["level"] == 0.8 and "coverage_before" not in row and "coverage_fixed" not in row
-    # ceil((29 + 1) 0.8) of the 29 validation windows are inside at every step and channel.
-    assert RunRecord.read(tmp_path / "run").metrics["validation"]["coverage_80"] == pytest.approx(24 / 29)
-    found = pipeline("time-series-forecasting", model=str(tmp_path / "run"), device="cpu")(frame())
-    assert list(found.columns) == ["item_id", "timestamp", "target", "predictions", "0.1", "0.9"]
-    assert (found["0.1"] <= found["predictions"]).all() and (found["predictions"] <= found["0.9"]).all()
-
-
 def test_calibration_follows_its_data_fields(tmp_path):
     data = load(tmp_path / "mine.csv", frame())
     truth = data.validation.truth()

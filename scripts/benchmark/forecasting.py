@@ -1,10 +1,10 @@
 """python scripts/benchmark/forecasting.py [--steps 30] [--rounds 3] [--context 336] [--horizon 48] [--hidden 128]
 
 Training windows per second on a CPU against neuralforecast's LSTM with the same cell, hidden size, layers, context,
-horizon and batch, on the same simulated series, alternating in one process with the same threads. Both train
-as their users would: this library through `zoo train`'s Trainer, the peer through `NeuralForecast.fit`. Whole optimizer
-steps are timed, with data loading and without the first steps. On a shared machine, `--clock cpu` counts the process's
-own seconds. Install the peer with `pip install -e ".[benchmark]"`.
+horizon and batch, on the same simulated series, alternating in one process with the same threads. Both train as
+their users would: this library with `zoo train`'s Trainer, the peer with `NeuralForecast.fit`. Whole optimizer steps
+are timed, with data loading and without the first steps. On a shared machine, `--clock cpu` counts the process's own
+seconds. Install the peer with `pip install -e ".[benchmark]"`.
 """
 
 import argparse
@@ -163,7 +163,7 @@ def main() -> int:
     for name, values in measured.items():
         ratio = statistics.median(ours / theirs for ours, theirs in zip(values, measured[peer]))
         print(
-            f"{statistics.median(values):10,.0f} windows per {arguments.clock} second  {name} (median ratio {ratio:.2f})"
+            f"{statistics.median(values):10,.0f} windows/{arguments.clock} second  {name} (median ratio {ratio:.2f})"
         )
     return 0
 

@@ -1,115 +1,112 @@
-"""Pictures of a search: the metric over time by trial, what matters, and each trial's point."""
+"""Plots of searches and studies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .importance import as_number, comparable
 from .log import Trial, ranked
-from .report import comparable, place_of
-from .study import plain
+from .overrides import plain
+from .settings import Objective
+from .study import BASE
+from .table import Row, compared_split
 
 
-def _plot() -> Any:
+@contextmanager
+def drawing(path: Path, *shape: int, **options: Any) -> Iterator[tuple[Any, Any]]:
+    """(figure, axes) of a new plot, which is written to the path at the end."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    return plt
-
-
-def draw_history(trials: Sequence[Trial], metric: str, greater_is_better: bool, path: Path) -> None:
-    """Scores by epoch, and by the search's clock with the best so far."""
-    plt = _plot()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
-    order = ranked(list(trials), greater_is_better)
-    best = order[0] if order else None
-    points = []
-    for trial in trials:
-        epochs = sorted(trial.epochs)
-        scores = [trial.epochs[epoch]["score"] for epoch in epochs]
-        mine = trial is best
-        style = {"color": "tab:red" if mine else "tab:blue", "alpha": 1 if mine else 0.35, "zorder": 3 if mine else 1}
-        left.plot(epochs, scores, ".-", linewidth=2 if mine else 1, **style)
-        if trial.status == "failed" and epochs:
-            left.plot(epochs[-1], scores[-1], "kx")
-        points += [(trial.epochs[epoch]["time"], trial.epochs[epoch]["score"]) for epoch in epochs]
-    points.sort()
-    if points:
-        pick, so_far, line = max if greater_is_better else min, points[0][1], []
-        for _, score in points:
-            so_far = pick(so_far, score)
-            line.append(so_far)
-        minutes = [(when - points[0][0]) / 60 for when, _ in points]
-        right.plot(minutes, [score for _, score in points], ".", alpha=0.4)
-        right.step(minutes, line, where="post", color="tab:red", label="best so far")
-        right.legend()
-    left.set(xlabel="epoch", ylabel=f"validation {metric}", title="By trial (red: the best, x: failed)")
-    right.set(xlabel="minutes since the first result", title="By the clock")
-    left.xaxis.get_major_locator().set_params(integer=True)
-    shown, outside = _range([[row["score"] for row in trial.epochs.values()] for trial in trials], greater_is_better)
-    if outside:
-        left.set_ylim(*shown)
-        figure.supxlabel(f"{outside} of {len(points)} scores lie outside", fontsize=8)
+    figure, axes = plt.subplots(*shape, layout="constrained", **options)
+    yield figure, axes
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
-def draw_importance(shares: Mapping[str, float], path: Path) -> None:
-    """A bar for each field."""
-    plt = _plot()
-    figure, axes = plt.subplots(figsize=(7, 1 + 0.35 * max(len(shares), 2)), layout="constrained")
-    if shares:
-        axes.barh(list(shares)[::-1], list(shares.values())[::-1])
-        axes.set(xlabel="share of the importance (permutation, random forest)", xlim=(0, 1))
-    else:
-        axes.text(0.5, 0.5, "Fewer than eight comparable trials", ha="center", va="center")
-        axes.set_axis_off()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+def draw_study(rows: Sequence[Row], metric: str, title: str, path: Path) -> bool:
+    """Every seed, the means with their intervals, and the gap between training and validation.
+
+    Returns:
+        False if no run is finished.
+    """
+    split = compared_split(rows)
+    rows = [row for row in rows if row.values(split)]
+    if not rows:
+        return False
+    size = (11, 1.6 + 0.32 * len(rows))
+    with drawing(path, 1, 2, figsize=size, sharey=True, width_ratios=[3, 2]) as (figure, (left, right)):
+        colours = {"better": "tab:green", "worse": "tab:red"}
+        for place, row in enumerate(rows):
+            statistics, values = row.statistics[split], row.values(split)
+            colour = colours.get(row.against_base.get("says", ""), "black" if row.name == BASE else "tab:gray")
+            left.plot(values, [place] * len(values), ".", color=colour, alpha=0.5)
+            mean, low, high = (statistics.get(key) for key in ("mean", "low", "high"))
+            error = [[mean - low], [high - mean]] if low is not None else None
+            left.errorbar(mean, place, xerr=error, fmt="D", color=colour, markersize=5, capsize=3)
+            ends = [row.mean("train"), row.mean("validation")]
+            right.plot(ends, [place, place], "-", color="lightgray", zorder=1)
+            for end, shape, colour in zip(ends, ("o", "s"), ("tab:blue", "tab:orange")):
+                right.scatter(end, place, marker=shape, color=colour, zorder=2)
+        if rows[0].name == BASE:  # it may not be finished
+            left.axvline(rows[0].statistics[split]["mean"], color="black", linewidth=0.8, linestyle=":")
+        # The values set the scale: an interval over two seeds can be wider than everything else.
+        shown = [value for row in rows for value in row.values(split)]
+        margin = 0.25 * (max(shown) - min(shown)) or 0.05 * abs(shown[0]) or 0.1
+        left.set_xlim(min(shown) - margin, max(shown) + margin)
+        left.set_yticks(range(len(rows)), [row.name for row in rows])
+        left.invert_yaxis()
+        one_seed = all(len(row.values(split)) == 1 for row in rows)
+        judged = "Seeds, means and 95% intervals (green better, red worse, grey noise)"
+        left.set(xlabel=f"{split} {metric}")
+        left.set_title("One seed: a difference may be noise" if one_seed else judged, fontsize=9)
+        right.set(xlabel=metric)
+        right.set_title("Training (circle) and validation (square)", fontsize=9)
+        figure.suptitle(title, fontsize=11)
+    return True
 
 
-def draw_parallel(
-    trials: Sequence[Trial], names: Sequence[str], metric: str, greater_is_better: bool, path: Path
-) -> None:
-    """A line for each trial through its values, coloured by its score at an epoch that all trials reached."""
-    plt = _plot()
-    rows = comparable(trials)
-    figure, axes = plt.subplots(figsize=(max(6, 1.5 * (len(names) + 1)), 4.5), layout="constrained")
-    if rows:
-        columns = [[place_of(name, trial, [one for one, _ in rows]) for trial, _ in rows] for name in names]
-        columns.append([score for _, score in rows])
-        scaled = [_unit(column) for column in columns]
-        colours = plt.get_cmap("viridis" if greater_is_better else "viridis_r")
-        for place in sorted(range(len(rows)), key=lambda place: scaled[-1][place] * (1 if greater_is_better else -1)):
-            line = [column[place] for column in scaled]
-            axes.plot(range(len(line)), line, color=colours(scaled[-1][place]), alpha=0.7)
-        for place, column in enumerate(columns):
-            axes.axvline(place, color="lightgray", zorder=0)
-            for label, height in _ends(names[place] if place < len(names) else "", column, rows):
-                axes.annotate(
-                    label,
-                    (place, height),
-                    fontsize=7,
-                    ha="left",
-                    va="center",
-                    xytext=(3, 0),
-                    textcoords="offset points",
-                )
-        labels = [*(name.partition(".")[2] for name in names), metric]
-        axes.set_xticks(range(len(labels)), labels, rotation=20, ha="right", fontsize=8)
-    axes.set_yticks([])
-    axes.margins(x=0.1)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+def draw_history(trials: Sequence[Trial], objective: Objective, path: Path) -> None:
+    """Scores by epoch, and by the clock with the best so far."""
+    order = ranked(list(trials), objective.greater_is_better)
+    with drawing(path, 1, 2, figsize=(11, 4), sharey=True) as (figure, (left, right)):
+        points = []
+        for trial in trials:
+            epochs, scores = list(trial.scores), list(trial.scores.values())
+            best = trial is order[0]
+            style = {"color": "tab:red", "linewidth": 2, "zorder": 3} if best else {"color": "tab:blue", "alpha": 0.35}
+            left.plot(epochs, scores, ".-", **style)
+            if trial.status == "failed" and epochs:
+                left.plot(epochs[-1], scores[-1], "kx")
+            points += [(trial.epochs[epoch]["time"], score) for epoch, score in trial.scores.items()]
+        points.sort()
+        if points:
+            best_so_far: list[float] = []
+            for _, score in points:
+                best_so_far.append(objective.better(best_so_far[-1] if best_so_far else None, score))
+            minutes = [(moment - points[0][0]) / 60 for moment, _ in points]
+            right.plot(minutes, [score for _, score in points], ".", alpha=0.4)
+            right.step(minutes, best_so_far, where="post", color="tab:red", label="best so far")
+            right.legend()
+        left.set(xlabel="epoch", ylabel=f"validation {objective.metric}", title="By trial (red: the best, x: failed)")
+        left.xaxis.get_major_locator().set_params(integer=True)
+        right.set(xlabel="minutes since the first result", title="By the clock")
+        limits, outside = score_limits([list(trial.scores.values()) for trial in trials], objective.greater_is_better)
+        if outside:
+            left.set_ylim(*limits)
+            figure.supxlabel(f"{outside} of {len(points)} scores are outside", fontsize=8)
 
 
-def _range(trials: Sequence[Sequence[float]], greater_is_better: bool) -> tuple[tuple[float, float], int]:
-    """(ends of an axis for the scores of trials, how many lie outside): one that diverges does not flatten all others.
+def score_limits(trials: Sequence[Sequence[float]], greater_is_better: bool) -> tuple[tuple[float, float], int]:
+    """(limits of an axis for the scores of trials, number of scores outside).
 
-    All scores of a trial are shown, unless the best of them is far worse than those of the others.
+    All scores of a trial are inside, unless its best one is far worse than those of the others, as if it diverged.
     """
     sign = 1 if greater_is_better else -1
     scores = [[sign * score for score in trial] for trial in trials if trial]
@@ -120,25 +117,62 @@ def _range(trials: Sequence[Sequence[float]], greater_is_better: bool) -> tuple[
     worst = middle - 4 * ((high - low) or abs(middle))
     near = [score for trial in scores if max(trial) >= worst for score in trial]
     margin = 0.05 * (max(near) - min(near))
-    ends = sorted((sign * (min(near) - margin), sign * (max(near) + margin)))
-    outside = sum(score < min(near) for trial in scores for score in trial)
-    return (ends[0], ends[1]), outside
+    bottom, top = sorted((sign * (min(near) - margin), sign * (max(near) + margin)))
+    return (bottom, top), sum(score < min(near) for trial in scores for score in trial)
 
 
-def _unit(column: Sequence[float]) -> list[float]:
+def draw_importance(shares: Mapping[str, float], path: Path) -> None:
+    """A bar for each field."""
+    with drawing(path, figsize=(7, 1 + 0.35 * max(len(shares), 2))) as (_, axes):
+        if shares:
+            axes.barh(list(shares)[::-1], list(shares.values())[::-1])
+            axes.set(xlabel="share of the importance (permutation, random forest)", xlim=(0, 1))
+        else:
+            axes.text(0.5, 0.5, "Fewer than eight comparable trials", ha="center", va="center")
+            axes.set_axis_off()
+
+
+def draw_parallel(trials: Sequence[Trial], names: Sequence[str], objective: Objective, path: Path) -> None:
+    """A line for each trial through its values, coloured by its score at an epoch that all trials reached."""
+    import matplotlib
+
+    rows = comparable(trials)
+    compared = [trial for trial, _ in rows]
+    with drawing(path, figsize=(max(6, 1.5 * (len(names) + 1)), 4.5)) as (_, axes):
+        columns = [[as_number(name, trial, compared) for trial in compared] for name in names] if rows else []
+        columns += [[score for _, score in rows]] if rows else []
+        scaled = [unit(column) for column in columns]
+        colours = matplotlib.colormaps["viridis" if objective.greater_is_better else "viridis_r"]
+        sign = 1 if objective.greater_is_better else -1
+        for place in sorted(range(len(rows)), key=lambda place: sign * scaled[-1][place]):
+            axes.plot([column[place] for column in scaled], color=colours(scaled[-1][place]), alpha=0.7)
+        for place, column in enumerate(columns):
+            axes.axvline(place, color="lightgray", zorder=0)
+            name = names[place] if place < len(names) else ""
+            for label, height in axis_labels(name, column, compared):
+                offset = {"xytext": (3, 0), "textcoords": "offset points"}
+                axes.annotate(label, (place, height), fontsize=7, ha="left", va="center", **offset)
+        if rows:
+            labels = [*(name.partition(".")[2] for name in names), objective.metric]
+            axes.set_xticks(range(len(labels)), labels, rotation=20, ha="right", fontsize=8)
+        axes.set_yticks([])
+        axes.margins(x=0.1)
+
+
+def unit(column: Sequence[float]) -> list[float]:
+    """Values scaled to 0..1."""
     low, high = min(column), max(column)
     return [(value - low) / (high - low) if high > low else 0.5 for value in column]
 
 
-def _ends(name: str, column: Sequence[float], rows: Sequence[tuple[Trial, float]]) -> list[tuple[str, float]]:
-    """The labels of an axis: every choice, or the two ends of a range."""
-    heights = _unit(column)
-    values = [plain(trial.point[name]) if name in trial.point else "-" for trial, _ in rows] if name else None
+def axis_labels(name: str, column: Sequence[float], trials: Sequence[Trial]) -> list[tuple[str, float]]:
+    """(label, height): every choice, or the two ends of a range."""
+    heights = unit(column)
+    values = [plain(trial.point[name]) if name in trial.point else "-" for trial in trials] if name else None
     if values is not None and len(set(values)) <= 5:
-        return sorted({label: height for label, height in zip(values, heights)}.items())
-    shown = values or [f"{value:.4g}" for value in column]
-    pairs = sorted(zip(heights, shown))
-    return [(pairs[0][1], pairs[0][0]), (pairs[-1][1], pairs[-1][0])]
+        return sorted(dict(zip(values, heights)).items())
+    pairs = sorted(zip(heights, values or [f"{value:.4g}" for value in column]))
+    return [(label, height) for height, label in (pairs[0], pairs[-1])]
 
 
-__all__ = ["draw_history", "draw_importance", "draw_parallel"]
+__all__ = ["draw_history", "draw_importance", "draw_parallel", "draw_study"]

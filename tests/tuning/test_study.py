@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from zoo.tuning.study_runs import plan
+from zoo.tuning.study_table import Row, compare, describe, tabulate
 
 from zoo.commands.study import main, without_places
 from zoo.commands.train import main as train
@@ -20,8 +22,6 @@ from zoo.training.command_line import parse_overrides
 from zoo.training.recipe import UsageError
 from zoo.tuning import study_runs, workers
 from zoo.tuning.study import Variant, check_study, code_of, flags_of, load_study, recipe_key, settings_of
-from zoo.tuning.study_runs import plan
-from zoo.tuning.study_table import Row, compare, describe, tabulate
 
 from . import dying
 

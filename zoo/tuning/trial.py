@@ -21,7 +21,6 @@ from transformers import TrainerCallback
 from zoo.registry import load_family, load_task
 from zoo.tasks.base import TaskData
 from zoo.training.build import build, load_parent, load_run_data
-from zoo.training.callbacks import EMACallback
 from zoo.training.command_line import RunSettings, parse_run
 
 from .fingerprint import digest
@@ -216,10 +215,6 @@ class SearchWork:
             if data.test is not None:
                 raise RuntimeError("a trial must not hold the test split")
             parts = build(settings, [TuneReport(self.objective, point, resumed)], data)
-            if checkpoint is not None:
-                for callback in parts.trainer.callback_handler.callbacks:
-                    if isinstance(callback, EMACallback):
-                        callback.load(checkpoint)
             parts.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 

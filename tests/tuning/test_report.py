@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("ray")
 
+from zoo.tuning.sharing import load_without_test, pack, unpack, watched
+
 from zoo.commands import tune as command
 from zoo.tasks.base import Report
 from zoo.training import run as training
@@ -19,7 +21,6 @@ from zoo.tuning import pictures, study_runs, workers
 from zoo.tuning import trial as trials_of
 from zoo.tuning.log import ranked, read_trials, wall_seconds, write_event
 from zoo.tuning.report import importances, markdown, winning_recipe
-from zoo.tuning.sharing import load_without_test, pack, unpack, watched
 from zoo.tuning.trial import Assignment
 
 

@@ -64,7 +64,7 @@ def make_scheduler(settings: SearchSettings, mode: str, epochs: int) -> Any:
         mode: "max" or "min".
         epochs: Of a whole trial.
     """
-    compared = {"time_attr": "training_iteration", "metric": "score", "mode": mode}
+    compared: dict[str, Any] = {"time_attr": "training_iteration", "metric": "score", "mode": mode}
     if settings.algorithm == "pbt":
         mutable = [dimension for dimension in settings.space.dimensions if dimension.mutable]
         return PopulationBasedTraining(

@@ -32,7 +32,7 @@ class TrialLogger(tune.Callback):
         trials = read_trials(self.folder)
         self.numbers = {trial.id: trial.number for trial in trials}
         self.ended = self.first = done
-        self.begun, self.started = time.monotonic(), {}
+        self.begun, self.started = time.monotonic(), dict[str, float]()
         self.progress: dict[str, str] = {}
         self.best: float | None = None
 

@@ -47,8 +47,8 @@ def draw_study(rows: Sequence[Row], metric: str, title: str, path: Path) -> bool
             statistics, values = row.statistics[split], row.values(split)
             colour = colours.get(row.against_base.get("says", ""), "black" if row.name == BASE else "tab:gray")
             left.plot(values, [place] * len(values), ".", color=colour, alpha=0.5)
-            mean, low, high = (statistics.get(key) for key in ("mean", "low", "high"))
-            error = [[mean - low], [high - mean]] if low is not None else None
+            mean = statistics["mean"]
+            error = [[mean - statistics["low"]], [statistics["high"] - mean]] if "low" in statistics else None
             left.errorbar(mean, place, xerr=error, fmt="D", color=colour, markersize=5, capsize=3)
             ends = [row.mean("train"), row.mean("validation")]
             right.plot(ends, [place, place], "-", color="lightgray", zorder=1)

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -164,10 +165,14 @@ class Space:
         points: list[dict[str, Any]] = []
         for values in itertools.product(*(dimension.choices() for dimension in self.dimensions)):
             given = dict(zip(self.names, values))
-            point = self._point(lambda dimension, given=given: given[dimension.name])
+            point = self._point(partial(_value, given))
             if point not in points:
                 points.append(point)
         return points
+
+
+def _value(given: Mapping[str, Any], dimension: Dimension) -> Any:
+    return given[dimension.name]
 
 
 def known_fields(recipe: Recipe) -> dict[str, list[str]]:

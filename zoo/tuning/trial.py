@@ -73,7 +73,7 @@ class TuneReport(TrainerCallback):
         self, objective: Objective, point: Mapping[str, Any] | None = None, resumed: Mapping[str, Any] | None = None
     ):
         self.objective, self.point, self.resumed = objective, point, resumed or {}
-        self.best, self.metrics = self.resumed.get("best"), {}
+        self.best, self.metrics = self.resumed.get("best"), dict[str, Any]()
         self.start = time.perf_counter() - self.resumed.get("seconds", 0.0)
 
     def on_train_begin(
@@ -197,6 +197,13 @@ class SearchWork:
         own = ["--seed", str(self.seed), "--output_dir", folder]
         return parse_run([self.recipe, *overrides, *self.flags, *TRIAL_FLAGS, *own], "zoo tune")
 
+    def data_of(self, settings: RunSettings, shared: TaskData | None) -> TaskData:
+        """The shared data, or a trial's own if its point changes what is read."""
+        data = shared if shared is not None and data_key(settings) == self.data_key else load_own(settings)
+        if data.test is not None:
+            raise RuntimeError("a trial must not hold the test split")
+        return data
+
     def log(self, point: Mapping[str, Any]) -> str:
         """None is kept."""
         return os.devnull
@@ -210,11 +217,7 @@ class SearchWork:
                 checkpoint = Path(given.to_directory(os.path.join(folder, "from")))
                 resumed = json.loads((checkpoint / STATE_NAME).read_text())
             settings = self.settings(point, os.path.join(folder, "run"))
-            if data is None or data_key(settings) != self.data_key:
-                data = load_own(settings)
-            if data.test is not None:
-                raise RuntimeError("a trial must not hold the test split")
-            parts = build(settings, [TuneReport(self.objective, point, resumed)], data)
+            parts = build(settings, [TuneReport(self.objective, point, resumed)], self.data_of(settings, data))
             parts.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 

@@ -33,16 +33,18 @@ def by_hand(recipe: str, found: dict, points: list[dict], others: multiprocessin
     import torch
 
     from zoo.training.build import build
-    from zoo.tuning.trial import Assignment
+    from zoo.tuning.settings import Objective
+    from zoo.tuning.trial import SearchWork
 
     torch.set_num_threads(1)  # as in a trial, which has one core
     trial = found["settings"]["trial"]
-    assignment = Assignment(recipe, trial, found["flags"], 42, found["metric"], found["greater_is_better"], False)
+    objective = Objective(found["metric"], found["greater_is_better"])
+    work = SearchWork(recipe, objective, trial, found["flags"], found["training_seed"])
     others.wait()
     begun = time.perf_counter()
     for point in points:
         with tempfile.TemporaryDirectory() as folder:
-            build(assignment.settings(point, folder)).trainer.train()
+            build(work.settings(point, folder)).trainer.train()
     return time.perf_counter() - begun
 
 

@@ -5,7 +5,7 @@ STUDY is the id of a shipped study (`zoo list`) or the path of a YAML file. Othe
 
 import sys
 
-from zoo.commands.study import main
+from zoo_cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["study", *sys.argv[1:]]))

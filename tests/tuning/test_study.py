@@ -58,12 +58,12 @@ def done(place, address) -> Path:
     return place / "out"
 
 
-def found(folder: Path) -> dict[str, dict]:
+def rows_of(folder: Path) -> dict[str, dict]:
     return {row["name"]: row for row in json.loads((folder / "study.json").read_text())["rows"]}
 
 
 def test_every_variant_has_its_figures_or_the_reason_why_not(done):
-    rows = found(done)
+    rows = rows_of(done)
     assert [len(rows[name]["runs"]) for name in ("base", "4-filters", "impossible", "diverges")] == [2, 2, 0, 0]
     assert "would shrink its 1x1 map" in rows["impossible"]["failures"][0]["reason"]
     assert "diverged: " in rows["diverges"]["failures"][1]["reason"]
@@ -128,8 +128,8 @@ def test_what_is_finished_is_kept_and_a_new_variant_runs_alone(done, place, caps
     assert (
         "1 trainings, 1 at a time (2 are there already)" in out and "[3/3] new, seed 1: epoch 2 of 2, accuracy" in out
     )
-    rows = found(tmp_path / "out")
-    assert rows["few-filters"]["runs"][0] == found(done)["4-filters"]["runs"][0]
+    rows = rows_of(tmp_path / "out")
+    assert rows["few-filters"]["runs"][0] == rows_of(done)["4-filters"]["runs"][0]
     assert "one seed" in (tmp_path / "out/study.md").read_text()
 
 
@@ -141,7 +141,7 @@ class Interrupt(TrainerCallback):
 
 
 def test_a_run_that_was_cut_off_goes_on(done, place, capsys, tmp_path, in_this_process):
-    """From its checkpoint to the same figures; without one, from the beginning."""
+    """From its checkpoint to the same metrics; without one, from the beginning."""
     flags = ["--output_dir", str(tmp_path), "--seeds", "1", "--only", "4-filters", "--jobs", "1"]
     study = load_study(place / "tiny-study.yaml")
     base, variant = plan(study, tmp_path, (), ["4-filters"])[:2]
@@ -154,7 +154,7 @@ def test_a_run_that_was_cut_off_goes_on(done, place, capsys, tmp_path, in_this_p
     assert main([str(place / "tiny-study.yaml"), *flags]) == 0
     for name in ("base", "4-filters"):
         kept = ("train", "validation", "verdict")
-        one, two = found(tmp_path)[name]["runs"][0], found(done)[name]["runs"][0]
+        one, two = rows_of(tmp_path)[name]["runs"][0], rows_of(done)[name]["runs"][0]
         assert {key: one[key] for key in kept} == {key: two[key] for key in kept}
 
 
@@ -279,15 +279,6 @@ def test_a_wrong_call_is_an_error_in_one_line(place, flags, message, capsys, tmp
     assert message in capsys.readouterr().err
 
 
-def test_the_course_study_of_images_runs(tiny_data, tmp_path, in_this_process):
-    flags = ["--data_dir", str(tiny_data), "--validation_size", "40", "--max_steps", "1", "--use_cpu", "true"]
-    flags += ["--per_device_train_batch_size", "8", "--max_train_samples", "16"]
-    assert main(["fashion-cnn-course", "--seeds", "1", "--output_dir", str(tmp_path), *flags]) == 0
-    rows = found(tmp_path)
-    assert len(rows) == 8 and all(len(row["runs"]) == 1 for row in rows.values())
-    assert rows["tuned"]["changes"].startswith("recipe fashion-cnn-plain, stage_channels=[64,128,192]")
-
-
 def test_the_command_of_the_page_keeps_the_study():
     argv = [
         "--jobs",
@@ -333,8 +324,8 @@ def test_a_missing_metric_is_left_out(done, place, tmp_path):
     for path in (tmp_path / "out/runs").glob("4-filters-*"):
         shutil.rmtree(path / "test")
         results = json.loads((path / "results.json").read_text())
-        for figures in results["metrics"].values():
-            figures.pop("accuracy")
+        for metrics in results["metrics"].values():
+            metrics.pop("accuracy")
         (path / "results.json").write_text(json.dumps(results))
     assert main([str(place / "tiny-study.yaml"), "--output_dir", str(tmp_path / "out"), "--table_only"]) == 0
     assert "| 4-filters | `stage_channels=[4,4]` |  |" in (tmp_path / "out/study.md").read_text()
@@ -354,7 +345,7 @@ def row(name: str, *values: float) -> Row:
 
 
 def test_differences_and_noise():
-    """Against scipy's figures for the same samples; errors are better when they are smaller."""
+    """Against scipy for the same samples; errors are better when they are smaller."""
     rows = [
         row("base", 0.90, 0.91, 0.92),
         row("up", 0.95, 0.96, 0.955),
@@ -362,7 +353,7 @@ def test_differences_and_noise():
         row("one", 0.8),
     ]
     compare(rows, "validation", True)
-    assert [found.against_base.get("says") for found in rows] == [None, "better", "noise", "one seed"]
+    assert [row.against_base.get("says") for row in rows] == [None, "better", "noise", "one seed"]
     up = rows[1].against_base
     assert up["low"] < up["difference"] < up["high"] and up["low"] > 0
     assert up["difference"] == pytest.approx(0.045) and up["p_dunnett"] < 0.01 and up["p_welch"] < 0.01

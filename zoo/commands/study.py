@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.training.recipe import UsageError
+
 from . import Parser, guarded
 
 INTERRUPTED = "interrupted; the same command goes on where it stopped"
@@ -60,8 +62,6 @@ def check_flags(flags: Sequence[str], why: str, advice: str = "") -> None:
     for flag in flags:
         name = f"--{flag[2:].split('=')[0].replace('-', '_')}" if flag.startswith("--") else flag
         if name in REFUSED:
-            from zoo.training.recipe import UsageError
-
             raise UsageError(f"{flag}: {why}{advice if name == '--model_overrides' else ''}")
 
 
@@ -102,8 +102,6 @@ def study(argv: list[str]) -> None:
     """Parse the command line, run what is missing, and write table and plot."""
     arguments, flags = make_parser().parse_known_args(argv)
     check_flags(flags, "a study sets it itself for each run")
-    from zoo.training.recipe import UsageError
-
     if min(arguments.jobs, arguments.minutes, arguments.gpus_per_run) < 0 or arguments.cpus_per_run <= 0:
         raise UsageError("--jobs, --minutes and --gpus_per_run must not be negative, and --cpus_per_run above 0")
     from zoo.tuning.study import check_study, load_study
@@ -125,7 +123,7 @@ def compare(chosen: Any, arguments: argparse.Namespace, flags: list[str], comman
         command: For the page.
     """
     from zoo.tuning.report import study_table, write_study
-    from zoo.tuning.runs import locked, plan, read_failures
+    from zoo.tuning.runs import locked, missing_runs, plan, read_failures
     from zoo.tuning.settings import objective_of
     from zoo.tuning.table import tabulate
 
@@ -134,14 +132,16 @@ def compare(chosen: Any, arguments: argparse.Namespace, flags: list[str], comman
     folder = Path(arguments.output_dir or f"runs/studies/{chosen.name}")
     with locked(folder):
         runs = plan(chosen, folder, flags, arguments.only, arguments.accept_other_code)
-        is_done = all(run.finished and (run.tested or not arguments.test) for run in runs)
+        missing = missing_runs(runs, folder, arguments.test, arguments.retry_failed)
         try:
-            if not arguments.table_only and not is_done:
+            if missing and not arguments.table_only:
                 with connected(arguments) as resources:
                     from zoo.tuning.tuner import run_study
 
-                    run_study(runs, objective, folder, resources, arguments.jobs, arguments.test,
-                              arguments.retry_failed, arguments.minutes)  # fmt: skip
+                    done = len(runs) - len(missing)
+                    run_study(
+                        missing, objective, folder, resources, arguments.jobs, arguments.test, arguments.minutes, done
+                    )
         finally:  # an interrupted study has a table of what is there
             rows = tabulate(chosen, runs, objective, read_failures(folder))
             write_study(chosen, runs, rows, objective, command, folder, "study")

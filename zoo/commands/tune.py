@@ -4,6 +4,8 @@ import argparse
 import shlex
 from collections.abc import Sequence
 
+from zoo.training.recipe import UsageError, read_recipe
+
 from . import Parser, guarded
 from .study import check_flags
 
@@ -52,10 +54,9 @@ def tune(argv: list[str]) -> None:
     """Parse the command line, search, and train the winner beside the default."""
     arguments, flags = make_parser().parse_known_args(argv)
     check_flags(flags, "a search sets it itself for each trial", '; fix a field with --space "model.FIELD=VALUE"')
-    from zoo.training.recipe import UsageError
-
     if arguments.jobs < 0:
         raise UsageError(f"--jobs {arguments.jobs}: must not be negative")
+    read_recipe(arguments.recipe)  # a misspelt name is an error before Ray and torch are imported
     from zoo.tuning.search import make_search
 
     search = make_search(arguments, flags, shlex.join(["python", "scripts/tune.py", *argv]))

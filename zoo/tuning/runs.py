@@ -146,6 +146,20 @@ def read_failures(folder: Path) -> dict[str, str]:
     return {name: trial.reason for name, trial in last.items() if trial.status == "failed"}
 
 
+def missing_runs(runs: Sequence[Run], folder: Path, test: bool = False, retry_failed: bool = False) -> list[Run]:
+    """The runs that are not finished and did not fail.
+
+    Args:
+        runs: From `plan`.
+        folder: Of the study.
+        test: Whether a finished run has its test split measured.
+        retry_failed: Whether those that failed in an earlier call are missing, too.
+    """
+    failures = {} if retry_failed else read_failures(folder)
+    by_name = {run.folder.name: run for run in runs if run.folder.name not in failures}
+    return [run for run in by_name.values() if not run.finished or (test and not run.tested)]
+
+
 @dataclass
 class StudyWork:
     """The runs of a study, as `zoo.tuning.trial.run_trial` does them.
@@ -184,4 +198,4 @@ class StudyWork:
             run.test()
 
 
-__all__ = ["EVALUATION", "Run", "StudyWork", "locked", "plan", "read_failures"]
+__all__ = ["EVALUATION", "Run", "StudyWork", "locked", "missing_runs", "plan", "read_failures"]

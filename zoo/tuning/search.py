@@ -17,7 +17,7 @@ from .cluster import check_room, cluster
 from .log import LOG_NAME
 from .overrides import merged, overrides_of
 from .report import final_lines, search_content, winning_recipe, write_search
-from .runs import locked, plan, read_failures
+from .runs import locked, missing_runs, plan, read_failures
 from .settings import SearchSettings, objective_of, read_settings
 from .study import BASE, Study, Variant
 from .table import Row, tabulate
@@ -132,7 +132,9 @@ class Search:
         runs = plan(study, folder, self.work.flags)
         print("\nthe default recipe and the winner, at full length:", flush=True)
         resources = (self.settings.cpus_per_trial, self.settings.gpus_per_trial)
-        run_study(runs, objective, folder, resources, jobs, test=True)
+        missing = missing_runs(runs, folder, test=True)
+        if missing:
+            run_study(missing, objective, folder, resources, jobs, test=True)
         return tabulate(study, runs, objective, read_failures(folder))
 
 

@@ -18,7 +18,7 @@ from .algorithms import make_scheduler, make_searcher
 from .cluster import check_room, environment
 from .log import read_trials, write_event
 from .logger import TrialLogger
-from .runs import Run, StudyWork, read_failures
+from .runs import Run, StudyWork
 from .settings import Objective, SearchSettings
 from .trial import SearchWork, Surroundings, Work, data_key, load_without_test, run_trial
 
@@ -157,47 +157,38 @@ def run_study(
     resources: tuple[float, float],
     jobs: int = 0,
     test: bool = False,
-    retry_failed: bool = False,
     minutes: float = 0.0,
+    done: int = 0,
 ) -> None:
-    """Do what is missing of a study's runs: a grid over variants and seeds.
+    """Do runs of a study: a grid over variants and seeds.
 
     Args:
-        runs: From `plan`.
+        runs: The missing ones.
         objective: Its metric.
         folder: Of the study.
         resources: CPUs and GPUs of a run.
         jobs: Runs at a time; 0: as many as there is room for.
         test: Measure the test split of finished runs, too.
-        retry_failed: Try again what failed in an earlier call.
         minutes: Start no run after so many minutes; 0: no limit.
+        done: Number of the study's other runs.
 
     Raises:
         UsageError: No machine has room for a run.
     """
-    failures = {} if retry_failed else read_failures(folder)
-    by_name = {run.folder.name: run for run in runs}
-    missing = {
-        name: replace(run, folder=run.folder.resolve())
-        for name, run in by_name.items()
-        if name not in failures and not (run.finished and (run.tested or not test))
-    }
-    if not missing:
-        return
     room = check_room("per_run", *resources)
-    jobs = min(jobs or room, room, len(missing))
-    trainings = sum(not run.finished for run in missing.values())
-    what = f"{trainings} trainings" if trainings else f"{len(missing)} evaluations of the test split"
-    done = len(by_name) - len(missing)
-    print(f"{what}, {jobs} at a time ({len(runs) - len(missing)} are there already)", flush=True)
+    jobs = min(jobs or room, room, len(runs))
+    trainings = sum(not run.finished for run in runs)
+    what = f"{trainings} trainings" if trainings else f"{len(runs)} evaluations of the test split"
+    print(f"{what}, {jobs} at a time ({done} are there already)", flush=True)
     shutil.rmtree(folder / STATE, ignore_errors=True)  # of an interrupted call: the runs' own folders hold all
     deadline = time.time() + 60 * minutes if minutes else math.inf
+    by_name = {run.folder.name: replace(run, folder=run.folder.resolve()) for run in runs}
     run_trials(
         folder,
-        StudyWork(missing, objective, (folder / "logs").resolve(), test, deadline),
+        StudyWork(by_name, objective, (folder / "logs").resolve(), test, deadline),
         resources,
-        [run.point for run in missing.values()],
-        TrialLogger(str(folder), objective, len(by_name), done),
+        [run.point for run in runs],
+        TrialLogger(str(folder), objective, len(runs) + done, done),
         search_alg=BasicVariantGenerator(max_concurrent=jobs),
     )
     shutil.rmtree(folder / STATE, ignore_errors=True)

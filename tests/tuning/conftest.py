@@ -79,7 +79,7 @@ def in_this_process(monkeypatch) -> None:
 
             monkeypatch.setattr(ray.tune, "report", report)
             logger.on_trial_start(0, [], one)
-            trial.run_trial(one.config, work, trial.Surroundings(folder=os.getcwd()), data)
+            trial.run_trial(one.config, work, trial.WorkerSetup(folder=os.getcwd()), data)
             logger.on_trial_complete(0, [], one)
 
     node = SimpleNamespace(get_node_id=lambda: "here")

@@ -79,7 +79,7 @@ def test_a_search_over_two_machines(address, recipe, tiny_data, tmp_path, monkey
 
 def test_a_killed_search_goes_on(address, recipe, tmp_path):
     """Finished trials are kept, the running one goes on from its checkpoint."""
-    out, epochs = tmp_path / "out", 60  # enough that trials are left after the pause before the kill
+    out, epochs = tmp_path / "out", 40  # enough that trials are left after the pause before the kill
     flags = [str(recipe), "--address", address, "--output_dir", str(out), "--skip_final", "--algorithm", "grid"]
     flags += ["--scheduler", "none", "--jobs", "1", "--epochs", str(epochs)]
     flags += ["--space", "model.stage_channels=[[4, 4]]"]
@@ -138,11 +138,11 @@ def test_tpe_follows_conditions_and_asha_stops(address, recipe, tmp_path):
 
 def test_a_population_changes_rates_while_it_trains(address, recipe, tmp_path):
     flags = ["--address", address, "--output_dir", str(tmp_path / "out"), "--skip_final", "--algorithm", "pbt"]
-    flags += ["--trials", "3", "--epochs", "4", "--total_epochs", "12", "--jobs", "1"]
+    flags += ["--trials", "2", "--epochs", "3", "--total_epochs", "6", "--jobs", "1"]
     flags += ["--space", "training.learning_rate={loguniform: [1.0e-5, 1.0e-1]}"]
     assert main([str(recipe), *flags]) == 0
     found = searched(tmp_path / "out")
-    assert len(found["trials"]) == 3 and {trial["status"] for trial in found["trials"]} <= {"finished", "stopped"}
+    assert len(found["trials"]) == 2 and {trial["status"] for trial in found["trials"]} <= {"finished", "stopped"}
     assert any("points" in trial for trial in found["trials"])
 
 
@@ -175,6 +175,14 @@ def test_a_wrong_call_is_an_error_before_a_cluster_starts(recipe, flags, message
     monkeypatch.setattr(ray, "init", lambda *arguments, **options: pytest.fail("a cluster was started"))
     assert main([str(recipe), "--output_dir", str(tmp_path / "out"), *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_missing_ray_is_an_error(recipe, tmp_path, monkeypatch, capsys):
+    for name in ("zoo.tuning.cluster", "zoo.tuning.search"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main([str(recipe), "--output_dir", str(tmp_path / "out")]) == 2
+    assert 'pip install "primer-zoo[tune]"' in capsys.readouterr().err
 
 
 def test_flags_set_the_primary_metric(recipe):

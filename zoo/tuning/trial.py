@@ -234,7 +234,7 @@ def load_own(settings: RunSettings) -> TaskData:
 
 
 @dataclass
-class Surroundings:
+class WorkerSetup:
     """What a worker needs of the process that the user started.
 
     Args:
@@ -248,7 +248,7 @@ class Surroundings:
     threads: int = 1
 
     @contextlib.contextmanager
-    def entered(self, log: str) -> Iterator[None]:
+    def applied(self, log: str) -> Iterator[None]:
         """Within it, a trial runs as if it was started there, and its prints go to the log."""
         import torch
 
@@ -265,9 +265,9 @@ class Surroundings:
                 yield
 
 
-def run_trial(config: dict[str, Any], work: Work, surroundings: Surroundings, data: TaskData | None = None) -> None:
+def run_trial(config: dict[str, Any], work: Work, setup: WorkerSetup, data: TaskData | None = None) -> None:
     """Tune's trainable. A trial that fails reports why, and its worker goes on with the next one."""
-    with surroundings.entered(work.log(config["point"])):
+    with setup.applied(work.log(config["point"])):
         try:
             work.do(config["point"], data)
         except Exception as error:
@@ -276,4 +276,4 @@ def run_trial(config: dict[str, Any], work: Work, surroundings: Surroundings, da
             tune.report({"score": worst, "failed": reason(error)})
 
 
-__all__ = ["SearchWork", "Surroundings", "TuneReport", "Work", "data_key", "load_without_test", "run_trial"]
+__all__ = ["SearchWork", "WorkerSetup", "TuneReport", "Work", "data_key", "load_without_test", "run_trial"]

@@ -20,7 +20,7 @@ from .log import read_trials, write_event
 from .logger import TrialLogger
 from .runs import Run, StudyWork
 from .settings import Objective, SearchSettings
-from .trial import SearchWork, Surroundings, Work, data_key, load_without_test, run_trial
+from .trial import SearchWork, WorkerSetup, Work, data_key, load_without_test, run_trial
 
 STATE = "ray"  # Tune's folder
 
@@ -78,10 +78,10 @@ def run_trials(
         options: Of `tune.TuneConfig`.
     """
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    surroundings = Surroundings(environment(), os.getcwd(), max(1, int(resources[0])))
+    setup = WorkerSetup(environment(), os.getcwd(), max(1, int(resources[0])))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray: its own deprecations, and that shared tensors are read-only
-        trainable = tune.with_parameters(run_trial, work=work, surroundings=surroundings, data=data)
+        trainable = tune.with_parameters(run_trial, work=work, setup=setup, data=data)
         trainable = tune.with_resources(trainable, dict(zip(("cpu", "gpu"), resources)))
         if resume:
             tuner = tune.Tuner.restore(str((folder / STATE).resolve()), trainable, resume_unfinished=True)

@@ -2,10 +2,9 @@
 
 import os
 import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from zoo.training.recipe import UsageError
 
 from .fingerprint import code_key, recipe_key
 from .log import read_trials
-from .settings import Objective
 from .study import Study, Variant
 
 EVALUATION = "test"  # folder in a run's folder
@@ -160,42 +158,4 @@ def missing_runs(runs: Sequence[Run], folder: Path, test: bool = False, retry_fa
     return [run for run in by_name.values() if not run.finished or (test and not run.tested)]
 
 
-@dataclass
-class StudyWork:
-    """The runs of a study, as `zoo.tuning.trial.run_trial` does them.
-
-    Args:
-        runs: By the name of their folder.
-        objective: Of the study.
-        logs: Folder of the runs' logs.
-        test: Whether finished runs are measured on the test split.
-        deadline: Time (`time.time()`) after which no run starts.
-    """
-
-    runs: Mapping[str, Run]
-    objective: Objective
-    logs: Path
-    test: bool = False
-    deadline: float = field(default=float("inf"))
-
-    def log(self, point: Mapping[str, Any]) -> str:
-        """One file a run."""
-        return str(self.logs / f"{point['run']}.log")
-
-    def do(self, point: Mapping[str, Any], data: Any) -> None:
-        """Train unless that is done, then measure the test split if asked for."""
-        from .trial import TuneReport
-
-        run = self.runs[point["run"]]
-        if time.time() > self.deadline:
-            from ray import tune
-
-            tune.report({"late": True})
-            return
-        if not run.finished:
-            run.train([TuneReport(self.objective)])
-        if self.test and not run.tested:
-            run.test()
-
-
-__all__ = ["EVALUATION", "Run", "StudyWork", "locked", "missing_runs", "plan", "read_failures"]
+__all__ = ["EVALUATION", "Run", "locked", "missing_runs", "plan", "read_failures"]

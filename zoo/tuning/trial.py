@@ -25,6 +25,7 @@ from zoo.training.command_line import RunSettings, parse_run
 
 from .fingerprint import digest
 from .overrides import flags_of, merged, overrides_of
+from .runs import Run
 from .settings import Objective
 
 FAILED = 1e30  # absolute score of a trial that failed: schedulers and TPE compare numbers
@@ -234,6 +235,40 @@ def load_own(settings: RunSettings) -> TaskData:
 
 
 @dataclass
+class StudyWork:
+    """The runs of a study.
+
+    Args:
+        runs: By the name of their folder.
+        objective: Of the study.
+        logs: Folder of the runs' logs.
+        test: Whether finished runs are measured on the test split.
+        deadline: Time (`time.time()`) after which no run starts.
+    """
+
+    runs: Mapping[str, Run]
+    objective: Objective
+    logs: Path
+    test: bool = False
+    deadline: float = math.inf
+
+    def log(self, point: Mapping[str, Any]) -> str:
+        """One for each run."""
+        return str(self.logs / f"{point['run']}.log")
+
+    def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
+        """Train unless that is done, then measure the test split if asked for."""
+        run = self.runs[point["run"]]
+        if time.time() > self.deadline:
+            tune.report({"late": True})
+            return
+        if not run.finished:
+            run.train([TuneReport(self.objective)])
+        if self.test and not run.tested:
+            run.test()
+
+
+@dataclass
 class WorkerSetup:
     """What a worker needs of the process that the user started.
 
@@ -276,4 +311,13 @@ def run_trial(config: dict[str, Any], work: Work, setup: WorkerSetup, data: Task
             tune.report({"score": worst, "failed": reason(error)})
 
 
-__all__ = ["SearchWork", "WorkerSetup", "TuneReport", "Work", "data_key", "load_without_test", "run_trial"]
+__all__ = [
+    "SearchWork",
+    "StudyWork",
+    "TuneReport",
+    "Work",
+    "WorkerSetup",
+    "data_key",
+    "load_without_test",
+    "run_trial",
+]

@@ -18,9 +18,9 @@ from .algorithms import make_scheduler, make_searcher
 from .cluster import check_room, environment
 from .log import read_trials, write_event
 from .logger import TrialLogger
-from .runs import Run, StudyWork
+from .runs import Run
 from .settings import Objective, SearchSettings
-from .trial import SearchWork, WorkerSetup, Work, data_key, load_without_test, run_trial
+from .trial import SearchWork, StudyWork, Work, WorkerSetup, data_key, load_without_test, run_trial
 
 STATE = "ray"  # Tune's folder
 
@@ -182,10 +182,9 @@ def run_study(
     print(f"{what}, {jobs} at a time ({done} are there already)", flush=True)
     shutil.rmtree(folder / STATE, ignore_errors=True)  # of an interrupted call: the runs' own folders hold all
     deadline = time.time() + 60 * minutes if minutes else math.inf
-    by_name = {run.folder.name: replace(run, folder=run.folder.resolve()) for run in runs}
     run_trials(
         folder,
-        StudyWork(by_name, objective, (folder / "logs").resolve(), test, deadline),
+        StudyWork({run.folder.name: run for run in runs}, objective, folder / "logs", test, deadline),
         resources,
         [run.point for run in runs],
         TrialLogger(str(folder), objective, len(runs) + done, done),

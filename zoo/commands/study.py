@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.training.command_line import flag_names
 from zoo.training.recipe import UsageError
 
 from . import Parser, guarded
@@ -18,7 +19,7 @@ INTERRUPTED = "interrupted; the same command goes on where it stopped"
 # Flags that do not change what is measured.
 PLACES = ("--output_dir", "--report_dir", "--jobs", "--minutes", "--address", "--cpus_per_run", "--gpus_per_run")
 SWITCHES = ("--table_only", "--accept_other_code", "--retry_failed")
-REFUSED = ("--seed", "--output_dir", "--skip_test", "--resume_from_checkpoint", "--push_to_hub", "--model_overrides")
+REFUSED = ("seed", "output_dir", "skip_test", "resume_from_checkpoint", "push_to_hub", "model_overrides")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -60,9 +61,8 @@ def check_flags(flags: Sequence[str], why: str, advice: str = "") -> None:
         UsageError: One was given.
     """
     for flag in flags:
-        name = f"--{flag[2:].split('=')[0].replace('-', '_')}" if flag.startswith("--") else flag
-        if name in REFUSED:
-            raise UsageError(f"{flag}: {why}{advice if name == '--model_overrides' else ''}")
+        if flag_names([flag]) & {*REFUSED}:
+            raise UsageError(f"{flag}: {why}{advice if 'overrides' in flag else ''}")
 
 
 def without_places(argv: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.record import write_whole
-from zoo.training.command_line import parse_run
+from zoo.training.command_line import flag_names, parse_run
 from zoo.training.recipe import Recipe, UsageError, load_recipe
 
 from .cluster import check_room, cluster
@@ -162,11 +162,9 @@ def make_search(arguments: Any, flags: list[str], command: str = "") -> Search:
         if arguments.epochs < 1:
             raise UsageError("--epochs must be at least 1")
         settings.trial = merged(settings.trial, {"training": {"num_train_epochs": arguments.epochs}})
-    chosen = {f"--{one.field}": one.name for one in settings.space.dimensions if one.section != "model"}
-    for flag in flags:
-        flag = flag.split("=")[0].replace("-", "_").replace("__", "--", 1)
-        if flag in chosen:
-            raise UsageError(f'{flag}: the search chooses it; to fix it give --space "{chosen[flag]}=VALUE" instead')
+    chosen = {one.field: one.name for one in settings.space.dimensions if one.section != "model"}
+    for key in flag_names(flags) & {*chosen}:
+        raise UsageError(f'--{key}: the search chooses it; to fix it give --space "{chosen[key]}=VALUE" instead')
     settings.points()  # a grid over a range is an error
     seed = int(recipe.training.get("seed", 42)) if arguments.seed is None else arguments.seed
     work = SearchWork(name, objective_of(resolved), settings.trial, flags, seed)

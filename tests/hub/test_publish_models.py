@@ -127,13 +127,13 @@ def test_models_push_themselves(hub, api, run):
     assert processors[0] == processors[1]
 
 
-EXTRACTOR = '''
+EXTRACTOR = """
 from transformers import SequenceFeatureExtractor
 
 class ToyExtractor(SequenceFeatureExtractor):
     model_input_names = ["input_features"]
-'''
-PROCESSOR = '''
+"""
+PROCESSOR = """
 from transformers import ProcessorMixin
 
 from .feature_extraction_toy import ToyExtractor
@@ -141,7 +141,7 @@ from .feature_extraction_toy import ToyExtractor
 class ToyProcessor(ProcessorMixin):
     def __init__(self, feature_extractor, tokenizer):
         super().__init__(feature_extractor, tokenizer)
-'''
+"""
 
 
 @pytest.fixture

@@ -158,9 +158,7 @@ class Routes:
         repo = self._readable(request)
         siblings = [{"rfilename": path} for path in repo.tree(rev)]
         sha = repo.resolve(rev)
-        return answer(
-            {"id": request.repo_id, "sha": sha, "private": repo.private, "siblings": siblings, "tags": []}
-        )
+        return answer({"id": request.repo_id, "sha": sha, "private": repo.private, "siblings": siblings, "tags": []})
 
     def tree(self, request: Request, rev: str, path: str = "") -> Answer:
         files = self._readable(request).tree(rev)
@@ -173,7 +171,10 @@ class Routes:
     def refs(self, request: Request) -> Answer:
         repo = self._readable(request)
         branches, tags = (
-            [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": oid} for name, oid in repo.named(kind).items()]
+            [
+                {"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": oid}
+                for name, oid in repo.named(kind).items()
+            ]
             for kind in ("heads", "tags")
         )
         return answer({"branches": branches, "tags": tags, "converts": []})
@@ -355,7 +356,9 @@ class Handler(BaseHTTPRequestHandler):
                 # A proxy's error page, which is not the API's JSON.
                 page = {"Content-Type": "text/html", **fault.headers}
                 return self._send(int(kind), b"<html>Something went wrong</html>", page)
-            self._send(*hub.routes.handle(self.command, parts.path, parts.query, self.headers, body), cut=kind == "cut")
+            self._send(
+                *hub.routes.handle(self.command, parts.path, parts.query, self.headers, body), cut=kind == "cut"
+            )
 
     do_GET = do_HEAD = do_POST = do_PUT = _serve
 

@@ -141,4 +141,6 @@ def check_card(text: str) -> list[str]:
     head = yaml.safe_load(match[1]) if match else {}
     if not isinstance(head, dict):
         return ["metadata must be a mapping"]
-    return [f'"{key}" must be a string' for key in ("license", "pipeline_tag") if not isinstance(head.get(key, ""), str)]
+    return [
+        f'"{key}" must be a string' for key in ("license", "pipeline_tag") if not isinstance(head.get(key, ""), str)
+    ]

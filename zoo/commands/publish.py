@@ -19,7 +19,9 @@ from . import Parser, guarded
 if TYPE_CHECKING:
     from zoo.hub.options import PublishOptions
 
-INTERRUPTED = "interrupted: the repository has the files that it had, or all of the new ones; run the same command again"
+INTERRUPTED = (
+    "interrupted: the repository has the files that it had, or all of the new ones; run the same command again"
+)
 
 
 def make_parser() -> argparse.ArgumentParser:

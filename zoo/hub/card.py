@@ -89,7 +89,9 @@ def _check(record: RunRecord) -> None:
     for key, value in publish.items():
         for text in value if isinstance(value, list) else [value]:
             if not isinstance(text, str):
-                raise ValueError(f"{record.model_id}: `publish`, {key}: {text!r} is not a text: quote it in the recipe")
+                raise ValueError(
+                    f"{record.model_id}: `publish`, {key}: {text!r} is not a text: quote it in the recipe"
+                )
 
 
 def build_card(record: RunRecord) -> tuple[Card, list[Example]]:

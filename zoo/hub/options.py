@@ -22,7 +22,7 @@ def check_names(repo_id: str, revision: str | None = None, tag: str | None = Non
     """
     if repo_id.count("/") != 1 or not all(map(REPO_ID.fullmatch, repo_id.split("/"))) or len(repo_id) > 96:
         raise ValueError(
-            f"--repo_id {repo_id!r} is not a repository: write ORGANISATION/NAME with letters, digits, '-', '_' and '.'"
+            f"--repo_id {repo_id!r} is not a repository: it is ORGANISATION/NAME of letters, digits, '-', '_' and '.'"
         )
     for flag, kind, name in (("--revision", "branch", revision), ("--tag", "tag", tag)):
         if name is None or (kind == "branch" and re.fullmatch(r"refs/pr/\d+", name)):

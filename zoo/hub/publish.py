@@ -26,7 +26,7 @@ REPLACED = {
     "model": (*PUBLISHED, "*.safetensors", "*.safetensors.index.json", "*.py", *(f"*{suffix}" for suffix in PICKLES)),
     "dataset": DATASET,
 }
-SAFE = "it holds the files that it held, or all of the new ones; the same command continues from here"
+SAFE = "it has the files that it had, or all of the new ones; the same command continues from here"
 
 
 @dataclass
@@ -69,7 +69,9 @@ class Difference(NamedTuple):
         local, listed = files_of(folder), remote.files(revision)
 
         def same(path: Path, digest: str | None) -> bool:
-            return digest is not None and digest == (sha256(path) if len(digest) == 64 else git_hash(path.read_bytes()))
+            return digest is not None and digest == (
+                sha256(path) if len(digest) == 64 else git_hash(path.read_bytes())
+            )
 
         def replaced(name: str) -> bool:
             patterns = REPLACED[remote.repo_type]

@@ -57,7 +57,7 @@ def main():
     for line in requests:
         request = json.loads(line)
         try:
-            answer = {"load": load, "run": run}[request.pop("do")](**request)
+            answer = load(**request) if request.pop("do") == "load" else run(**request)
         except (Exception, SystemExit) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)

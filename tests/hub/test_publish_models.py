@@ -166,7 +166,7 @@ def toy_processor(run, tmp_path, monkeypatch):
 def test_processors_of_every_kind_travel(run, toy_processor, tmp_path, workers, monkeypatch):
     """An image processor does in the tests above, tokenizers below."""
     family = load_family(RunRecord.read(run).recipe["family"])
-    names = ("config_class", "base_model_class", "model_classes")
+    names = ("config_class", "base_model_class", "model_classes", "other_model_classes")
     toy = SimpleNamespace(processors=toy_processor, **{name: getattr(family, name) for name in names})
     monkeypatch.setattr(code, "load_family", lambda name: toy)
     stage(run, tmp_path / "staged", code=True)

@@ -137,14 +137,15 @@ def publish_folder(
     """
     from transformers.utils import logging
 
-    import zoo  # noqa: F401  registers the families
     from zoo.hub.clean import Workers
     from zoo.hub.publish import publish as send
     from zoo.hub.stage import left_out, stage
     from zoo.hub.verify import check_download, check_without_library, registry_entry
     from zoo.pretrained import PUBLISHED, published_models
     from zoo.record import RunRecord, write_whole
+    from zoo.registry import register_all
 
+    register_all()
     logging.disable_progress_bar()  # of loading weights; that of the upload remains
     with tempfile.TemporaryDirectory(prefix="zoo-publish-") as temporary, Workers() as workers:
         folder = Path(temporary) / "repository"

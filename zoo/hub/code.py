@@ -64,6 +64,7 @@ def add_code(folder: Path, record: RunRecord) -> list[Path]:
         AutoConfig: family.config_class,
         AutoModel: family.base_model_class,
         task.auto_class: family.model_classes[task.name],
+        **family.other_model_classes,
     }
     name_classes(folder, models, family.processors)
     files = code_files([*models.values(), *family.processors.values()])

@@ -27,8 +27,10 @@ MODELS = shipped_models()
 EXAMPLES = {RunRecord.read(folder).recipe["family"]: name for name, folder in MODELS.items()}
 
 
-def test_from_a_run_to_the_hub_and_back(hub, api, run, shared_workers):
-    arguments = (run, "--repo_id", "primer-zoo/tiny", "--tag", "v1.0.0")
+def test_from_a_run_to_the_hub_and_back(hub, api, run, workers, shared_workers, tmp_path):
+    stage(run, tmp_path / "card", "primer-zoo/tiny", "v1.0.0", workers)  # its examples have run
+    (tmp_path / "card/trainer_state.json").write_text("{}")
+    arguments = (tmp_path / "card", "--repo_id", "primer-zoo/tiny", "--tag", "v1.0.0")
     exit_code, printed = run_command(publish_command, *arguments, "--dry_run")
     assert exit_code == 0 and hub.requests == [], printed
     for text in ("measured again: accuracy", "loads without the library and gives the same answers", "left out:"):

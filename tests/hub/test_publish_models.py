@@ -220,9 +220,13 @@ def test_a_data_set_is_published_downloaded_and_verified(hub, api, dataset):
     repo.put("README.md", repo.files()["README.md"] + b"\nThanks, says ada.\n")
     (dataset / "train.parquet").rename(dataset / "all.parquet")
     exit_code, printed = run_command(publish_command, *arguments[:-1], "v2.0.0")
-    assert exit_code == 1 and "somebody edited the card" in printed
-    exit_code, printed = run_command(publish_command, *arguments[:-1], "v2.0.0", "--overwrite_card")
     assert exit_code == 0 and set(repo.files()) == {"README.md", "all.parquet"}, printed
+    assert b"Thanks, says ada." in repo.files()["README.md"]
+    repo.put("README.md", repo.files()["README.md"] + b"\nMore.\n")
+    card = (dataset / "README.md").read_text()
+    (dataset / "README.md").write_text(card.replace("license: mit", "license: mit\npretty_name: Texts"))
+    exit_code, printed = run_command(publish_command, *arguments[:-1], "v3.0.0")
+    assert exit_code == 1 and "somebody edited the card" in printed
 
 
 def test_a_data_set_is_checked(dataset):

@@ -123,7 +123,7 @@ def take_over_card(remote: Remote, folder: Path, head: str, overwrite: bool) -> 
         raise PublishError(f"{remote.repo_id} has a card that this library did not write: {advice}")
     if not theirs.blocks or theirs.own_digest == mine.own_digest:
         return
-    if not (mine.own or mine.extra):
+    if not mine.own and mine.extra.items() <= theirs.extra.items():
         write_whole(folder / CARD_NAME, merge(mine, theirs))
     elif theirs.edited:
         raise PublishError(f"somebody edited the card of {remote.repo_id}, and yours has other text: {advice}")

@@ -32,7 +32,11 @@ def translator(tmp_path_factory) -> Path:
     recipe = {
         "family": "transformer_seq2seq",
         "task": "translation",
-        "data": {"train_file": str(write_tsv(folder / "eo.tsv", pairs(400))), "source_lang": "en", "target_lang": "eo"},
+        "data": {
+            "train_file": str(write_tsv(folder / "eo.tsv", pairs(400))),
+            "source_lang": "en",
+            "target_lang": "eo",
+        },
         "model": {
             "vocab_size": 330,
             "d_model": 32,
@@ -54,6 +58,7 @@ def translator(tmp_path_factory) -> Path:
             "use_cpu": True,
         },
     }
+    write_tsv(folder / "eo.tsv", pairs(400))
     (folder / "mine.yaml").write_text(yaml.safe_dump(recipe))
     flags = ["--max_target_length", "24", "--num_beams", "3", "--disable_tqdm", "true"]
     assert train([str(folder / "mine.yaml"), *flags, "--output_dir", str(folder / "run")]) == 0

@@ -22,7 +22,6 @@ def measured(folder, out):
 def test_evaluation_repeats_the_record(translator, tmp_path, capsys):
     record = RunRecord.read(translator)
     metrics = measured(translator, tmp_path)
-    # Settings of the card that evaluation does not have: whether kept pairs were compared, and the like.
     assert metrics == record.metrics
     assert "round differently" not in capsys.readouterr().out
     assert record.averaging["metric"] == "bleu" and record.fit["metric"] == "bleu"
@@ -73,6 +72,9 @@ def test_the_primary_metric_chooses_the_checkpoint(tiny_recipe, tmp_path, monkey
     flags += ["--metric_for_best_model", metric, "--greater_is_better", "false"] if metric else []
     assert train([str(tiny_recipe), *flags]) == 0
     checkpoints = sorted((tmp_path / "run").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[-1]))
-    saved, best = load_file(tmp_path / "run/model.safetensors"), load_file(checkpoints[chosen - 1] / "model.safetensors")
+    saved, best = (
+        load_file(tmp_path / "run/model.safetensors"),
+        load_file(checkpoints[chosen - 1] / "model.safetensors"),
+    )
     assert all((saved[name] == best[name]).all() for name in best)
     assert RunRecord.read(tmp_path / "run").fit["metric"] == (metric or task.metric)

@@ -170,7 +170,7 @@ def test_a_full_disk_loses_nothing_and_says_so(tiny_recipe, tmp_path, capsys, mo
         (["--data_dir", "/nowhere"], 1, "/nowhere does not hold train-images-idx3-ubyte.gz"),
         (["--model_overrides", "stage_channels=[8,8,8,8,8,8]"], 2, "model: pooling: stage"),
         (["--model_overrides", "image_size=32"], 1, "Fashion-MNIST is 28x28 grayscale"),
-            (["--random_erasing", "28"], 1, "random_erasing=28 must be below image_size=28"),
+        (["--random_erasing", "28"], 1, "random_erasing=28 must be below image_size=28"),
         (["--model_name_or_path", "/nowhere"], 2, "--model_name_or_path /nowhere"),
         (["--resume_from_checkpoint", "/nowhere/checkpoint-3"], 2, "no whole checkpoint there"),
     ],

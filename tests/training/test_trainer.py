@@ -141,9 +141,7 @@ def test_label_smoothing_is_the_models_own_or_transformers(tmp_path, monkeypatch
     trainer.model.train()
     loss = trainer.compute_loss(trainer.model, dict(batch))
     logits = trainer.model.eval()(**batch).logits
-    expected = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), batch["labels"].flatten(), label_smoothing=0.2
-    )
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), label_smoothing=0.2)
     torch.testing.assert_close(loss, expected)
 
 

@@ -96,7 +96,7 @@ def test_every_row_is_measured_but_those_of_the_test_split_if_it_is_skipped(tiny
     record = RunRecord.read(tmp_path / "run")
     assert {split: metrics["n"] for split, metrics in record.metrics.items()} == {"train": 200, "validation": 40}
     assert "test" not in record.fit
-    line = "measuring the final weights on train (200 rows), validation (40 rows): about 1 s"
+    line = "measuring the final weights on train (200 rows), validation (40 rows): about "
     assert line in capsys.readouterr().out
 
 

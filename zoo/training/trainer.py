@@ -116,7 +116,7 @@ class ZooTrainer(Trainer):
         compute_loss_func: Callable[..., torch.Tensor] | None = None,
         **kwargs: Any,
     ):
-        args = args or self.arguments_class("tmp_trainer")
+        args = args or self.arguments_class("tmp_trainer", eval_strategy="no" if eval_dataset is None else "epoch")
         self.no_decay = frozenset(no_decay)
         self.batch_sampler = make_batch_sampler(args, train_dataset)
         # Evaluations make their metrics from a Prediction, in `evaluation_loop`; transformers' loop must not.

@@ -156,8 +156,10 @@ class TextDataset(Dataset):
 
     @cached_property
     def measured(self) -> "TextDataset":
-        """The rows that are measured: all, but of training rows a sample of the data itself, which resembles validation,
-        without another tokenization each epoch."""
+        """The rows that are measured, without sampled tokenization.
+
+        All, but of training rows a sample of the data itself, which resembles validation.
+        """
         if not self.training:
             return self
         own = np.flatnonzero(self.numbers < self.own)

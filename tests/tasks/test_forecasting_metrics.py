@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from zoo.tasks.forecasting import metrics
 from zoo.tasks.forecasting.metrics import forecasting_metrics, seasonal_scales
 

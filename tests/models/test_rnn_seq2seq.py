@@ -16,11 +16,10 @@ from zoo.models.rnn_seq2seq import (
     RNNSeq2SeqConfig,
     RNNSeq2SeqForConditionalGeneration,
     RNNSeq2SeqModel,
-    layers_decoder,
+    modeling_rnn_seq2seq,
 )
 from zoo.models.rnn_seq2seq.configuration_rnn_seq2seq import ATTENTIONS, CELL_STATES
-from zoo.models.rnn_seq2seq.layers_cache import RNNCache
-from zoo.models.rnn_seq2seq.layers_recurrent import CELLS, GATES, step
+from zoo.models.rnn_seq2seq.modeling_rnn_seq2seq import CELLS, GATES, RNNCache, step
 
 PAD, START, END, IGNORED = 0, 2, 3, -100
 SINGLE = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}
@@ -230,7 +229,7 @@ def test_nothing_loops_over_tokens_by_default(monkeypatch):
     def forbidden(*args):
         raise AssertionError("a loop over tokens")
 
-    monkeypatch.setattr(layers_decoder, "step", forbidden)
+    monkeypatch.setattr(modeling_rnn_seq2seq, "step", forbidden)
     model, calls = build().train(), []
     for module in model.modules():
         if isinstance(module, nn.RNNBase):

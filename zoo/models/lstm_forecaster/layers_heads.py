@@ -45,8 +45,9 @@ class LSTMForecasterHead(GradientCheckpointingLayer):
     def forward(self, features: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
         r"""
         Args:
-            features: (rows, segments, hidden_size).
-            covariates: (rows, segments * steps, num_step_features), what is known of the steps to forecast.
+            features (`torch.Tensor` of shape `(rows, segments, hidden_size)`)
+            covariates (`torch.Tensor` of shape `(rows, segments * steps, num_step_features)`): What is known of the
+                steps to forecast.
 
         Returns:
             (rows, segments * steps, channels, numbers), the raw numbers of the output.

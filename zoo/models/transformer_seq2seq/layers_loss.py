@@ -21,8 +21,8 @@ def cross_entropy(
     Mean cross entropy of the labels that are not -100.
 
     Args:
-        logits: (batch, length, vocab_size).
-        labels: (batch, length), already in the place of the logits that foretell them.
+        logits (`torch.Tensor` of shape `(batch, length, vocab_size)`)
+        labels (`torch.LongTensor` of shape `(batch, length)`): Already in the place of the logits that foretell them.
         label_smoothing: Share of the target that is spread evenly over the vocabulary.
         num_items: Divide the sum by this instead of the number of labels: those of an accumulated batch.
     """

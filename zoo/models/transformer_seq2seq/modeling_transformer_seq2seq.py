@@ -315,8 +315,7 @@ class TransformerSeq2SeqCrossAttention(TransformerSeq2SeqAttention):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """
         (batch, length, d_model) and the source (batch, source length, d_model) -> (batch, length, d_model), and
-        attention weights (batch, heads, length, source length) or `None`. A source may have several targets, such as
-        the beams of a search: then its batch is a divisor of theirs.
+        attention weights (batch, heads, length, source length) or `None`.
         """
         (query,) = self.split(self.q_proj(hidden_states), 1)
         if past_key_values is not None and past_key_values.is_updated.get(self.layer_idx):
@@ -329,17 +328,7 @@ class TransformerSeq2SeqCrossAttention(TransformerSeq2SeqAttention):
                 past_key_values.is_updated[self.layer_idx] = True
         if attention_mask is not None and implementation != "eager":
             implementation = "sdpa"  # flash attention would take the padding of the source for that of the target
-        rows, copies = len(query), len(query) // len(key)
-        if copies == 1:
-            return self.attend(query, key, value, attention_mask, implementation, **kwargs)
-        # Targets of one source stand one after the other, as if they were tokens of one target.
-        query = query.unflatten(0, (-1, copies)).transpose(1, 2).flatten(2, 3)
-        if attention_mask is not None:
-            attention_mask = attention_mask[:, :, :1]  # hides padding of the source, from all queries alike
-        output, weights = self.attend(query, key, value, attention_mask, implementation, **kwargs)
-        if weights is not None:
-            weights = weights.unflatten(2, (copies, -1)).transpose(1, 2).flatten(0, 1)
-        return output.reshape(rows, -1, output.shape[-1]), weights
+        return self.attend(query, key, value, attention_mask, implementation, **kwargs)
 
 
 def make_norm(config: TransformerSeq2SeqConfig) -> nn.Module:
@@ -459,6 +448,7 @@ class TransformerSeq2SeqPreTrainedModel(PreTrainedModel):
     main_input_name = "input_ids"
     input_modalities: tuple[str, ...] = ("text",)  # type: ignore[assignment]
     supports_gradient_checkpointing = True
+    accepts_label_smoothing = True
     _no_split_modules = ["TransformerSeq2SeqEncoderLayer", "TransformerSeq2SeqDecoderLayer"]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_flash_attn = True
@@ -567,9 +557,10 @@ class TransformerSeq2SeqEncoder(TransformerSeq2SeqStack):
     ) -> BaseModelOutput:
         r"""
         Args:
-            input_ids: (batch, length), tokens of the source.
-            attention_mask: (batch, length), 1 on real tokens; all are without it.
-            inputs_embeds: (batch, length, d_model), in place of `input_ids`, before scale and positions.
+            input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the source.
+            attention_mask (`torch.LongTensor` of shape `(batch, length)`): 1 on real tokens; all are without it.
+            inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of `input_ids`, before scale
+                and positions.
             output_attentions: Also return the attention weights of each layer.
             output_hidden_states: Also return the input and the output of every layer.
         """
@@ -631,14 +622,17 @@ class TransformerSeq2SeqDecoder(TransformerSeq2SeqStack):
     ) -> BaseModelOutputWithPastAndCrossAttentions:
         r"""
         Args:
-            input_ids: (batch, length), tokens of the target after those that the cache holds.
-            attention_mask: (batch, cached + length), 1 on real tokens; all are without it. Needed only where padding
-                stands on the left: what follows a token never reaches it.
-            encoder_hidden_states: (batch, source length, d_model).
-            encoder_attention_mask: (batch, source length), 1 on real tokens.
+            input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the target after those that the cache
+                holds.
+            attention_mask (`torch.LongTensor` of shape `(batch, cached + length)`): 1 on real tokens; all are without
+                it. Needed only where padding stands on the left: what follows a token never reaches it.
+            encoder_hidden_states (`torch.Tensor` of shape `(batch, source_length, d_model)`)
+            encoder_attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 on real tokens.
             past_key_values: Keys and values of earlier steps.
-            inputs_embeds: (batch, length, d_model), in place of `input_ids`, before scale and positions.
-            position_ids: (batch, length), positions of the tokens; by default they follow from mask and cache.
+            inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of `input_ids`, before scale
+                and positions.
+            position_ids (`torch.LongTensor` of shape `(batch, length)`): Positions of the tokens; by default they
+                follow from mask and cache.
             use_cache: Return a cache for the next step; the config decides by default.
             output_attentions: Also return the attention weights of each layer, to the target and to the source.
             output_hidden_states: Also return the input and the output of every layer.
@@ -724,16 +718,20 @@ class TransformerSeq2SeqModel(TransformerSeq2SeqPreTrainedModel):
     ) -> Seq2SeqModelOutput:
         r"""
         Args:
-            input_ids: (batch, source length), tokens of the source.
-            attention_mask: (batch, source length), 1 on real tokens of the source; all are without it.
-            decoder_input_ids: (batch, length), tokens of the target after those that the cache holds.
-            decoder_attention_mask: (batch, cached + length), 1 on real tokens of the target. Needed only where padding
-                stands on the left.
+            input_ids (`torch.LongTensor` of shape `(batch, source_length)`): Tokens of the source.
+            attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 on real tokens of the source; all
+                are without it.
+            decoder_input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the target after those that
+                the cache holds.
+            decoder_attention_mask (`torch.LongTensor` of shape `(batch, cached + length)`): 1 on real tokens of the
+                target. Needed only where padding stands on the left.
             encoder_outputs: What the encoder returned, in place of `input_ids`.
             past_key_values: Keys and values of earlier steps.
-            inputs_embeds: (batch, source length, d_model), in place of `input_ids`.
-            decoder_inputs_embeds: (batch, length, d_model), in place of `decoder_input_ids`.
-            decoder_position_ids: (batch, length), positions of the target's tokens, which follow from mask and cache.
+            inputs_embeds (`torch.Tensor` of shape `(batch, source_length, d_model)`): In place of `input_ids`.
+            decoder_inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of
+                `decoder_input_ids`.
+            decoder_position_ids (`torch.LongTensor` of shape `(batch, length)`): Positions of the target's tokens,
+                which follow from mask and cache.
             use_cache: Return a cache for the next step; by default the config decides, and never in training.
             output_attentions: Also return all attention weights.
             output_hidden_states: Also return the input and the output of every layer.
@@ -798,23 +796,9 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
             inputs.setdefault("decoder_position_ids", count_positions(mask)[:, -length:])
         return inputs
 
-    def _expand_inputs_for_generation(
-        self,
-        expand_size: int = 1,
-        is_encoder_decoder: bool = False,
-        input_ids: torch.Tensor | None = None,
-        **model_kwargs: Any,
-    ) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """
-        Beams and samples of one source share it (see the cross-attention): what belongs to sources is not repeated.
-        """
-        shared = {name: model_kwargs.pop(name, None) for name in ("encoder_outputs", "attention_mask")}
-        input_ids, model_kwargs = super()._expand_inputs_for_generation(expand_size, False, input_ids, **model_kwargs)
-        return input_ids, {**model_kwargs, **{name: value for name, value in shared.items() if value is not None}}
-
     @staticmethod
     def _reorder_cache(past_key_values: EncoderDecoderCache, beam_idx: torch.Tensor) -> EncoderDecoderCache:
-        """Keys and values of the targets follow their beams; those of a source are the same for all its beams."""
+        """Only the targets follow their beams: the source is the same for all beams."""
         past_key_values.self_attention_cache.reorder_cache(beam_idx)
         return past_key_values
 
@@ -841,8 +825,8 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
         Arguments of the base model, and:
 
         Args:
-            labels: (batch, length), the target with its end sign; -100 is not foretold. Without `decoder_input_ids`
-                they are shifted to the right for the decoder.
+            labels (`torch.LongTensor` of shape `(batch, length)`): The target with its end sign; -100 is not foretold.
+                Without `decoder_input_ids` they are shifted to the right for the decoder.
             label_smoothing: Share of the target that is spread evenly over the vocabulary, in the loss of `labels`.
             num_items_in_batch: Divide the loss by this instead of the number of labels. The Trainer gives it with
                 gradient accumulation.

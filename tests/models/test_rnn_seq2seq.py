@@ -236,10 +236,10 @@ def test_nothing_loops_over_tokens_by_default(monkeypatch):
             module.register_forward_hook(lambda module, inputs, output: calls.append(inputs[0].shape[1]))
     model(tokens(2, 9), labels=tokens(2, 8)).loss.backward()
     assert calls == [9] * 4 + [8] * 2
-    mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])  # padding behind the target needs no loop either
+    mask = torch.tensor([[1] * 8, [0] * 3 + [1] * 5])  # padding needs no loop, unless a cache goes on behind it
     model(tokens(2, 9), labels=tokens(2, 8), decoder_attention_mask=mask)
     with pytest.raises(AssertionError, match="a loop"):
-        model(tokens(2, 9), labels=tokens(2, 8), decoder_attention_mask=mask.flip(1))
+        model(tokens(2, 9), decoder_input_ids=tokens(2, 8), decoder_attention_mask=mask, use_cache=True)
 
 
 # Cache

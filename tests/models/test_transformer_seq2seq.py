@@ -218,31 +218,6 @@ def test_short_and_long_texts_train_alike(length):
     torch.testing.assert_close(*gradients)
 
 
-@every_variant
-def test_beams_that_share_a_source_are_beams_with_copies_of_it(fields):
-    """The decoder takes a source once for several targets; with a copy for each it answers alike."""
-    model, inputs = build(**fields), source(batch())
-    targets = torch.randint(4, 32, (6, 4), generator=torch.Generator().manual_seed(1))
-    copies = {name: value.repeat_interleave(2, 0) for name, value in inputs.items()}
-    expected = model(**copies, decoder_input_ids=targets, output_attentions=True)
-    encoded = model.get_encoder()(**inputs)
-    mask = inputs["attention_mask"]
-    shared = model(encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=targets, output_attentions=True)
-    torch.testing.assert_close(shared.logits, expected.logits)
-    torch.testing.assert_close(shared.cross_attentions, expected.cross_attentions)
-
-
-def test_beam_search_of_marians_way_finds_the_same():
-    """Copies of the source for each beam, and a cache that is reordered as a whole."""
-    model, inputs = build(), source(batch())
-    settings = {"num_beams": 4, "num_return_sequences": 3, "max_new_tokens": 8}
-    shared = model.generate(**inputs, **settings)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delattr(TransformerSeq2SeqForConditionalGeneration, "_expand_inputs_for_generation")
-        patch.delattr(TransformerSeq2SeqForConditionalGeneration, "_reorder_cache")
-        assert torch.equal(model.generate(**inputs, **settings), shared)
-
-
 def test_half_precision_trains_towards_the_same(monkeypatch):
     """bfloat16 autocast, chunks of 5 rows and the smoothed loss: gradients point where those of float32 do."""
     monkeypatch.setitem(layers_loss.CHUNK_BYTES, "cpu", 5 * 32 * 2)

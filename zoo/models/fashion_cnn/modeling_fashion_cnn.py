@@ -128,14 +128,15 @@ class FashionCNNModel(FashionCNNPreTrainedModel):
         Args:
             pixel_values (`torch.Tensor` of shape `(batch, num_channels, image_size, image_size)`): Normalised by the
                 image processor.
-            output_hidden_states: Also return the input of the first stage and the output of every stage.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            output_hidden_states (`bool`, *optional*): Also return the input of the first stage and the output of every
+                stage.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Returns:
             `last_hidden_state` (batch, channels, height, width) and `pooler_output` (batch, features).
 
         Raises:
-            ValueError: The images have another shape than the config says.
+            ValueError: The images have another shape than the config describes.
         """
         expected = (self.config.num_channels, self.config.image_size, self.config.image_size)
         if tuple(pixel_values.shape[1:]) != expected:
@@ -214,8 +215,9 @@ class FashionCNNForImageClassification(FashionCNNPreTrainedModel):
                 indices or, as mixup and cutmix make them, class probabilities for `"single_label_classification"`,
                 the default; numbers for `"regression"`, the default of a single label; zeros and ones for
                 `"multi_label_classification"`.
-            output_hidden_states: Also return the input of the first stage and the output of every stage.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            output_hidden_states (`bool`, *optional*): Also return the input of the first stage and the output of every
+                stage.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Returns:
             `loss` (with labels only: the mean cross-entropy in nats, squared error or binary cross-entropy) and

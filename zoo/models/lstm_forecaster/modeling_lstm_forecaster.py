@@ -1,4 +1,4 @@
-"""The LSTM forecaster: scale, cut into patches, recurrent layers, decode the horizon, undo the scale."""
+"""The LSTM forecaster: scaling, patches, recurrent layers, decoding of the horizon, and back to the data's units."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,8 +27,10 @@ class LSTMForecasterModelOutput(ModelOutput):
     Args:
         last_hidden_state (`torch.Tensor` of shape `(batch, input_size, num_patches, hidden_size)`): With
             `channel_independent`, as in PatchTST, else (batch, num_patches, hidden_size).
-        recurrent_state: The state after the last patch of each layer, (1, or 2 with an LSTM, rows, hidden_size).
-        hidden_states: The input of the first recurrent layer and the output of each, shaped as `last_hidden_state`.
+        recurrent_state (`tuple` of `torch.Tensor`): The state after the last patch of each layer, (1, or 2 with an
+            LSTM, rows, hidden_size).
+        hidden_states (`tuple` of `torch.Tensor`, *optional*): The input of the first recurrent layer and the output of
+            each, shaped as `last_hidden_state`.
         loc (`torch.Tensor` of shape `(batch, 1, input_size)`): What was subtracted from the values.
         scale (`torch.Tensor` of shape `(batch, 1, input_size)`): What they were divided by.
         static_features (`torch.Tensor` of shape `(batch, num_static_features)`): Categories embedded.
@@ -52,16 +54,17 @@ class LSTMForecasterForPredictionOutput(ModelOutput):
     A forecast in the units of `past_values`. Where `past_values` has no channel axis, neither has anything here.
 
     Args:
-        loss: Mean over the observed future values, with `future_values` only.
+        loss (`torch.Tensor` of shape `()`): Mean over the observed future values, with `future_values` only.
         prediction_outputs (`torch.Tensor` of shape `(batch, length, input_size)`): The point forecast: the number
             itself, the median of the quantile head (or the level next to it), the mean of a distribution.
         quantile_outputs (`torch.Tensor` of shape `(batch, length, input_size, quantiles)`): Never crossing: of the
             quantile head, and outside training of the normal and Student-t heads. Negative binomial ones come from
             `generate()`.
-        params: Parameters of the distribution, (batch, length, input_size) each; see `output_distribution`.
+        params (`tuple` of `torch.Tensor`): Parameters of the distribution, (batch, length, input_size) each; see
+            `output_distribution`.
         loc (`torch.Tensor` of shape `(batch, 1, input_size)`): What was subtracted from the (first) window.
         scale (`torch.Tensor` of shape `(batch, 1, input_size)`): What it was divided by.
-        hidden_states: As in [`LSTMForecasterModelOutput`].
+        hidden_states (`tuple` of `torch.Tensor`, *optional*): As in [`LSTMForecasterModelOutput`].
     """
 
     loss: torch.Tensor | None = None
@@ -222,7 +225,7 @@ SMALLEST_SCALE = 1e-15
 class LSTMForecasterScaler(nn.Module):
     """
     Location and scale of each channel of a window, from its observed values alone: the net sees
-    `(values - loc) / scale`, and what it says is multiplied by `scale` and shifted by `loc`.
+    `(values - loc) / scale`, and its outputs are multiplied by `scale` and shifted by `loc`.
 
     A window without observed values has location 0, and one that does not vary has scale 1, whatever the others in the
     batch look like: a row's forecast never depends on its neighbours.
@@ -257,7 +260,7 @@ class LSTMForecasterScaler(nn.Module):
             loc = last_observed(values, observed) if self.scaling.startswith("last") else mean
             if self.scaling != "last":
                 variance = ((values - mean) * observed).square().sum(dim=1, keepdim=True) / count
-                # A constant series of large values varies by rounding alone: that is no scale to divide by.
+                # A constant series of large values varies by rounding alone: dividing by that would amplify noise.
                 varies = variance.sqrt() > 1e-6 * mean.abs() + SMALLEST_SCALE
                 scale = torch.where(varies, variance, 1.0).sqrt()
         if self.scaling == "revin":
@@ -350,7 +353,7 @@ def init_recurrent_weights(cell: nn.RNNBase) -> None:
 class LSTMForecasterSkip(nn.Module):
     """
     A linear map from the scaled window to the forecast, the same for every channel (LSTNet's highway). With
-    `level_weight` it also reads where the window stands, so it can come back to a mean, and has an intercept.
+    `level_weight` it also reads the level of the window, so forecasts can return to a mean, and has an intercept.
     """
 
     def __init__(self, config: LSTMForecasterConfig):
@@ -374,7 +377,7 @@ class LSTMForecasterSkip(nn.Module):
             loc, scale: (batch, 1, input_size), what was taken out of them.
 
         Returns:
-            (batch, steps, input_size), how far the forecast lies from `loc`, in the units of the data.
+            (batch, steps, input_size), the difference between forecast and `loc`, in the units of the data.
         """
         dtype = self.weight.dtype
         # Not `weight @ inputs(...)`: half precision would round values of any size, where scaled ones are about 1.
@@ -402,8 +405,8 @@ class RidgeRegression:
     fitted in closed form is at least as good as one found by gradient descent (Toner and Darlow, arXiv:2403.14587).
 
     Args:
-        ridge: Strength of the penalty, above 0, so that there is one solution, of however few rows. It counts in
-            squares of the unit of `x`.
+        ridge (`float`): Strength of the penalty, above 0, so that there is one solution, of however few rows. It
+            counts in squares of the unit of `x`.
     """
 
     def __init__(self, ridge: float):
@@ -589,6 +592,9 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         self, hidden_state: torch.Tensor, states: tuple[torch.Tensor, ...] | None = None
     ) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
         """Inputs (..., patches, width) -> the input and each layer's output, and each layer's state at the end."""
+        if self.training and self.layers[0].gradient_checkpointing and not hidden_state.requires_grad:
+            # Re-entrant checkpointing gives no gradient to weights whose inputs need none.
+            hidden_state = hidden_state.detach().requires_grad_(torch.is_grad_enabled())
         shape = hidden_state.shape[:-2]
         outputs, after = [hidden_state], []
         for index, layer in enumerate(self.layers):
@@ -616,14 +622,15 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
                 NaN is missing too.
             past_time_features (`torch.Tensor` of shape `(batch, length, num_time_features +
                 num_dynamic_real_features)`): Finite numbers.
-            past_observed_mask: As `past_values`, or one channel for all; 1 where a value was observed.
+            past_observed_mask (`torch.Tensor`, *optional*): As `past_values`, or one channel for all; 1 where a value
+                was observed.
             static_categorical_features (`torch.LongTensor` of shape `(batch, len(cardinality))`): Integers.
             static_real_features (`torch.Tensor` of shape `(batch, num_static_real_features)`): Finite numbers.
-            output_hidden_states: Also return the input and the output of every recurrent layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every recurrent layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Raises:
-            ValueError: An argument is missing or has another shape than the config says; the message names it.
+            ValueError: An argument is missing or has another shape than the config describes; the message names it.
         """
         config = self.config
         values, observed, loc, scale = self.read_window(past_values, past_observed_mask)
@@ -686,12 +693,13 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         net alone, which learns what the map leaves. See [`RidgeRegression`] for what is minimised.
 
         Args:
-            batches: Arguments of `forward`, `future_values` of `prediction_length` steps among them. Series whose
-                future is not wholly observed are left out.
-            ridge: Strength of the penalty, above 0, for values (with `scale_loss` scaled ones) of deviation 1.
+            batches (`Iterable`): Arguments of `forward`, `future_values` of `prediction_length` steps among them.
+                Series whose future is not wholly observed are left out.
+            ridge (`float`): Strength of the penalty, above 0, for values (with `scale_loss` scaled ones) of deviation
+                1.
 
         Returns:
-            How many series of windows the map was fitted to.
+            The number of series of windows that the map was fitted to.
 
         Raises:
             ValueError: The model has no linear map, `ridge` is not above 0, a future is of another length, or none is
@@ -712,7 +720,7 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
             inputs = self.skip.inputs(torch.where(observed, (values - loc) / scale, 0.0), loc, scale)
             regression.add(inputs, target - loc, known.all(dim=1), scale if self.config.scale_loss else None)
         self.skip.set(regression.solve())
-        self.head.say_nothing()
+        self.head.zero_output()
         return regression.rows
 
     def read_out(
@@ -757,7 +765,7 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         Patch after patch, reading its own choices (DeepAR, arXiv:1704.04110).
 
         Args:
-            features (`torch.Tensor` of shape `(rows, 1, hidden_size)`): What it remembers after the window.
+            features (`torch.Tensor` of shape `(rows, 1, hidden_size)`): The last outputs for the window.
             encoded, step_features, length, choose, copies: As of `decode`, and so is what is returned.
         """
         patch = self.config.patch_length
@@ -795,11 +803,11 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         The steps that follow a window.
 
         Args:
-            encoded: What the base model returned for it.
+            encoded (`LSTMForecasterModelOutput`): What the base model returned for it.
             step_features (`torch.Tensor` of shape `(batch, length, features)`): What is known of the steps.
-            length: How many; with parallel decoding no more than `prediction_length`.
+            length (`int`): How many; with parallel decoding no more than `prediction_length`.
             choose: Parameters -> values: the point forecast, or a sample.
-            copies: Decode each window so many times, copies of the whole batch one after the other.
+            copies (`int`): Decode each window so many times, copies of the whole batch one after the other.
             teacher: True values and what was observed of them, read in place of own forecasts.
 
         Returns:
@@ -879,24 +887,27 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
                 NaN is missing too.
             past_time_features (`torch.Tensor` of shape `(batch, length, num_time_features +
                 num_dynamic_real_features)`): Finite numbers.
-            past_observed_mask: As `past_values`, or one channel for all; 1 where a value was observed.
+            past_observed_mask (`torch.Tensor`, *optional*): As `past_values`, or one channel for all; 1 where a value
+                was observed.
             static_categorical_features (`torch.LongTensor` of shape `(batch, len(cardinality))`): Integers.
             static_real_features (`torch.Tensor` of shape `(batch, num_static_real_features)`): Finite numbers.
             future_values (`torch.Tensor` of shape `(batch, prediction length, input_size)`): Or (batch, prediction
                 length), the truth.
             future_time_features (`torch.Tensor` of shape `(batch, prediction length or more, num_time_features +
                 num_dynamic_real_features)`)
-            future_observed_mask: As `future_values`; only observed values count in the loss. NaN counts as missing.
-            prediction_length: Steps to forecast; by default those of `future_values`, or the config's. A shorter
-                forecast is a crop; a longer one is rolled out: the window moves on over the point forecast.
-            output_hidden_states: Also return the input and the output of every recurrent layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            future_observed_mask (`torch.Tensor`, *optional*): As `future_values`; only observed values count in the
+                loss. NaN counts as missing.
+            prediction_length (`int`, *optional*): Steps to forecast; by default those of `future_values`, or the
+                config's. A shorter forecast is a crop; a longer one is rolled out: the window moves on over the point
+                forecast.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every recurrent layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         With `decoding="recursive"`, `future_values` are read by the net while training (teacher forcing). In
         evaluation mode no forecast depends on what the future held.
 
         Raises:
-            ValueError: An argument is missing or has another shape than the config says; the message names it.
+            ValueError: An argument is missing or has another shape than the config describes; the message names it.
         """
         target = None
         if future_values is not None:
@@ -975,7 +986,7 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         too narrow for that of their sum. A point head knows one path.
 
         Args:
-            num_parallel_samples: Paths of each window, by default `config.num_parallel_samples`.
+            num_parallel_samples (`int`, *optional*): Paths of each window, by default `config.num_parallel_samples`.
 
         Returns:
             `sequences` (batch, num_parallel_samples, prediction_length, input_size), without the last axis where

@@ -1,4 +1,4 @@
-"""The RNN encoder-decoder: a source is read, a target is written."""
+"""The RNN encoder-decoder: padding, recurrent layers, attention, decoder, cache, models."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +20,8 @@ from .layers_loss import IGNORED, cross_entropy, is_plain_linear, linear_cross_e
 class RNNSeq2SeqEncoderOutput(BaseModelOutput):
     r"""
     Args:
-        last_hidden_state (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): ; where `attention_mask` is
-            zero it says nothing.
+        last_hidden_state (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): Meaningless where
+            `attention_mask` is 0.
         final_states (`torch.Tensor` of shape `(batch, encoder_layers, hidden_size)`): Each layer's hidden state after
             the last real token of its direction.
     """
@@ -35,7 +35,7 @@ class RNNCache(Cache):
     selected from along the batch, but not cropped: a recurrent net cannot forget its last token.
 
     Args:
-        states: Each decoder layer's states, (states, batch, hidden_size).
+        states (`list` of `torch.Tensor`): Each decoder layer's states, (states, batch, hidden_size).
         feed (`torch.Tensor` of shape `(batch, embedding_size)`): The vector that chose the last token, with input
             feeding.
         keys (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): The source as additive attention compares
@@ -304,14 +304,14 @@ class RNNSeq2SeqAttention(GradientCheckpointingLayer):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Args:
-            hidden_states (`torch.Tensor` of shape `(batch, target_length, hidden_size)`): What asks.
-            memory (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): What is asked.
-            keys: Of `keys(memory)`.
-            mask (`torch.Tensor` of shape `(batch, source_length)`): True for real tokens.
+            hidden_states (`torch.Tensor` of shape `(batch, target_length, hidden_size)`): The queries.
+            memory (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): The encoded source.
+            keys (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): What `keys(memory)` returned.
+            mask (`torch.BoolTensor` of shape `(batch, source_length)`): True for real tokens.
 
         Returns:
-            The answers (batch, target_length, hidden_size), and the weights (batch, target_length, source_length),
-            which sum to 1 over the real tokens.
+            The weighted means (batch, target_length, hidden_size), and the weights (batch, target_length,
+            source_length), which sum to 1 over the real tokens.
         """
         query = hidden_states if self.kind == "dot" else self.query(hidden_states)
         if self.kind == "additive":
@@ -347,7 +347,7 @@ class RNNSeq2SeqDecoder(nn.Module):
         self.output_dropout = nn.Dropout(config.dropout if config.output_dropout is None else config.output_dropout)
 
     def read_out(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """The last layer's output, with attention's answer -> (..., embedding_size), Luong's attentional vector."""
+        """The last layer's output and attention's context -> (..., embedding_size), Luong's attentional vector."""
         return self.output_dropout(self.output_projection(self.dropout(hidden_states)).tanh())
 
     def begin(self, memory: torch.Tensor, final_states: torch.Tensor) -> RNNCache:
@@ -375,7 +375,7 @@ class RNNSeq2SeqDecoder(nn.Module):
             inputs (`torch.Tensor` of shape `(batch, length, embedding_size)`): Embedded tokens.
             memory (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): The encoded source.
             memory_mask (`torch.Tensor` of shape `(batch, source_length)`): True for real tokens.
-            cache: What was read before; it goes on from there.
+            cache (`RNNCache`): What was read before; it goes on from there.
             mask (`torch.Tensor` of shape `(batch, length)`): Bool: read over the tokens where it is false. `None`
                 reads every token.
         """
@@ -425,8 +425,8 @@ class RNNSeq2SeqDecoder(nn.Module):
                 output = states[index][0]
                 outputs[index].append(output)
                 if self.attention is not None and index + 1 == self.attention_layer:
-                    answer, weight = self.attention(output.unsqueeze(1), memory, keys, memory_mask)
-                    context = answer.squeeze(1)
+                    mean, weight = self.attention(output.unsqueeze(1), memory, keys, memory_mask)
+                    context = mean.squeeze(1)
                     weights.append(weight.squeeze(1))
                 inputs = output if context is None else torch.cat([output, context], dim=-1)
             vectors.append(self.read_out(inputs))
@@ -510,12 +510,12 @@ class RNNSeq2SeqEncoder(RNNSeq2SeqPreTrainedModel):
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, source_length)`)
-            attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 for real tokens, wherever they
-                stand. Without it all are real.
+            attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 for real tokens, 0 for
+                padding on any side. Default: all are real.
             inputs_embeds (`torch.Tensor` of shape `(batch, source_length, embedding_size)`): In place of `input_ids`.
-            output_attentions: Not used: nothing attends here.
-            output_hidden_states: Also return the embedded tokens and the output of every layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            output_attentions (`bool`, *optional*): Not used: nothing attends here.
+            output_hidden_states (`bool`, *optional*): Also return the embedded tokens and the output of every layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
         """
         hidden_state = self.embed(input_ids, inputs_embeds)
         padding = Padding(source_mask(attention_mask, hidden_state))
@@ -585,22 +585,24 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, source_length)`)
-            attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 for real tokens, wherever they
-                stand. Without it all are real.
+            attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 for real tokens, 0 for
+                padding on any side. Default: all are real.
             decoder_input_ids (`torch.LongTensor` of shape `(batch, target_length)`): The target so far; with a cache
                 what is new of it.
             decoder_attention_mask (`torch.LongTensor` of shape `(batch, target_length)`): Tokens where it is 0 are
                 read over. It may be longer; the last ones hold.
-            encoder_outputs: What the encoder returned for the source, output or tuple, in place of `input_ids`.
-            past_key_values: What an earlier call returned; it goes on from there, and is changed.
+            encoder_outputs (`ModelOutput` or `tuple`, *optional*): What the encoder returned for the source, output or
+                tuple, in place of `input_ids`.
+            past_key_values (`Cache`, *optional*): What an earlier call returned; it goes on from there, and is
+                changed.
             inputs_embeds (`torch.Tensor` of shape `(batch, source_length, embedding_size)`): In place of `input_ids`.
             decoder_inputs_embeds (`torch.Tensor` of shape `(batch, target_length, embedding_size)`): In place of
                 `decoder_input_ids`.
-            use_cache: Return `past_key_values`.
-            output_attentions: Also return `cross_attentions`: a tuple of the one attention's weights (batch, 1,
-                target_length, source_length). `None` with `attention="none"`.
-            output_hidden_states: Also return the embedded tokens and the output of every layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            use_cache (`bool`, *optional*): Return `past_key_values`.
+            output_attentions (`bool`, *optional*): Also return `cross_attentions`: a tuple of the one attention's
+                weights (batch, 1, target_length, source_length). `None` with `attention="none"`.
+            output_hidden_states (`bool`, *optional*): Also return the embedded tokens and the output of every layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Returns:
             `last_hidden_state` (batch, target_length, embedding_size), the vectors from which tokens are chosen.
@@ -727,12 +729,13 @@ class RNNSeq2SeqForConditionalGeneration(RNNSeq2SeqPreTrainedModel, GenerationMi
         Args:
             labels (`torch.LongTensor` of shape `(batch, target_length)`): The tokens to be written; -100 is not
                 counted. Without `decoder_input_ids` the decoder reads them, moved one place to the right.
-            logits_to_keep: Compute the logits of so many last positions; 0 for all.
-            label_smoothing: Share of the target that is spread evenly over the vocabulary, in the loss of `labels`.
-            num_items_in_batch: What the summed loss is divided by, instead of the number of labels that count: the
-                Trainer's number of labels in a batch that it accumulates.
-            skip_logits: Compute the loss without holding all logits, which is faster and needs little memory, and
-                return `logits=None`. By default in training with `labels`.
+            logits_to_keep (`int`, defaults to 0): Compute the logits of so many last positions; 0 for all.
+            label_smoothing (`float`, defaults to 0.0): Share of the target that is spread evenly over the vocabulary,
+                in the loss of `labels`.
+            num_items_in_batch (`int` or `torch.Tensor`, *optional*): What the summed loss is divided by, instead of
+                the number of labels that count: the Trainer's number of labels in a batch that it accumulates.
+            skip_logits (`bool`, *optional*): Compute the loss without holding all logits, which is faster and needs
+                little memory, and return `logits=None`. By default in training with `labels`.
 
         Returns:
             `loss` (mean cross-entropy in nats, with labels only) and `logits` (batch, target_length, vocab_size).

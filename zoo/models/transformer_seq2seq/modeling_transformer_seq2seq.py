@@ -1,4 +1,4 @@
-"""The Transformer encoder-decoder: bare, and with an output layer that writes text."""
+"""The Transformer encoder-decoder: dropout, positions, masks, attention, layers, models."""
 
 import math
 from typing import Any
@@ -153,7 +153,7 @@ def hide_padding(
 def hide_future(
     config: TransformerSeq2SeqConfig, embeds: torch.Tensor, attention_mask: torch.Tensor | None, cache: Any
 ) -> Any:
-    """The mask of the target: a token sees itself and what stands before it, and one step of generation sees all."""
+    """The mask of the target: a token sees itself and earlier ones, and one step of generation sees all."""
     own = None if cache is None else cache.self_attention_cache
     if attention_mask is None and embeds.shape[1] == 1 and isinstance(own, DynamicCache):
         return None
@@ -164,8 +164,8 @@ def mask_left_padding(
     config: TransformerSeq2SeqConfig, decoder_input_ids: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor | None:
     """
-    (batch, length), 0 where rows begin with padding: a padding sign that nothing is foretold from. `None` without any,
-    as causal attention needs no mask then. A beginning that is read but not foretold is no padding.
+    (batch, length), 0 where rows begin with padding: PAD tokens without a label. `None` without any, as causal
+    attention needs no mask then. A prefix that is read but has no labels is not padding.
     """
     padded = (labels == IGNORED) & (decoder_input_ids == config.pad_token_id)
     if not is_torchdynamo_compiling() and not padded[:, 0].any():
@@ -360,7 +360,7 @@ class TransformerSeq2SeqFeedForward(nn.Module):
 
 
 class TransformerSeq2SeqLayer(GradientCheckpointingLayer):
-    """What layers of encoder and decoder share: where the norm stands, and the feed-forward block."""
+    """What layers of encoder and decoder share: the position of the norm, and the feed-forward block."""
 
     def __init__(self, config: TransformerSeq2SeqConfig, num_heads: int, ffn_dim: int, is_causal: bool, index: int):
         super().__init__()
@@ -561,8 +561,8 @@ class TransformerSeq2SeqEncoder(TransformerSeq2SeqStack):
             attention_mask (`torch.LongTensor` of shape `(batch, length)`): 1 on real tokens; all are without it.
             inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of `input_ids`, before scale
                 and positions.
-            output_attentions: Also return the attention weights of each layer.
-            output_hidden_states: Also return the input and the output of every layer.
+            output_attentions (`bool`, *optional*): Also return the attention weights of each layer.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every layer.
         """
         embeds = self.embed(input_ids, inputs_embeds)
         length = embeds.shape[1]
@@ -625,17 +625,18 @@ class TransformerSeq2SeqDecoder(TransformerSeq2SeqStack):
             input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the target after those that the cache
                 holds.
             attention_mask (`torch.LongTensor` of shape `(batch, cached + length)`): 1 on real tokens; all are without
-                it. Needed only where padding stands on the left: what follows a token never reaches it.
+                it. Needed only with padding on the left: later tokens never change earlier ones.
             encoder_hidden_states (`torch.Tensor` of shape `(batch, source_length, d_model)`)
             encoder_attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 on real tokens.
-            past_key_values: Keys and values of earlier steps.
+            past_key_values (`Cache`, *optional*): Keys and values of earlier steps.
             inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of `input_ids`, before scale
                 and positions.
             position_ids (`torch.LongTensor` of shape `(batch, length)`): Positions of the tokens; by default they
                 follow from mask and cache.
-            use_cache: Return a cache for the next step; the config decides by default.
-            output_attentions: Also return the attention weights of each layer, to the target and to the source.
-            output_hidden_states: Also return the input and the output of every layer.
+            use_cache (`bool`, *optional*): Return a cache for the next step; the config decides by default.
+            output_attentions (`bool`, *optional*): Also return the attention weights of each layer, to the target and
+                to the source.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every layer.
         """
         if encoder_hidden_states is None:
             raise ValueError("encoder_hidden_states is missing: the decoder of a translator reads the source")
@@ -691,7 +692,7 @@ class TransformerSeq2SeqModel(TransformerSeq2SeqPreTrainedModel):
 
     def shift_right(self, labels: torch.Tensor) -> torch.Tensor:
         """
-        What the decoder reads to foretell labels (batch, length): each one's predecessor, before the first one
+        What the decoder reads to predict labels (batch, length): each one's predecessor, before the first one
         `decoder_start_token_id`, on padding `pad_token_id`.
         """
         padded = labels == IGNORED
@@ -724,18 +725,19 @@ class TransformerSeq2SeqModel(TransformerSeq2SeqPreTrainedModel):
             decoder_input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the target after those that
                 the cache holds.
             decoder_attention_mask (`torch.LongTensor` of shape `(batch, cached + length)`): 1 on real tokens of the
-                target. Needed only where padding stands on the left.
-            encoder_outputs: What the encoder returned, in place of `input_ids`.
-            past_key_values: Keys and values of earlier steps.
+                target. Needed only with padding on the left.
+            encoder_outputs (`ModelOutput` or `tuple`, *optional*): What the encoder returned, in place of `input_ids`.
+            past_key_values (`Cache`, *optional*): Keys and values of earlier steps.
             inputs_embeds (`torch.Tensor` of shape `(batch, source_length, d_model)`): In place of `input_ids`.
             decoder_inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of
                 `decoder_input_ids`.
             decoder_position_ids (`torch.LongTensor` of shape `(batch, length)`): Positions of the target's tokens,
                 which follow from mask and cache.
-            use_cache: Return a cache for the next step; by default the config decides, and never in training.
-            output_attentions: Also return all attention weights.
-            output_hidden_states: Also return the input and the output of every layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            use_cache (`bool`, *optional*): Return a cache for the next step; by default the config decides, and never
+                in training.
+            output_attentions (`bool`, *optional*): Also return all attention weights.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Raises:
             ValueError: An argument is missing, or a text is longer than `max_position_embeddings`.
@@ -825,13 +827,14 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
         Arguments of the base model, and:
 
         Args:
-            labels (`torch.LongTensor` of shape `(batch, length)`): The target with its end sign; -100 is not foretold.
+            labels (`torch.LongTensor` of shape `(batch, length)`): The target with its EOS; -100 has no loss.
                 Without `decoder_input_ids` they are shifted to the right for the decoder.
-            label_smoothing: Share of the target that is spread evenly over the vocabulary, in the loss of `labels`.
-            num_items_in_batch: Divide the loss by this instead of the number of labels. The Trainer gives it with
-                gradient accumulation.
-            skip_logits: Compute the loss without holding all logits, which is faster and needs little memory, and
-                return `logits=None`. By default in training with `labels`.
+            label_smoothing (`float`, defaults to 0.0): Share of the target that is spread evenly over the vocabulary,
+                in the loss of `labels`.
+            num_items_in_batch (`int` or `torch.Tensor`, *optional*): Divide the loss by this instead of the number of
+                labels. The Trainer gives it with gradient accumulation.
+            skip_logits (`bool`, *optional*): Compute the loss without holding all logits, which is faster and needs
+                little memory, and return `logits=None`. By default in training with `labels`.
         """
         if labels is not None:
             use_cache = False if use_cache is None else use_cache

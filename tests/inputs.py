@@ -44,6 +44,15 @@ def text(config, rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
     }
 
 
+# The inputs whose second axis has any length -> the inputs that share it have one name.
+LENGTHS = {
+    "input_ids": "source",
+    "attention_mask": "source",
+    "input_features": "source",
+    "decoder_input_ids": "target",
+    "decoder_attention_mask": "target",
+    "past_values": "past",
+}
 INPUTS = {
     "forecasting": forecasting,
     "image_classification": image_classification,

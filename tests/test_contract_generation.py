@@ -1,5 +1,6 @@
 """What every family that generates must do, with all that `generate()` offers: see tests/test_contract.py too."""
 
+import copy
 from functools import cache
 
 import pytest
@@ -142,6 +143,21 @@ def test_padding_changes_no_token(name, mode):
         real = inputs["attention_mask"][row].bool()
         alone = inputs["input_ids"][row : row + 1, real]
         assert sentences(model, model.generate(alone, **mode)) == expected[row : row + 1]
+
+
+@every_family
+@pytest.mark.parametrize("mode", [{}, {"num_beams": 3}], ids=["greedy", "beam"])
+def test_the_batch_size_changes_no_token(name, mode):
+    """Rows in their order or sorted by length, in batches of any size."""
+    model = trained(name)
+    inputs = sources(model, 12)
+    expected = sentences(model, model.generate(**inputs, **mode))
+    for size, order in ((5, torch.arange(12)), (7, inputs["attention_mask"].sum(1).argsort(descending=True))):
+        found = {}
+        for rows in order.split(size):
+            part = {key: value[rows] for key, value in inputs.items()}
+            found.update(zip(rows.tolist(), sentences(model, model.generate(**part, **mode))))
+        assert [found[row] for row in range(12)] == expected
 
 
 @every_family
@@ -361,6 +377,22 @@ def test_generation_goes_on_from_a_returned_cache(name):
         min_new_tokens=4,
     )
     assert torch.equal(rest, whole)
+
+
+@every_family
+def test_rows_of_a_beam_searchs_cache_can_be_selected(name):
+    """The returned cache has a row for each beam, in all of its parts."""
+    model, inputs = trained(name), sources(trained(name), 2)
+    settings = {"num_beams": 4, "num_return_sequences": 4, "max_new_tokens": 3, "min_new_tokens": 3}
+    output = model.generate(**inputs, **settings, return_dict_in_generate=True)
+    inputs, token = repeated(inputs, 4), output.sequences[:, -1:]
+    kept = torch.tensor([6, 1, 3])
+    whole, part = output.past_key_values, copy.deepcopy(output.past_key_values)
+    part.batch_select_indices(kept)
+    expected = model(**inputs, decoder_input_ids=token, past_key_values=whole).logits[kept]
+    inputs = {key: value[kept] for key, value in inputs.items()}
+    logits = model(**inputs, decoder_input_ids=token[kept], past_key_values=part).logits
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
 
 
 @every_family

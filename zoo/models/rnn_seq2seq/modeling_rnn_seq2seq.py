@@ -1,4 +1,4 @@
-"""The RNN encoder-decoder: a source is read, a target is written."""
+"""The RNN encoder-decoder: padding, recurrent layers, attention, decoder, cache, models."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +20,10 @@ from .layers_loss import IGNORED, cross_entropy, is_plain_linear, linear_cross_e
 class RNNSeq2SeqEncoderOutput(BaseModelOutput):
     r"""
     Args:
-        last_hidden_state: (batch, source_length, hidden_size); where `attention_mask` is zero it says nothing.
-        final_states: (batch, encoder_layers, hidden_size), each layer's hidden state after the last real token of its
-            direction.
+        last_hidden_state (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): Meaningless where
+            `attention_mask` is 0.
+        final_states (`torch.Tensor` of shape `(batch, encoder_layers, hidden_size)`): Each layer's hidden state after
+            the last real token of its direction.
     """
 
     final_states: torch.FloatTensor | None = None
@@ -34,9 +35,11 @@ class RNNCache(Cache):
     selected from along the batch, but not cropped: a recurrent net cannot forget its last token.
 
     Args:
-        states: Each decoder layer's states, (states, batch, hidden_size).
-        feed: (batch, embedding_size), the vector that chose the last token, with input feeding.
-        keys: (batch, source_length, hidden_size), the source as additive attention compares it.
+        states (`list` of `torch.Tensor`): Each decoder layer's states, (states, batch, hidden_size).
+        feed (`torch.Tensor` of shape `(batch, embedding_size)`): The vector that chose the last token, with input
+            feeding.
+        keys (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): The source as additive attention compares
+            it.
     """
 
     is_compileable = False
@@ -120,7 +123,7 @@ class RNNCache(Cache):
 def move_rows(hidden_states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """(batch, length, width) with position `index[b, t]` of row b moved to t. Copies whole vectors, which is fast."""
     batch, length, width = hidden_states.shape
-    start = torch.arange(0, batch * length, length, device=index.device).unsqueeze(1)
+    start = length * torch.arange(batch, device=index.device).unsqueeze(1)
     return (
         hidden_states.reshape(batch * length, width)
         .index_select(0, (index + start).flatten())
@@ -132,40 +135,39 @@ class Padding:
     """
     Where the real tokens of a padded batch are, on whichever side the padding is, or between.
 
-    A recurrent net that reads real tokens first never sees padding before them, and what it says about the padding
-    behind them is dropped. One that reads from the end reads each row's real tokens in reverse, again padding last.
+    A recurrent net reads each row's real tokens first, in either direction, so it never sees padding before them, and
+    what it computes for the padding behind them is ignored. (Packed sequences do the same and are ten times slower.)
 
     Args:
-        mask: (batch, length) bool, true for real tokens.
+        mask (`torch.BoolTensor` of shape `(batch, length)`): True for real tokens.
     """
 
     def __init__(self, mask: torch.Tensor):
-        self.mask = mask
-        length = mask.shape[1]
-        positions = torch.arange(length, device=mask.device).expand_as(mask)
+        positions = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
         count = mask.sum(dim=1, keepdim=True)
-        self.last = (count - 1).clamp(min=0).squeeze(1)  # (batch,) place of the last real token, once in front
-        # A stable sort keeps the order of the tokens.
-        self.to_front = torch.argsort(~mask, dim=1, stable=True)
-        self.to_places = torch.argsort(self.to_front, dim=1)
-        self.reverse = torch.where(positions < count, count - 1 - positions, positions)
+        self.rows = torch.arange(mask.shape[0], device=mask.device)
+        self.last = (count - 1).clamp(min=0).squeeze(1)
+        # Where each token moves to. Counted, because ONNX has no stable sort.
+        to_places = torch.where(mask, mask.cumsum(dim=1), count + (~mask).cumsum(dim=1)) - 1
+        to_front = torch.empty_like(to_places).scatter_(1, to_places, positions)
+        reverse = torch.where(positions < count, count - 1 - positions, positions)
+        self.forward_order = to_front, to_places
+        self.backward_order = to_front.gather(1, reverse), reverse.gather(1, to_places)
 
     def front(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """(batch, length, width), real tokens first."""
-        return move_rows(hidden_states, self.to_front)
+        return move_rows(hidden_states, self.forward_order[0])
 
     def places(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """The way back from `front`."""
-        return move_rows(hidden_states, self.to_places)
+        return move_rows(hidden_states, self.forward_order[1])
 
-    def reversed(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """Real tokens, which stand in front, in reverse order; its own way back."""
-        return move_rows(hidden_states, self.reverse)
-
-    def at_last(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """(batch, width), what stands at the last real token."""
-        rows = torch.arange(len(hidden_states), device=hidden_states.device)
-        return hidden_states[rows, self.last]
+    def read(
+        self, cell: nn.RNNBase, inputs: torch.Tensor, order: tuple[torch.Tensor, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs (batch, length, width) -> what the cell puts out for each, and (batch, size) after the last token."""
+        outputs, _ = run(cell, move_rows(inputs, order[0]), None)
+        return move_rows(outputs, order[1]), outputs[self.rows, self.last]
 
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -220,17 +222,15 @@ class RNNSeq2SeqEncoderLayer(GradientCheckpointingLayer):
 
     def forward(self, hidden_states: torch.Tensor, padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        (batch, length, width), real tokens in front -> (batch, length, hidden_size), and (batch, hidden_size) after
-        the last real token of each direction.
+        (batch, length, width) -> (batch, length, hidden_size), and (batch, hidden_size) after the last real token of
+        each direction.
         """
         inputs = self.dropout(hidden_states)
-        hidden_states, _ = run(self.forward_cell, inputs, None)
-        final_state = padding.at_last(hidden_states)
+        outputs, final_state = padding.read(self.forward_cell, inputs, padding.forward_order)
         if self.backward_cell is not None:
-            backward, _ = run(self.backward_cell, padding.reversed(inputs), None)
-            final_state = torch.cat([final_state, padding.at_last(backward)], dim=-1)
-            hidden_states = torch.cat([hidden_states, padding.reversed(backward)], dim=-1)
-        return hidden_states, final_state
+            backward, last = padding.read(self.backward_cell, inputs, padding.backward_order)
+            outputs, final_state = torch.cat([outputs, backward], dim=-1), torch.cat([final_state, last], dim=-1)
+        return outputs, final_state
 
 
 class RNNSeq2SeqDecoderLayer(GradientCheckpointingLayer):
@@ -249,7 +249,7 @@ class RNNSeq2SeqDecoderLayer(GradientCheckpointingLayer):
     def first_state(self, final_state: torch.Tensor) -> torch.Tensor:
         """The encoder's (batch, hidden_size) -> (states, batch, hidden_size)."""
         state = self.bridge(final_state).tanh()
-        return state.view(len(state), self.num_states, -1).transpose(0, 1).contiguous()
+        return state.view(state.shape[0], self.num_states, -1).transpose(0, 1).contiguous()
 
     def forward(self, hidden_states: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, length, width) -> (batch, length, hidden_size), and the state after the last position."""
@@ -304,14 +304,14 @@ class RNNSeq2SeqAttention(GradientCheckpointingLayer):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Args:
-            hidden_states: (batch, target_length, hidden_size), what asks.
-            memory: (batch, source_length, hidden_size), what is asked.
-            keys: Of `keys(memory)`.
-            mask: (batch, source_length) bool, true for real tokens.
+            hidden_states (`torch.Tensor` of shape `(batch, target_length, hidden_size)`): The queries.
+            memory (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): The encoded source.
+            keys (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): What `keys(memory)` returned.
+            mask (`torch.BoolTensor` of shape `(batch, source_length)`): True for real tokens.
 
         Returns:
-            The answers (batch, target_length, hidden_size), and the weights (batch, target_length, source_length),
-            which sum to 1 over the real tokens.
+            The weighted means (batch, target_length, hidden_size), and the weights (batch, target_length,
+            source_length), which sum to 1 over the real tokens.
         """
         query = hidden_states if self.kind == "dot" else self.query(hidden_states)
         if self.kind == "additive":
@@ -347,7 +347,7 @@ class RNNSeq2SeqDecoder(nn.Module):
         self.output_dropout = nn.Dropout(config.dropout if config.output_dropout is None else config.output_dropout)
 
     def read_out(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """The last layer's output, with attention's answer -> (..., embedding_size), Luong's attentional vector."""
+        """The last layer's output and attention's context -> (..., embedding_size), Luong's attentional vector."""
         return self.output_dropout(self.output_projection(self.dropout(hidden_states)).tanh())
 
     def begin(self, memory: torch.Tensor, final_states: torch.Tensor) -> RNNCache:
@@ -357,7 +357,7 @@ class RNNSeq2SeqDecoder(nn.Module):
         """
         top = final_states.shape[1] - 1
         states = [layer.first_state(final_states[:, min(index, top)]) for index, layer in enumerate(self.layers)]
-        feed = memory.new_zeros(len(memory), self.output_projection.out_features) if self.input_feeding else None
+        feed = memory.new_zeros(memory.shape[0], self.output_projection.out_features) if self.input_feeding else None
         keys = self.attention.keys(memory) if self.attention is not None else None
         return RNNCache(states, feed, None if keys is memory else keys)
 
@@ -368,18 +368,26 @@ class RNNSeq2SeqDecoder(nn.Module):
         memory_mask: torch.Tensor,
         cache: RNNCache,
         mask: torch.Tensor | None = None,
+        keeps_cache: bool = False,
     ) -> Written:
         """
         Args:
-            inputs: (batch, length, embedding_size), embedded tokens.
-            memory: (batch, source_length, hidden_size), the encoded source.
-            memory_mask: (batch, source_length) bool, true for real tokens.
-            cache: What was read before; it goes on from there.
-            mask: (batch, length) bool: read over the tokens where it is false. `None` reads every token.
+            inputs (`torch.Tensor` of shape `(batch, length, embedding_size)`): Embedded tokens.
+            memory (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): The encoded source.
+            memory_mask (`torch.Tensor` of shape `(batch, source_length)`): True for real tokens.
+            cache (`RNNCache`): What was read before; it goes on from there.
+            mask (`torch.Tensor` of shape `(batch, length)`): Bool: read over the tokens where it is false. `None`
+                reads every token.
         """
         cache.seen_tokens += inputs.shape[1]
-        if self.input_feeding or mask is not None:
+        if self.input_feeding or (mask is not None and keeps_cache):
             return self._one_by_one(inputs, memory, memory_mask, cache, mask)
+        if mask is not None:
+            # Nobody reads the states at the end, so what is read over may as well come last.
+            padding = Padding(mask)
+            vectors, hidden_states, weights = self(padding.front(inputs), memory, memory_mask, cache)
+            hidden_states = [padding.places(state) for state in hidden_states]
+            return padding.places(vectors), hidden_states, None if weights is None else padding.places(weights)
         hidden_states, weights, context = [inputs], None, None
         for index, layer in enumerate(self.layers):
             output, cache.states[index] = layer(inputs, cache.states[index])
@@ -417,8 +425,8 @@ class RNNSeq2SeqDecoder(nn.Module):
                 output = states[index][0]
                 outputs[index].append(output)
                 if self.attention is not None and index + 1 == self.attention_layer:
-                    answer, weight = self.attention(output.unsqueeze(1), memory, keys, memory_mask)
-                    context = answer.squeeze(1)
+                    mean, weight = self.attention(output.unsqueeze(1), memory, keys, memory_mask)
+                    context = mean.squeeze(1)
                     weights.append(weight.squeeze(1))
                 inputs = output if context is None else torch.cat([output, context], dim=-1)
             vectors.append(self.read_out(inputs))
@@ -439,6 +447,7 @@ class RNNSeq2SeqPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = True
+    accepts_label_smoothing = True
     _no_split_modules = ["RNNSeq2SeqEncoderLayer", "RNNSeq2SeqDecoderLayer"]
     _skip_keys_device_placement = ["past_key_values"]
     # A recurrent net cannot go back to an earlier token, as assisted decoding wants.
@@ -496,19 +505,20 @@ class RNNSeq2SeqEncoder(RNNSeq2SeqPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ) -> RNNSeq2SeqEncoderOutput:
         r"""
         Args:
-            input_ids: (batch, source_length).
-            attention_mask: (batch, source_length), 1 for real tokens, wherever they stand. Without it all are real.
-            inputs_embeds: (batch, source_length, embedding_size), in place of `input_ids`.
-            output_attentions: Not used: nothing attends here.
-            output_hidden_states: Also return the embedded tokens and the output of every layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            input_ids (`torch.LongTensor` of shape `(batch, source_length)`)
+            attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 for real tokens, 0 for
+                padding on any side. Default: all are real.
+            inputs_embeds (`torch.Tensor` of shape `(batch, source_length, embedding_size)`): In place of `input_ids`.
+            output_attentions (`bool`, *optional*): Not used: nothing attends here.
+            output_hidden_states (`bool`, *optional*): Also return the embedded tokens and the output of every layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
         """
         hidden_state = self.embed(input_ids, inputs_embeds)
         padding = Padding(source_mask(attention_mask, hidden_state))
-        hidden_state = padding.front(hidden_state)
         hidden_states, final_states = [hidden_state], []
         for layer in self.layers:
             hidden_state, final_state = layer(hidden_state, padding)
@@ -516,10 +526,9 @@ class RNNSeq2SeqEncoder(RNNSeq2SeqPreTrainedModel):
             final_states.append(final_state)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
-        at_place = [padding.places(state) for state in hidden_states[0 if output_hidden_states else -1 :]]
         return RNNSeq2SeqEncoderOutput(
-            last_hidden_state=at_place[-1],
-            hidden_states=tuple(at_place) if output_hidden_states else None,
+            last_hidden_state=hidden_state,
+            hidden_states=tuple(hidden_states) if output_hidden_states else None,
             final_states=torch.stack(final_states, dim=1),  # type: ignore[arg-type]
         )
 
@@ -571,23 +580,29 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ) -> Seq2SeqModelOutput:
         r"""
         Args:
-            input_ids: (batch, source_length).
-            attention_mask: (batch, source_length), 1 for real tokens, wherever they stand. Without it all are real.
-            decoder_input_ids: (batch, target_length), the target so far; with a cache what is new of it.
-            decoder_attention_mask: (batch, target_length): tokens where it is 0 are read over. It may be longer; the
-                last ones hold.
-            encoder_outputs: What the encoder returned for the source, output or tuple, in place of `input_ids`.
-            past_key_values: What an earlier call returned; it goes on from there, and is changed.
-            inputs_embeds: (batch, source_length, embedding_size), in place of `input_ids`.
-            decoder_inputs_embeds: (batch, target_length, embedding_size), in place of `decoder_input_ids`.
-            use_cache: Return `past_key_values`.
-            output_attentions: Also return `cross_attentions`: a tuple of the one attention's weights (batch, 1,
-                target_length, source_length). `None` with `attention="none"`.
-            output_hidden_states: Also return the embedded tokens and the output of every layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            input_ids (`torch.LongTensor` of shape `(batch, source_length)`)
+            attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 for real tokens, 0 for
+                padding on any side. Default: all are real.
+            decoder_input_ids (`torch.LongTensor` of shape `(batch, target_length)`): The target so far; with a cache
+                what is new of it.
+            decoder_attention_mask (`torch.LongTensor` of shape `(batch, target_length)`): Tokens where it is 0 are
+                read over. It may be longer; the last ones hold.
+            encoder_outputs (`ModelOutput` or `tuple`, *optional*): What the encoder returned for the source, output or
+                tuple, in place of `input_ids`.
+            past_key_values (`Cache`, *optional*): What an earlier call returned; it goes on from there, and is
+                changed.
+            inputs_embeds (`torch.Tensor` of shape `(batch, source_length, embedding_size)`): In place of `input_ids`.
+            decoder_inputs_embeds (`torch.Tensor` of shape `(batch, target_length, embedding_size)`): In place of
+                `decoder_input_ids`.
+            use_cache (`bool`, *optional*): Return `past_key_values`.
+            output_attentions (`bool`, *optional*): Also return `cross_attentions`: a tuple of the one attention's
+                weights (batch, 1, target_length, source_length). `None` with `attention="none"`.
+            output_hidden_states (`bool`, *optional*): Also return the embedded tokens and the output of every layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Returns:
             `last_hidden_state` (batch, target_length, embedding_size), the vectors from which tokens are chosen.
@@ -618,7 +633,7 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
             raise ValueError("decoder_input_ids is missing: give the target so far, or labels")
         inputs = self.encoder.embed(decoder_input_ids, decoder_inputs_embeds)
         memory = encoder_outputs.last_hidden_state
-        cache = past_key_values
+        cache, keeps_cache = past_key_values, use_cache or past_key_values is not None
         if cache is None:
             cache = self.decoder.begin(memory, final_states)
         elif not isinstance(cache, RNNCache):
@@ -628,7 +643,8 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
             memory,
             source_mask(attention_mask, memory),
             cache,
-            target_mask(decoder_attention_mask, inputs, use_cache or past_key_values is not None),
+            target_mask(decoder_attention_mask, inputs),
+            keeps_cache,
         )
         return Seq2SeqModelOutput(
             last_hidden_state=vectors,
@@ -640,10 +656,9 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
         )
 
 
-def target_mask(attention_mask: torch.Tensor | None, inputs: torch.Tensor, cached: bool) -> torch.Tensor | None:
+def target_mask(attention_mask: torch.Tensor | None, inputs: torch.Tensor) -> torch.Tensor | None:
     """
-    (batch, target_length) bool, or `None` where no token must be read over, which is far faster. Padding behind the
-    target changes nothing before it, so it only matters to what is `cached`.
+    (batch, target_length) bool, or `None` if no token must be read over.
 
     Raises:
         ValueError: The mask does not fit the target (batch, target_length, width).
@@ -656,8 +671,8 @@ def target_mask(attention_mask: torch.Tensor | None, inputs: torch.Tensor, cache
         raise ValueError(
             f"decoder_attention_mask has shape {tuple(attention_mask.shape)}, but the target has {(batch, length)}"
         )
-    harmless = mask.all() if cached else (mask[:, 1:] <= mask[:, :-1]).all()
-    return None if harmless else mask
+    # Without a mask nothing loops over tokens; what is exported must not depend on what the mask holds.
+    return None if not torch.compiler.is_compiling() and mask.all() else mask
 
 
 class RNNSeq2SeqForConditionalGeneration(RNNSeq2SeqPreTrainedModel, GenerationMixin):
@@ -706,19 +721,21 @@ class RNNSeq2SeqForConditionalGeneration(RNNSeq2SeqPreTrainedModel, GenerationMi
         label_smoothing: float = 0.0,
         num_items_in_batch: torch.Tensor | int | None = None,
         skip_logits: bool | None = None,
+        return_dict: bool | None = None,
     ) -> Seq2SeqLMOutput:
         r"""
         Arguments as of `RNNSeq2SeqModel`, and:
 
         Args:
-            labels: (batch, target_length), the tokens to be written; -100 is not counted. Without `decoder_input_ids`
-                the decoder reads them, moved one place to the right.
-            logits_to_keep: Compute the logits of so many last positions; 0 for all.
-            label_smoothing: Share of the target that is spread evenly over the vocabulary, in the loss of `labels`.
-            num_items_in_batch: What the summed loss is divided by, instead of the number of labels that count: the
-                Trainer's number of labels in a batch that it accumulates.
-            skip_logits: Compute the loss without holding all logits, which is faster and needs little memory, and
-                return `logits=None`. By default in training with `labels`.
+            labels (`torch.LongTensor` of shape `(batch, target_length)`): The tokens to be written; -100 is not
+                counted. Without `decoder_input_ids` the decoder reads them, moved one place to the right.
+            logits_to_keep (`int`, defaults to 0): Compute the logits of so many last positions; 0 for all.
+            label_smoothing (`float`, defaults to 0.0): Share of the target that is spread evenly over the vocabulary,
+                in the loss of `labels`.
+            num_items_in_batch (`int` or `torch.Tensor`, *optional*): What the summed loss is divided by, instead of
+                the number of labels that count: the Trainer's number of labels in a batch that it accumulates.
+            skip_logits (`bool`, *optional*): Compute the loss without holding all logits, which is faster and needs
+                little memory, and return `logits=None`. By default in training with `labels`.
 
         Returns:
             `loss` (mean cross-entropy in nats, with labels only) and `logits` (batch, target_length, vocab_size).
@@ -727,7 +744,8 @@ class RNNSeq2SeqForConditionalGeneration(RNNSeq2SeqPreTrainedModel, GenerationMi
             use_cache = False
             if decoder_input_ids is None and decoder_inputs_embeds is None:
                 decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
-            if decoder_attention_mask is None and (labels[:, 0] == IGNORED).any():
+            starts_padded = torch.compiler.is_compiling() or (labels[:, 0] == IGNORED).any()
+            if decoder_attention_mask is None and starts_padded:
                 decoder_attention_mask = (labels != IGNORED).long().cummax(dim=1).values  # padding in front
         outputs: Any = self.model(
             input_ids,

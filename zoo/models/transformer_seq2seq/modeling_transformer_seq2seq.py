@@ -1,4 +1,4 @@
-"""The Transformer encoder-decoder: bare, and with an output layer that writes text."""
+"""The Transformer encoder-decoder: dropout, positions, masks, attention, layers, models."""
 
 import math
 from typing import Any
@@ -153,7 +153,7 @@ def hide_padding(
 def hide_future(
     config: TransformerSeq2SeqConfig, embeds: torch.Tensor, attention_mask: torch.Tensor | None, cache: Any
 ) -> Any:
-    """The mask of the target: a token sees itself and what stands before it, and one step of generation sees all."""
+    """The mask of the target: a token sees itself and earlier ones, and one step of generation sees all."""
     own = None if cache is None else cache.self_attention_cache
     if attention_mask is None and embeds.shape[1] == 1 and isinstance(own, DynamicCache):
         return None
@@ -164,8 +164,8 @@ def mask_left_padding(
     config: TransformerSeq2SeqConfig, decoder_input_ids: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor | None:
     """
-    (batch, length), 0 where rows begin with padding: a padding sign that nothing is foretold from. `None` without any,
-    as causal attention needs no mask then. A beginning that is read but not foretold is no padding.
+    (batch, length), 0 where rows begin with padding: PAD tokens without a label. `None` without any, as causal
+    attention needs no mask then. A prefix that is read but has no labels is not padding.
     """
     padded = (labels == IGNORED) & (decoder_input_ids == config.pad_token_id)
     if not is_torchdynamo_compiling() and not padded[:, 0].any():
@@ -315,8 +315,7 @@ class TransformerSeq2SeqCrossAttention(TransformerSeq2SeqAttention):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """
         (batch, length, d_model) and the source (batch, source length, d_model) -> (batch, length, d_model), and
-        attention weights (batch, heads, length, source length) or `None`. A source may have several targets, such as
-        the beams of a search: then its batch is a divisor of theirs.
+        attention weights (batch, heads, length, source length) or `None`.
         """
         (query,) = self.split(self.q_proj(hidden_states), 1)
         if past_key_values is not None and past_key_values.is_updated.get(self.layer_idx):
@@ -329,17 +328,7 @@ class TransformerSeq2SeqCrossAttention(TransformerSeq2SeqAttention):
                 past_key_values.is_updated[self.layer_idx] = True
         if attention_mask is not None and implementation != "eager":
             implementation = "sdpa"  # flash attention would take the padding of the source for that of the target
-        rows, copies = len(query), len(query) // len(key)
-        if copies == 1:
-            return self.attend(query, key, value, attention_mask, implementation, **kwargs)
-        # Targets of one source stand one after the other, as if they were tokens of one target.
-        query = query.unflatten(0, (-1, copies)).transpose(1, 2).flatten(2, 3)
-        if attention_mask is not None:
-            attention_mask = attention_mask[:, :, :1]  # hides padding of the source, from all queries alike
-        output, weights = self.attend(query, key, value, attention_mask, implementation, **kwargs)
-        if weights is not None:
-            weights = weights.unflatten(2, (copies, -1)).transpose(1, 2).flatten(0, 1)
-        return output.reshape(rows, -1, output.shape[-1]), weights
+        return self.attend(query, key, value, attention_mask, implementation, **kwargs)
 
 
 def make_norm(config: TransformerSeq2SeqConfig) -> nn.Module:
@@ -371,7 +360,7 @@ class TransformerSeq2SeqFeedForward(nn.Module):
 
 
 class TransformerSeq2SeqLayer(GradientCheckpointingLayer):
-    """What layers of encoder and decoder share: where the norm stands, and the feed-forward block."""
+    """What layers of encoder and decoder share: the position of the norm, and the feed-forward block."""
 
     def __init__(self, config: TransformerSeq2SeqConfig, num_heads: int, ffn_dim: int, is_causal: bool, index: int):
         super().__init__()
@@ -459,6 +448,7 @@ class TransformerSeq2SeqPreTrainedModel(PreTrainedModel):
     main_input_name = "input_ids"
     input_modalities: tuple[str, ...] = ("text",)  # type: ignore[assignment]
     supports_gradient_checkpointing = True
+    accepts_label_smoothing = True
     _no_split_modules = ["TransformerSeq2SeqEncoderLayer", "TransformerSeq2SeqDecoderLayer"]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_flash_attn = True
@@ -567,11 +557,12 @@ class TransformerSeq2SeqEncoder(TransformerSeq2SeqStack):
     ) -> BaseModelOutput:
         r"""
         Args:
-            input_ids: (batch, length), tokens of the source.
-            attention_mask: (batch, length), 1 on real tokens; all are without it.
-            inputs_embeds: (batch, length, d_model), in place of `input_ids`, before scale and positions.
-            output_attentions: Also return the attention weights of each layer.
-            output_hidden_states: Also return the input and the output of every layer.
+            input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the source.
+            attention_mask (`torch.LongTensor` of shape `(batch, length)`): 1 on real tokens; all are without it.
+            inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of `input_ids`, before scale
+                and positions.
+            output_attentions (`bool`, *optional*): Also return the attention weights of each layer.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every layer.
         """
         embeds = self.embed(input_ids, inputs_embeds)
         length = embeds.shape[1]
@@ -631,17 +622,21 @@ class TransformerSeq2SeqDecoder(TransformerSeq2SeqStack):
     ) -> BaseModelOutputWithPastAndCrossAttentions:
         r"""
         Args:
-            input_ids: (batch, length), tokens of the target after those that the cache holds.
-            attention_mask: (batch, cached + length), 1 on real tokens; all are without it. Needed only where padding
-                stands on the left: what follows a token never reaches it.
-            encoder_hidden_states: (batch, source length, d_model).
-            encoder_attention_mask: (batch, source length), 1 on real tokens.
-            past_key_values: Keys and values of earlier steps.
-            inputs_embeds: (batch, length, d_model), in place of `input_ids`, before scale and positions.
-            position_ids: (batch, length), positions of the tokens; by default they follow from mask and cache.
-            use_cache: Return a cache for the next step; the config decides by default.
-            output_attentions: Also return the attention weights of each layer, to the target and to the source.
-            output_hidden_states: Also return the input and the output of every layer.
+            input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the target after those that the cache
+                holds.
+            attention_mask (`torch.LongTensor` of shape `(batch, cached + length)`): 1 on real tokens; all are without
+                it. Needed only with padding on the left: later tokens never change earlier ones.
+            encoder_hidden_states (`torch.Tensor` of shape `(batch, source_length, d_model)`)
+            encoder_attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 on real tokens.
+            past_key_values (`Cache`, *optional*): Keys and values of earlier steps.
+            inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of `input_ids`, before scale
+                and positions.
+            position_ids (`torch.LongTensor` of shape `(batch, length)`): Positions of the tokens; by default they
+                follow from mask and cache.
+            use_cache (`bool`, *optional*): Return a cache for the next step; the config decides by default.
+            output_attentions (`bool`, *optional*): Also return the attention weights of each layer, to the target and
+                to the source.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every layer.
         """
         if encoder_hidden_states is None:
             raise ValueError("encoder_hidden_states is missing: the decoder of a translator reads the source")
@@ -697,7 +692,7 @@ class TransformerSeq2SeqModel(TransformerSeq2SeqPreTrainedModel):
 
     def shift_right(self, labels: torch.Tensor) -> torch.Tensor:
         """
-        What the decoder reads to foretell labels (batch, length): each one's predecessor, before the first one
+        What the decoder reads to predict labels (batch, length): each one's predecessor, before the first one
         `decoder_start_token_id`, on padding `pad_token_id`.
         """
         padded = labels == IGNORED
@@ -724,20 +719,25 @@ class TransformerSeq2SeqModel(TransformerSeq2SeqPreTrainedModel):
     ) -> Seq2SeqModelOutput:
         r"""
         Args:
-            input_ids: (batch, source length), tokens of the source.
-            attention_mask: (batch, source length), 1 on real tokens of the source; all are without it.
-            decoder_input_ids: (batch, length), tokens of the target after those that the cache holds.
-            decoder_attention_mask: (batch, cached + length), 1 on real tokens of the target. Needed only where padding
-                stands on the left.
-            encoder_outputs: What the encoder returned, in place of `input_ids`.
-            past_key_values: Keys and values of earlier steps.
-            inputs_embeds: (batch, source length, d_model), in place of `input_ids`.
-            decoder_inputs_embeds: (batch, length, d_model), in place of `decoder_input_ids`.
-            decoder_position_ids: (batch, length), positions of the target's tokens, which follow from mask and cache.
-            use_cache: Return a cache for the next step; by default the config decides, and never in training.
-            output_attentions: Also return all attention weights.
-            output_hidden_states: Also return the input and the output of every layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            input_ids (`torch.LongTensor` of shape `(batch, source_length)`): Tokens of the source.
+            attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 on real tokens of the source; all
+                are without it.
+            decoder_input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the target after those that
+                the cache holds.
+            decoder_attention_mask (`torch.LongTensor` of shape `(batch, cached + length)`): 1 on real tokens of the
+                target. Needed only with padding on the left.
+            encoder_outputs (`ModelOutput` or `tuple`, *optional*): What the encoder returned, in place of `input_ids`.
+            past_key_values (`Cache`, *optional*): Keys and values of earlier steps.
+            inputs_embeds (`torch.Tensor` of shape `(batch, source_length, d_model)`): In place of `input_ids`.
+            decoder_inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of
+                `decoder_input_ids`.
+            decoder_position_ids (`torch.LongTensor` of shape `(batch, length)`): Positions of the target's tokens,
+                which follow from mask and cache.
+            use_cache (`bool`, *optional*): Return a cache for the next step; by default the config decides, and never
+                in training.
+            output_attentions (`bool`, *optional*): Also return all attention weights.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Raises:
             ValueError: An argument is missing, or a text is longer than `max_position_embeddings`.
@@ -798,23 +798,9 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
             inputs.setdefault("decoder_position_ids", count_positions(mask)[:, -length:])
         return inputs
 
-    def _expand_inputs_for_generation(
-        self,
-        expand_size: int = 1,
-        is_encoder_decoder: bool = False,
-        input_ids: torch.Tensor | None = None,
-        **model_kwargs: Any,
-    ) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """
-        Beams and samples of one source share it (see the cross-attention): what belongs to sources is not repeated.
-        """
-        shared = {name: model_kwargs.pop(name, None) for name in ("encoder_outputs", "attention_mask")}
-        input_ids, model_kwargs = super()._expand_inputs_for_generation(expand_size, False, input_ids, **model_kwargs)
-        return input_ids, {**model_kwargs, **{name: value for name, value in shared.items() if value is not None}}
-
     @staticmethod
     def _reorder_cache(past_key_values: EncoderDecoderCache, beam_idx: torch.Tensor) -> EncoderDecoderCache:
-        """Keys and values of the targets follow their beams; those of a source are the same for all its beams."""
+        """Only the targets follow their beams: the source is the same for all beams."""
         past_key_values.self_attention_cache.reorder_cache(beam_idx)
         return past_key_values
 
@@ -841,13 +827,14 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
         Arguments of the base model, and:
 
         Args:
-            labels: (batch, length), the target with its end sign; -100 is not foretold. Without `decoder_input_ids`
-                they are shifted to the right for the decoder.
-            label_smoothing: Share of the target that is spread evenly over the vocabulary, in the loss of `labels`.
-            num_items_in_batch: Divide the loss by this instead of the number of labels. The Trainer gives it with
-                gradient accumulation.
-            skip_logits: Compute the loss without holding all logits, which is faster and needs little memory, and
-                return `logits=None`. By default in training with `labels`.
+            labels (`torch.LongTensor` of shape `(batch, length)`): The target with its EOS; -100 has no loss.
+                Without `decoder_input_ids` they are shifted to the right for the decoder.
+            label_smoothing (`float`, defaults to 0.0): Share of the target that is spread evenly over the vocabulary,
+                in the loss of `labels`.
+            num_items_in_batch (`int` or `torch.Tensor`, *optional*): Divide the loss by this instead of the number of
+                labels. The Trainer gives it with gradient accumulation.
+            skip_logits (`bool`, *optional*): Compute the loss without holding all logits, which is faster and needs
+                little memory, and return `logits=None`. By default in training with `labels`.
         """
         if labels is not None:
             use_cache = False if use_cache is None else use_cache

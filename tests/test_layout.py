@@ -149,7 +149,7 @@ def test_recipes_and_cards_share_their_ids():
 
 @pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "tests").rglob("*.py"))], ids=name_of)
 def test_files_are_read_in_one_sitting(path):
-    limit = 900 if path.name.startswith("modeling_") else 500
+    limit = 920 if path.name.startswith("modeling_") else 550
     assert len(path.read_text().splitlines()) <= limit, f"{name_of(path)} has grown past one subject"
     assert path.stem not in ("utils", "helpers", "misc", "common")
 

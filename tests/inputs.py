@@ -44,9 +44,24 @@ def text(config, rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
     }
 
 
+def speech_recognition(config, rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Texts of `text`, and sound that has a tone of eight frames for each token, padded on the right."""
+    inputs = text(config, rows, seed)
+    generator = torch.Generator().manual_seed(seed)
+    tones = torch.randn(config.vocab_size, config.num_mel_bins, generator=torch.Generator().manual_seed(1))
+    features = tones[inputs.pop("input_ids")].repeat_interleave(8, dim=1)
+    return {
+        "input_features": features + 0.1 * torch.randn(features.shape, generator=generator),
+        "attention_mask": inputs["attention_mask"].repeat_interleave(8, dim=1),
+        "decoder_input_ids": inputs["decoder_input_ids"],
+        "labels": inputs["labels"],
+    }
+
+
 INPUTS = {
     "forecasting": forecasting,
     "image_classification": image_classification,
+    "speech_recognition": speech_recognition,
     "summarization": text,
     "translation": text,
 }

@@ -13,11 +13,13 @@ FAMILIES = {
     "fashion_cnn": "zoo.models.fashion_cnn",
     "lstm_forecaster": "zoo.models.lstm_forecaster",
     "rnn_seq2seq": "zoo.models.rnn_seq2seq",
+    "speech_transformer": "zoo.models.speech_transformer",
     "transformer_seq2seq": "zoo.models.transformer_seq2seq",
 }
 TASKS = {
     "forecasting": "zoo.tasks.forecasting",
     "image_classification": "zoo.tasks.image_classification",
+    "speech_recognition": "zoo.tasks.speech_recognition",
     "summarization": "zoo.tasks.summarization",
     "translation": "zoo.tasks.translation",
 }

@@ -1,4 +1,4 @@
-"""Intervals of forecasting figures: blocks of windows that share rows, drawn with replacement."""
+"""Intervals of forecasting metrics: blocks of windows that share rows, drawn with replacement."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_terms_are_the_metrics():
         assert total / count == pytest.approx(found[name])
 
 
-def test_intervals_hold_the_figure_and_are_wider_where_blocks_are():
+def test_intervals_hold_the_metric_and_are_wider_where_blocks_are():
     point, truth, scale = forecasts(400)
     terms = window_terms(point, truth, point, truth, scale)
     alone = block_intervals(terms, terms, np.arange(400))
@@ -52,7 +52,7 @@ def test_too_few_blocks_give_no_interval():
     assert block_intervals(terms, terms, np.repeat(np.arange(4), 10)) == {"blocks": 4}
 
 
-def test_a_figure_that_some_draws_do_not_have_has_no_interval():
+def test_a_metric_that_some_draws_do_not_have_has_no_interval():
     point, truth, scale = forecasts(40)
     scale[:] = 0
     terms = window_terms(point, truth, point, truth, scale)

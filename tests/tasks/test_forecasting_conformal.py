@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.tasks.forecasting.conformal import Calibration, ConformalIntervals, Outcomes, recency, window_spread
+from zoo.tasks.forecasting.forecast import Forecast
 
 NAN = np.nan
 
@@ -98,22 +99,21 @@ def test_the_guarantee_holds_on_average_over_calibration_sets(start):
     """Coverage of a new window is between level and level + 1 / (n + 1) at every step, whatever the model says."""
     inside: dict[float, list] = {0.5: [], 0.8: [], 0.95: []}
     levels = [] if start == "point" else [0.1, 0.25, 0.5, 0.9]
-    for seed in range(300):
+    for seed in range(200):
         point, truth, size = simulated(39 + 20, seed)
         # Levels that are far off, of which 10% and 90% alone are a pair.
         quantiles = None if start == "point" else np.stack([point + shift * size for shift in (-9, -1, 0, 1)])
         old, new = slice(0, 39), slice(39, None)
-        part = None if quantiles is None else quantiles[:, old]
-        fitted = Calibration.fit(point[old], part, levels, truth[old], size[old], list(inside))
+        forecast = Forecast(point, quantiles, levels)
+        fitted = Calibration.fit(forecast.take(old), truth[old], size[old], list(inside))
         assert fitted.from_point == (start == "point") and fitted.windows == 39
-        part = None if quantiles is None else quantiles[:, new]
-        found, ascending = fitted.apply(point[new], part, levels, size[new])
-        assert (np.diff(found, axis=0) >= 0).all()
+        found = fitted.apply(forecast.take(new), size[new])
+        assert (np.diff(found.quantiles, axis=0) >= 0).all()
         for level, covered in inside.items():
-            low, high = (found[ascending.index(round(tail, 6))] for tail in ((1 - level) / 2, (1 + level) / 2))
+            low, high = found.intervals()[level]
             covered.append(((low <= truth[new]) & (truth[new] <= high)).mean(0))
     for level, covered in inside.items():
-        by_step = np.mean(covered, axis=0)  # (steps, channels); its standard error is about 0.008
+        by_step = np.mean(covered, axis=0)  # (steps, channels); its standard error is about 0.01
         assert (by_step > level - 0.025).all() and (by_step < level + 1 / 40 + 0.025).all()
 
 
@@ -124,39 +124,44 @@ def test_old_windows_count_less_where_the_errors_drift():
     covered = {}
     for half_life in (0, 300):
         weights = recency(np.arange(2400)[::-1], half_life)
-        fitted = Calibration.fit(point[calibrated], None, [], truth[calibrated], size[calibrated], [0.8], weights)
-        (low, high), _ = fitted.apply(point[later], None, [], size[later])
+        fitted = Calibration.fit(
+            Forecast(point[calibrated]), truth[calibrated], size[calibrated], [0.8], weights=weights
+        )
+        low, high = fitted.apply(Forecast(point[later]), size[later]).quantiles
         covered[half_life] = ((low <= truth[later]) & (truth[later] <= high)).mean()
     assert 0.8 < covered[300] < covered[0] - 0.04
 
 
 def test_too_few_windows_share_their_margins_or_leave_the_level_out():
     point, truth, size = simulated(12, 0)
-    fitted = Calibration.fit(point, None, [], truth, size, [0.5, 0.95, 0.99], recency(np.arange(12), 2.0))
+    weights = recency(np.arange(12), 2.0)
+    fitted = Calibration.fit(Forecast(point), truth, size, [0.5, 0.95, 0.99], weights=weights)
     assert [interval.level for interval in fitted.intervals] == [0.5, 0.95]  # 12 * 4 scores are too few for 99%
     assert np.ptp(fitted.intervals[0].margins[:, 0]) > 0 == np.ptp(fitted.intervals[1].margins[:, 0])
-    nothing = Calibration.fit(point[:1], None, [], truth[:1], size[:1], [0.95])
-    assert nothing.intervals == () and nothing.apply(point, None, [0.5], size) == (None, [0.5])
+    nothing = Calibration.fit(Forecast(point[:1]), truth[:1], size[:1], [0.95])
+    assert nothing.intervals == () and nothing.apply(Forecast(point), size).quantiles is None
 
 
 def test_what_the_model_file_keeps():
     point, truth, size = simulated(50, 0)
-    fitted = Calibration.fit(point, None, [], truth, size, [0.8])
+    fitted = Calibration.fit(Forecast(point), truth, size, [0.8])
     again = Calibration.from_dict(json.loads(json.dumps(fitted.to_dict())))
     np.testing.assert_allclose(again.intervals[0].margins, fitted.intervals[0].margins, rtol=1e-5)
     assert len(json.dumps(fitted.to_dict())) < 50 + 8 * 10 + 60
-    found, levels = again.apply(np.zeros((1, 9, 2)), None, [], np.ones((1, 1, 2)))
-    assert levels == [0.1, 0.9] and found.shape == (2, 1, 9, 2)
-    assert (found[:, 0, 4:] == found[:, 0, 3:4]).all()  # steps after the calibrated ones take the last one's margins
+    found = again.apply(Forecast(np.zeros((1, 9, 2))), np.ones((1, 1, 2)))
+    assert found.levels == [0.1, 0.9] and found.quantiles.shape == (2, 1, 9, 2)
+    assert (
+        found.quantiles[:, 0, 4:] == found.quantiles[:, 0, 3:4]
+    ).all()  # steps after the calibrated ones take the last one's margins
 
 
 def test_levels_that_no_interval_replaces_are_kept_in_order():
     point = np.zeros((1, 1, 1))
     quantiles = np.array([-1.0, -0.5, 0.0, 0.2, 1.0])[:, None, None, None]
     fitted = Calibration((ConformalIntervals(0.8, np.full((1, 1), -0.9)),), False, 50)
-    found, levels = fitted.apply(point, quantiles, [0.1, 0.3, 0.5, 0.6, 0.9], np.ones((1, 1, 1)))
-    assert levels == [0.1, 0.3, 0.5, 0.6, 0.9]
-    assert found.ravel() == pytest.approx([-0.5, -0.1, 0, 0.1, 0.2])
+    found = fitted.apply(Forecast(point, quantiles, [0.1, 0.3, 0.5, 0.6, 0.9]), np.ones((1, 1, 1)))
+    assert found.levels == [0.1, 0.3, 0.5, 0.6, 0.9]
+    assert found.quantiles.ravel() == pytest.approx([-0.5, -0.1, 0, 0.1, 0.2])
 
 
 def test_counts_have_no_end_below_zero():
@@ -164,12 +169,11 @@ def test_counts_have_no_end_below_zero():
     point, truth, size = simulated(400, 0)
     truth = np.abs(truth)
     for quantiles, levels in ((None, []), (np.stack([point - 1, point + 1]), [0.1, 0.9])):
-        free, floored = (
-            Calibration.fit(point, quantiles, levels, truth, size, [0.8], None, end) for end in (None, 0.0)
-        )
+        forecast = Forecast(point, quantiles, levels)
+        free, floored = (Calibration.fit(forecast, truth, size, [0.8], floor=floor) for floor in (None, 0.0))
         floored = Calibration.from_dict(json.loads(json.dumps(floored.to_dict())))
-        (low, high), _ = free.apply(point, quantiles, levels, size)
-        (raised, same), _ = floored.apply(point, quantiles, levels, size)
+        low, high = free.apply(forecast, size).quantiles
+        raised, same = floored.apply(forecast, size).quantiles
         assert low.min() < 0 == raised.min()
         covered = [(ends[0] <= truth) & (truth <= ends[1]) for ends in ((low, high), (raised, same))]
         assert abs(covered[0].mean() - covered[1].mean()) < 1e-3
@@ -222,12 +226,12 @@ def test_intervals_that_follow_cover_what_they_say_when_errors_change(factor):
     point, truth, size = simulated(4000, 0)
     truth[1000:] *= factor
     old, new = slice(0, 1000), slice(1000, None)
-    fitted = Calibration.fit(point[old], None, [], truth[old], size[old], [0.8, 0.95], rate=0.01)
+    fitted = Calibration.fit(Forecast(point[old]), truth[old], size[old], [0.8, 0.95], rate=0.01)
     covered = {}
     for name, outcomes in (("fixed", None), ("follow", outcomes_of(truth[new]))):
-        quantiles, levels = fitted.apply(point[new], None, [], size[new], outcomes)
+        intervals = fitted.apply(Forecast(point[new]), size[new], outcomes).intervals()
         for level in (0.8, 0.95):
-            low, high = (quantiles[levels.index(round(tail, 6))] for tail in ((1 - level) / 2, (1 + level) / 2))
+            low, high = intervals[level]
             covered[name, level] = ((low <= truth[new]) & (truth[new] <= high))[2000:].mean()
     for level in (0.8, 0.95):
         assert abs(covered["fixed", level] - level) > 0.03 and abs(covered["follow", level] - level) < 0.02
@@ -246,10 +250,11 @@ def test_quantiles_of_some_windows_are_those_of_all():
     point, truth, size = simulated(60, 0)
     model = np.stack([point - size, point, point + size])
     for quantiles, levels in ((None, []), (model, [0.1, 0.5, 0.9])):
-        fitted = Calibration.fit(point, quantiles, levels, truth, size, [0.5, 0.8], rate=0.05)
-        every, _ = fitted.apply(point, quantiles, levels, size, outcomes_of(truth))
-        some, _ = fitted.apply(point, quantiles, levels, size, outcomes_of(truth), np.array([7, 59]))
-        np.testing.assert_array_equal(some, every[:, [7, 59]])
+        forecast = Forecast(point, quantiles, levels)
+        fitted = Calibration.fit(forecast, truth, size, [0.5, 0.8], rate=0.05)
+        every = fitted.apply(forecast, size, outcomes_of(truth))
+        some = fitted.apply(forecast, size, outcomes_of(truth), np.array([7, 59]))
+        np.testing.assert_array_equal(some.quantiles, every.quantiles[:, [7, 59]])
 
 
 def test_the_file_of_an_older_model_has_no_rate():

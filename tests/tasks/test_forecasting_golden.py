@@ -1,4 +1,4 @@
-"""Published figures on the real data: the M4 competition's benchmarks and ETTh1's seasonal naive."""
+"""Published metrics on the real data: the M4 competition's benchmarks and ETTh1's seasonal naive."""
 
 import shutil
 

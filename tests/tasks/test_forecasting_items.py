@@ -11,8 +11,8 @@ from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
 from zoo.models.lstm_forecaster import LSTMForecasterConfig, LSTMForecasterForPrediction
 from zoo.record import RunRecord
-from zoo.tasks.forecasting import TASK
-from zoo.tasks.forecasting.batches import ForecastingArguments, load_data
+from zoo.tasks.forecasting import ForecastingTask
+from zoo.tasks.forecasting.arguments import ForecastingArguments
 from zoo.tasks.forecasting.processor import SeriesProcessor
 
 SIZES = {"context_length": 24, "prediction_length": 6, "patch_length": 6, "hidden_size": 16}
@@ -38,7 +38,7 @@ def load(tmp_path, table=None, saved=None, **fields):
     arguments = ForecastingArguments(
         train_file=str(path), timestamp_column="date", target_columns=["target"], **fields
     )
-    return load_data(arguments, LSTMForecasterConfig(**SIZES), saved)
+    return ForecastingTask(arguments).load_data(LSTMForecasterConfig(**SIZES), saved)
 
 
 def test_each_series_has_z_scores_of_its_own_training_rows(tmp_path):
@@ -62,7 +62,8 @@ def test_units_of_a_series_change_no_relative_error(tmp_path):
     found = {}
     for per_series in (False, True):
         data = load(tmp_path, standardize_per_series=per_series)
-        found[per_series] = TASK.baselines(data.train, data.test)["seasonal_naive"]
+        task = ForecastingTask(ForecastingArguments())
+        found[per_series] = task.baselines(data.train, data.test)["seasonal_naive"]
     for name in ("mase", "smape", "owa", "rmsse"):
         assert found[True][name] == pytest.approx(found[False][name], rel=1e-3)
     assert found[False]["mse"] > 100 * found[True]["mse"]
@@ -82,11 +83,11 @@ def test_a_model_reads_which_series_it_forecasts(tmp_path):
     assert codes == {"mall": 1, "kiosk": 2}
 
 
-def test_new_series_are_told(tmp_path):
+def test_new_series_raise(tmp_path):
     other = frame(names=["shop", "bazaar"])
     saved = load(tmp_path, standardize_per_series=True).processor
     with pytest.raises(
-        ValueError, match="z-scores of each training series, and none of 'bazaar'; known: shop, mall, kio"
+        ValueError, match="z-scores of each training series, and not of 'bazaar'; known: shop, mall, kio"
     ):
         load(tmp_path, other, saved)
     saved = load(tmp_path, item_embedding=True).processor
@@ -120,7 +121,7 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
-def test_a_run_with_items_learns_and_is_measured_again(run, capsys):
+def test_a_run_with_items_learns_and_is_evaluated_again(run, capsys):
     record = RunRecord.read(run)
     assert record.metrics["test"]["mae"] < 0.5 * record.baselines["seasonal_naive"]["mae"]
     assert {row["series"] for row in record.tables["series"]} == set(LEVELS)
@@ -142,7 +143,7 @@ def test_the_pipeline_reads_known_covariates_of_the_future(run):
         rows, truth = (part[part["item_id"] == name] for part in (found, future))
         assert np.abs(rows["predictions"].to_numpy() - truth["target"].to_numpy()).mean() < 0.5 * level
         assert (rows["0.025"] < rows["0.975"]).all()
-    # What the frame of the future says of the targets changes nothing; what it says of holidays does.
+    # Targets in the frame of the future change nothing; its holidays do.
     pd.testing.assert_frame_equal(forecast(past, future=future.assign(target=1e9), **options), found)
     other = forecast(past, future=future.assign(target=0.0, holiday=1 - future["holiday"]), **options)
     assert np.abs(other["predictions"] / found["predictions"] - 1).max() > 0.2
@@ -154,7 +155,7 @@ def test_the_pipeline_reads_known_covariates_of_the_future(run):
         (lambda past, future: (past, None), "the model reads .'holiday'.: give those of the `future`"),
         (
             lambda past, future: (past, future[future["item_id"] != "mall"]),
-            "must hold the 6 steps after the end of each",
+            "must have exactly the 6 steps after the end of each",
         ),
         (lambda past, future: (past, future.drop(columns="holiday")), "no column 'holiday', which the model reads"),
         (lambda past, future: ("items.csv", future), "goes with a frame of the past"),
@@ -164,7 +165,7 @@ def test_the_pipeline_reads_known_covariates_of_the_future(run):
         ),
     ],
 )
-def test_the_pipeline_says_what_is_wrong_with_the_future(run, change, message):
+def test_the_pipeline_rejects_a_wrong_future(run, change, message):
     forecast = pipeline("time-series-forecasting", model=str(run), device="cpu")
     whole = frame(206)
     counter = whole.groupby("item_id").cumcount()
@@ -173,7 +174,7 @@ def test_the_pipeline_says_what_is_wrong_with_the_future(run, change, message):
         forecast(past, future=future, timestamp_column="date", item_id_column="item_id")
 
 
-def test_the_future_may_stand_behind_an_index_and_needs_no_static_columns(tmp_path):
+def test_the_future_may_have_an_index_and_needs_no_static_columns(tmp_path):
     kinds = {"shop": "indoor", "mall": "indoor", "kiosk": "outdoor"}
     table = frame(206)
     table["kind"] = table["item_id"].map(kinds)
@@ -199,7 +200,7 @@ def test_static_numbers_are_z_scores_over_the_training_series(tmp_path):
     expected = {"shop": -(1.5**0.5), "mall": 1.5**0.5, "kiosk": 0.0}
     found = data.test.windows.series.static_real[:, 0]
     np.testing.assert_allclose(found, [expected[name] for name in LEVELS], atol=1e-6)
-    # Other series are measured by those of the training.
+    # Other series are scaled by the training series.
     part = load(tmp_path, table[table["item_id"] == "mall"], data.processor, static_columns=["people"])
     np.testing.assert_allclose(part.train.windows.series.static_real, [[1.5**0.5]], atol=1e-6)
 
@@ -220,5 +221,5 @@ def test_a_new_series_is_scaled_by_its_history(tmp_path):
     expected = forecast(past, **options)
     found = forecast(past, future=future.assign(target=1e9), **options)
     pd.testing.assert_frame_equal(found, expected)  # the future is no part of the history
-    with pytest.raises(ValueError, match="no series to forecast"):
+    with pytest.raises(ValueError, match="at least one series to forecast"):
         forecast({})

@@ -5,15 +5,14 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from tests.tasks.forecasts import SIZES, frame, load
+from tests.tasks.forecasts import SIZES, frame, load, make_task
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
 from zoo.models.lstm_forecaster import LSTMForecasterConfig, LSTMForecasterForPrediction
 from zoo.record import RunRecord
-from zoo.tasks.forecasting import TASK, linear
-from zoo.tasks.forecasting.batches import ForecastingArguments, collate
+from zoo.tasks import forecasting
+from zoo.tasks.forecasting.arguments import ForecastingArguments
 
-ARGUMENTS = ForecastingArguments(skip_ridge=0.1, standardize=True)
 FIELDS = {"linear_skip": True, "level_weight": 0.3, "scaling": "last"}
 
 
@@ -42,21 +41,21 @@ def skip_of(folder) -> torch.Tensor:
 def test_training_keeps_the_map_of_the_training_windows(fitted, tmp_path):
     data = load(tmp_path / "mine.csv", frame(), standardize=True)
     model = LSTMForecasterForPrediction(LSTMForecasterConfig(**SIZES, **FIELDS, input_size=2))
-    batches = [collate([data.train[index] for index in range(len(data.train))])]
+    batches = [make_task().collate([data.train[index] for index in range(len(data.train))])]
     assert model.fit_linear_skip(batches, 0.05) == 2 * len(data.train)
     torch.testing.assert_close(skip_of(fitted), model.skip.weight.detach(), rtol=1e-3, atol=1e-5)
     head = load_file(fitted / "model.safetensors")["head.output.weight"]
     assert head.abs().max() > 0  # the net has learned something beside it
 
 
-def test_the_record_measures_what_was_fitted(fitted, tmp_path):
+def test_a_fitted_model_is_evaluated(fitted, tmp_path):
     record = RunRecord.read(fitted)
     assert record.recipe["data"]["skip_ridge"] == 0.05
     assert record.metrics["test"]["mse"] < record.baselines["naive"]["mse"]
     assert evaluate([str(fitted), "--output_dir", str(tmp_path / "out")]) == 0
 
 
-def test_a_run_says_what_it_fitted(forecaster, fitted, tmp_path, capsys):
+def test_a_run_prints_what_it_fitted(forecaster, fitted, tmp_path, capsys):
     recipe = str(fitted.parent / "linear.yaml")
     assert train([recipe, *flags(forecaster, tmp_path / "run"), "--max_steps", "1"]) == 0
     assert "The linear map was fitted to 442 windows of single series by ridge regression" in capsys.readouterr().out
@@ -70,7 +69,7 @@ def test_trained_weights_are_not_fitted_again(forecaster, fitted, tmp_path, caps
     assert not torch.equal(skip_of(tmp_path / "run"), skip_of(fitted))  # it goes on learning
 
 
-def test_a_model_without_a_map_is_told_in_one_line(forecaster, fitted, tmp_path, capsys):
+def test_a_model_without_a_map_is_an_error_in_one_line(forecaster, fitted, tmp_path, capsys):
     recipe = str(fitted.parent / "linear.yaml")
     off = ["--model_overrides", "linear_skip=false"]
     assert train([recipe, *flags(forecaster, tmp_path / "run"), *off]) == 1
@@ -80,38 +79,39 @@ def test_a_model_without_a_map_is_told_in_one_line(forecaster, fitted, tmp_path,
 
 
 def test_values_of_another_size_are_refused(tmp_path):
-    """A penalty for deviation 1 would silence the map of small values, and say nothing to that of large ones."""
+    """A penalty for deviation 1 would suppress the map of small values, and not affect that of large ones."""
     data = load(tmp_path / "mine.csv", frame())
-    raw = ForecastingArguments(skip_ridge=0.1)
+    task = make_task(skip_ridge=0.1)
     for fields, fits in (({}, False), ({"scale_loss": True}, False), ({"scaling": "std", "scale_loss": True}, True)):
         config = LSTMForecasterConfig(**SIZES, **{**FIELDS, **fields}, input_size=2)
         model = LSTMForecasterForPrediction(config)
         if fits:
-            assert TASK.warm_start(model, data.train, raw, False)
+            assert task.before_training(model, data, None)
         else:
             with pytest.raises(
                 ValueError, match="skip_ridge=0.1 is a penalty for values of deviation 1: use standard"
             ):
-                TASK.warm_start(model, data.train, raw, False)
+                task.before_training(model, data, None)
 
 
-def test_series_of_gaps_are_told(tmp_path):
+def test_windows_with_gaps_only_raise(tmp_path):
     table = frame()
     table.loc[::5, ["a", "b"]] = None
     data = load(tmp_path / "mine.csv", table, standardize=True)
     model = LSTMForecasterForPrediction(LSTMForecasterConfig(**SIZES, **FIELDS, input_size=2))
     with pytest.raises(ValueError, match="ridge regression has nothing to fit to.* fill the gaps"):
-        TASK.warm_start(model, data.train, ARGUMENTS, False)
+        make_task(skip_ridge=0.1, standardize=True).before_training(model, data, None)
 
 
 def test_windows_of_a_long_series_are_sampled_from_all_of_it(tmp_path, monkeypatch):
     data = load(tmp_path / "mine.csv", frame())
     model = LSTMForecasterForPrediction(LSTMForecasterConfig(**SIZES, **FIELDS, input_size=2))
-    monkeypatch.setattr(linear, "RIDGE_SERIES", 10)
+    monkeypatch.setattr(forecasting, "RIDGE_SERIES", 10)
     read = []
     monkeypatch.setattr(type(data.train), "__getitem__", lambda self, index: read.append(index) or self.windows[index])
     monkeypatch.setattr(type(data.train), "__getitems__", None, raising=False)
-    assert TASK.warm_start(model, data.train, ARGUMENTS, False)[0].startswith("The linear map")
+    task = make_task(skip_ridge=0.1, standardize=True)
+    assert task.before_training(model, data, None)[0].startswith("The linear map")
     assert len(read) == 5 and read[0] == 0 and read[-1] == len(data.train) - 1
 
 

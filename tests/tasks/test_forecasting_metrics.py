@@ -1,8 +1,5 @@
-"""Forecast metrics against figures worked out by hand and by other libraries."""
+"""Forecast metrics, by hand and against other libraries."""
 
-from pathlib import Path
-
-import evaluate
 import numpy as np
 import pytest
 from sklearn.metrics import (
@@ -13,7 +10,7 @@ from sklearn.metrics import (
 )
 
 from zoo.tasks.forecasting import metrics
-from zoo.tasks.forecasting.metrics import ForecastingMetric, forecasting_metrics, seasonal_scales
+from zoo.tasks.forecasting.metrics import forecasting_metrics, seasonal_scales
 
 NAN = np.nan
 
@@ -141,16 +138,3 @@ def test_what_cannot_be_scored(forecast):
     prediction[0, 0, 0] = NAN
     with pytest.raises(ValueError, match="not a finite number"):
         forecasting_metrics(prediction, truth)
-
-
-def test_evaluate_module_offline_by_class_and_by_path(forecast):
-    prediction, truth = (part[..., 0] for part in forecast)
-    truth[0, 0] = NAN
-    options = {"quantiles": np.stack([prediction - 1, prediction + 1]), "quantile_levels": [0.1, 0.9]}
-    options |= {"naive2": {"smape": 10.0, "mase": 2.0}}
-    expected = forecasting_metrics(prediction, truth, scale=np.arange(1.0, 7)[:, None], **options)
-    path = Path(metrics.__file__)
-    for module in (ForecastingMetric(), evaluate.load(str(path))):
-        module.add_batch(predictions=prediction[:2], references=truth[:2])
-        module.add_batch(predictions=prediction[2:], references=truth[2:])
-        assert module.compute(scale=np.arange(1.0, 7), **options) == pytest.approx(expected)

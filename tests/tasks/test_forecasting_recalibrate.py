@@ -6,24 +6,25 @@ import pytest
 import torch
 from transformers import pipeline
 
-from tests.tasks.forecasts import SIZES, frame, load
+from tests.tasks.forecasts import SIZES, frame, load, make_task
 from zoo.record import RunRecord
-from zoo.tasks.forecasting.batches import ForecastingArguments, collate, load_data
-from zoo.tasks.forecasting.report import calibrated
+from zoo.tasks.forecasting.arguments import ForecastingArguments
+from zoo.tasks.forecasting.evaluation import calibrated
+from zoo.tasks.forecasting.forecast import Forecast
 
 
 def test_a_pipeline_that_recalibrates_is_the_backtest(forecaster, tmp_path):
     forecast = pipeline("time-series-forecasting", model=str(forecaster), device="cpu")
     saved, config, context = forecast.series_processor, forecast.model.config, SIZES["context_length"]
     frame().to_csv(tmp_path / "mine.csv", index=False)
-    arguments = ForecastingArguments(test_file=str(tmp_path / "mine.csv"), timestamp_column="date")
-    data = load_data(arguments, config, saved).test  # every window of the file
+    task = make_task(config, test_file=str(tmp_path / "mine.csv"), timestamp_column="date")
+    data = task.load_data(config, saved).test  # every window of the file
     with torch.no_grad():
-        batch = collate(data.__getitems__(range(len(data))))
+        batch = task.collate(data.__getitems__(range(len(data))))
         output = forecast.model(**{name: tensor for name, tensor in batch.items() if name != "future_values"})
     predictions = output.prediction_outputs.numpy(), output.quantile_outputs.numpy()
-    _, quantiles, levels = calibrated(predictions, config, data)
-    expected = data.in_data_units(quantiles)[levels.index(0.1), 330 - context].T.ravel()
+    backtest = calibrated(Forecast.from_predictions(predictions, config.quantiles), data)
+    expected = data.in_data_units(backtest.quantiles)[backtest.levels.index(0.1), 330 - context].T.ravel()
     found = forecast(frame()[:330], recalibrate=330 - context)
     np.testing.assert_allclose(found["0.1"], expected, rtol=1e-4)
     fixed = forecast(frame()[:330])
@@ -57,10 +58,10 @@ def test_rows_to_recalibrate_with_are_a_number(forecaster, rows):
         forecast(frame(), recalibrate=rows)
 
 
-def test_what_cannot_follow_is_told(forecaster, caplog):
+def test_intervals_that_cannot_follow(forecaster, caplog):
     forecast = pipeline("time-series-forecasting", model=str(forecaster), device="cpu")
     forecast(frame(), recalibrate=7)
-    assert "recalibrate=7: the intervals of the steps after 7 have nothing to follow" in caplog.text
+    assert "recalibrate=7: intervals of steps after 7 have no outcomes to follow" in caplog.text
     for calibration in (None, forecast.series_processor.calibration | {"rate": 0}):
         forecast.series_processor.calibration = calibration
         with pytest.raises(ValueError, match="this model has no intervals that follow; train it with `intervals`"):
@@ -70,7 +71,7 @@ def test_what_cannot_follow_is_told(forecaster, caplog):
 
 
 def test_only_whole_test_splits_are_followed(forecaster, tmp_path):
-    """Validation has made the margins, and a sample would be followed more slowly."""
+    """The margins were calibrated on validation, and a sample would be followed more slowly."""
     data = load(tmp_path / "mine.csv", frame())
     assert data.test.followed and data.test.take(10**6).followed
     assert not (data.validation.followed or data.train.followed or data.test.take(30).followed)

@@ -12,23 +12,24 @@ import torch
 import yaml
 from transformers import PreTrainedConfig, pipeline
 
-from tests.tasks.forecasts import SIZES, frame, load
+from tests.tasks.forecasts import SIZES, frame, load, make_task
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
 from zoo.hub.card import render_card
 from zoo.models.lstm_forecaster import LSTMForecasterConfig, LSTMForecasterForPrediction
 from zoo.record import RunRecord
-from zoo.tasks.forecasting import TASK
-from zoo.tasks.forecasting.batches import ForecastingArguments, collate, load_data
+from zoo.tasks.forecasting import ForecastingTask
+from zoo.tasks.forecasting.arguments import ForecastingArguments
 from zoo.tasks.forecasting.processor import SeriesProcessor
 from zoo.tasks.forecasting.report import by_step
 from zoo.training.command_line import parse_run
+from zoo.training.trainer import Prediction
 
 QUANTILES = ["0.025", "0.1", "0.25", "0.5", "0.75", "0.9", "0.975"]
 
 
-def test_an_own_file_alone_measures_a_model(forecaster, tmp_path):
-    """Its rows are all of the test; what the training rows said is in the saved processor."""
+def test_an_own_file_alone_evaluates_a_model(forecaster, tmp_path):
+    """All its rows are test rows; the statistics are those of the saved processor."""
     copy = shutil.copytree(forecaster, tmp_path / "run")
     (copy / "recipe.yaml").write_text((copy / "recipe.yaml").read_text().replace("mine.csv", "gone.csv"))
     frame()[300:].to_csv(tmp_path / "new.csv", index=False)
@@ -39,20 +40,17 @@ def test_an_own_file_alone_measures_a_model(forecaster, tmp_path):
     assert measured["test"]["mse"] == pytest.approx(RunRecord.read(forecaster).metrics["test"]["mse"], rel=0.5)
 
 
-def test_a_folder_that_nobody_reads_is_told(forecaster):
-    """A flag's folder beside a recipe's file."""
-    flags = ["--train_file", str(forecaster.parent / "mine.csv")]
-    settings = parse_run([str(forecaster.parent / "tiny.yaml"), *flags])
-    data = dataclasses.replace(settings.data, data_dir="/mine")
+def test_a_folder_that_would_be_ignored_raises(forecaster):
+    task = make_task(train_file=str(forecaster.parent / "mine.csv"), data_dir="/mine")
     with pytest.raises(ValueError, match="data_dir=/mine has the files of a known data set, but a file of your own"):
-        load_data(data, LSTMForecasterConfig(**SIZES, input_size=2))
+        task.load_data(task.config)
 
 
 def test_a_run_is_complete_and_learns(forecaster):
     names = {path.name for path in forecaster.iterdir()}
     assert {"config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml", "results.json"} <= names
-    pictures = {"forecasts.png", "error_by_step.png", "calibration.png", "coverage_by_step.png", "learning_curves.png"}
-    assert {path.name for path in (forecaster / "pictures").iterdir()} == pictures
+    plots = {"forecasts.png", "error_by_step.png", "calibration.png", "coverage_by_step.png", "learning_curves.png"}
+    assert {path.name for path in (forecaster / "pictures").iterdir()} == plots
     record = RunRecord.read(forecaster)
     assert record.metrics["test"]["n"] == 80 - 12 + 1 and record.metrics["validation"]["n"] == 40 - 12 + 1
     assert set(record.baselines) == {"seasonal_naive", "naive", "drift", "naive2"}
@@ -121,13 +119,13 @@ def test_calibration_follows_its_data_fields(tmp_path):
     predictions = truth + np.linspace(0.1, 1, len(truth))[:, None, None] * data.validation.spreads
     margins = {}
     for half_life in (None, 0, 1000):
-        fields = {"intervals": [0.5], "calibration_half_life": half_life}
-        TASK.calibrate(predictions, None, LSTMForecasterConfig(), data.validation, ForecastingArguments(**fields))
+        task = make_task(intervals=[0.5], calibration_half_life=half_life)
+        task.after_training(Prediction(predictions, truth, data.validation))
         (interval,) = data.processor.intervals.intervals
         assert interval.margins == pytest.approx(interval.margins[0, 0], rel=1e-4)
         margins[half_life] = interval.margins[0, 0]
     assert margins[None] > margins[0] + 0.1 and margins[1000] == pytest.approx(margins[0], abs=0.04)
-    TASK.calibrate(predictions, None, LSTMForecasterConfig(), data.validation, ForecastingArguments(intervals=[]))
+    make_task(intervals=[]).after_training(Prediction(predictions, truth, data.validation))
     assert data.processor.intervals is None
 
 
@@ -154,7 +152,7 @@ def test_channels_are_found_by_name_and_not_by_place(tmp_path):
     other.to_csv(tmp_path / "more.csv", index=False)
     expected = forecast(frame())
     pd.testing.assert_frame_equal(forecast(str(tmp_path / "more.csv")), expected)
-    # Names that the model has not are taken by their places; some of each would be a guess.
+    # Names that the model does not know are taken by position; some of each would be a guess.
     renamed = forecast(frame().rename(columns={"a": "x", "b": "y"}))
     np.testing.assert_array_equal(renamed["predictions"], expected["predictions"])
     with pytest.raises(ValueError, match=r"2 channels \(a, b\), the data has 2 \(a, y\)"):
@@ -172,9 +170,9 @@ def test_the_calendar_that_a_model_reads_must_be_there(tmp_path):
         load(tmp_path / "steps.csv", frame().assign(date=np.arange(400)), time_features=True)
 
 
-def test_another_frequency_is_told(caplog):
+def test_another_frequency_warns(caplog):
     forecast = plain_pipeline()
-    forecast.series_processor.frequency = "15min"  # no other test says the same: it is said once
+    forecast.series_processor.frequency = "15min"  # a frequency of its own: the warning is shown once
     stamps = pd.date_range("2024-01-01", periods=60, freq="D")
     forecast(pd.DataFrame({"timestamp": stamps, "target": np.arange(60.0)}))
     assert "trained on series of frequency '15min'; these have 'D'" in caplog.text
@@ -240,7 +238,7 @@ def test_the_pipeline_takes_lists_arrays_and_long_frames():
         ({"shop": [1.0, float("inf")]}, {}, "series 'shop', row 1: holds an infinite value"),
     ],
 )
-def test_the_pipeline_says_what_is_wrong(inputs, options, message):
+def test_the_pipeline_rejects(inputs, options, message):
     with pytest.raises(ValueError, match=message):
         plain_pipeline()(inputs, **options)
 
@@ -300,7 +298,7 @@ def test_units_change_squared_errors_and_no_relative_ones(tmp_path):
     found = {}
     for standardize in (False, True):
         data = load(tmp_path / "mine.csv", frame(), standardize=standardize)
-        found[standardize] = TASK.baselines(data.train, data.test)["seasonal_naive"]
+        found[standardize] = make_task().baselines(data.train, data.test)["seasonal_naive"]
     for name in ("mase", "smape", "owa", "rmsse"):
         assert found[True][name] == pytest.approx(found[False][name], rel=1e-3)
     assert found[False]["mse"] > 10 * found[True]["mse"]
@@ -310,14 +308,14 @@ def test_missing_future_values_are_nan_for_model_and_metrics(tmp_path):
     table = frame()
     table.loc[48, "a"] = np.nan
     data = load(tmp_path / "mine.csv", table)
-    batch = collate(data.train.__getitems__([0, 20]))
+    batch = make_task().collate(data.train.__getitems__([0, 20]))
     assert "item" not in batch and "future_observed_mask" not in batch
     missing = batch["future_values"].isnan()
     assert missing[0, 0, 0] and missing.sum() == 1
     assert not batch["past_observed_mask"][1, 28, 0]
 
 
-def test_split_files_stand_for_themselves(tmp_path):
+def test_a_split_with_a_file_of_its_own(tmp_path):
     table = frame()
     table[300:].to_csv(tmp_path / "test.csv", index=False)
     data = load(tmp_path / "train.csv", table[:300], test_file=str(tmp_path / "test.csv"), validation_size=60)
@@ -328,7 +326,7 @@ def test_split_files_stand_for_themselves(tmp_path):
         ("validation_file", "validation_size"),
         ("validation_file", "test_size"),
     ):
-        with pytest.raises(ValueError, match=f"{size}=30 would cut nothing off train_file, beside a {name}"):
+        with pytest.raises(ValueError, match=f"{size}=30 would split nothing off train_file, beside a {name}"):
             load(tmp_path / "train.csv", table[:300], **{name: str(tmp_path / "test.csv"), size: 30})
 
 
@@ -379,13 +377,13 @@ def test_the_card_says_what_the_record_says(forecaster):
     (line,) = [line for line in card.splitlines() if line.startswith("| 80% |")]
     shown = [f"{100 * row[f'coverage{suffix}']:.1f}%" for suffix in ("", "_fixed", "_before")]
     shown += [f"{row[f'width{suffix}']:.4g}" for suffix in ("", "_fixed", "_before")]
-    assert all(figure in line for figure in shown) and line.count("|") == 10
-    for picture in (forecaster / "pictures").iterdir():
-        assert f"(pictures/{picture.name})" in card
+    assert all(metric in line for metric in shown) and line.count("|") == 10
+    for plot in (forecaster / "pictures").iterdir():
+        assert f"(pictures/{plot.name})" in card
     del record.tables["calibration_before"]  # a point head
     (line,) = [line for line in render_card(record).splitlines() if line.startswith("| 80% |")]
     assert line.count("|") == 8
-    for row in record.tables["intervals"]:  # one window a series: nothing to follow
+    for row in record.tables["intervals"]:  # one window per series: nothing to follow
         for name in ("coverage_fixed", "width_fixed", "msis_fixed"):
             del row[name]
     (line,) = [line for line in render_card(record).splitlines() if line.startswith("| 80% |")]
@@ -413,8 +411,8 @@ def test_some_channels_of_a_named_data_set(tmp_path):
     table = pd.DataFrame(values, columns=["HUFL", "LULL", "OT"])
     table.insert(0, "date", pd.date_range("2016-07-01", periods=len(table), freq="h"))
     table.to_csv(tmp_path / "ETTh1.csv", index=False)
-    arguments = ForecastingArguments(dataset_name="etth1", data_dir=str(tmp_path), target_columns=["OT", "HUFL"])
-    data = load_data(arguments, LSTMForecasterConfig(**SIZES))
+    task = make_task(dataset_name="etth1", data_dir=str(tmp_path), target_columns=["OT", "HUFL"])
+    data = task.load_data(task.config)
     assert data.model_fields["input_size"] == 2 and data.processor.channels == ["OT", "HUFL"]
     np.testing.assert_allclose(data.train.windows.series.values, values[:, [2, 0]], rtol=1e-6)
     for fields, message in (
@@ -423,4 +421,4 @@ def test_some_channels_of_a_named_data_set(tmp_path):
         ({"test_size": 0.3}, "etth1 has its own split: leave out test_size"),
     ):
         with pytest.raises(ValueError, match=message):
-            load_data(dataclasses.replace(arguments, **fields), LSTMForecasterConfig(**SIZES))
+            ForecastingTask(dataclasses.replace(task.arguments, **fields)).load_data(task.config)

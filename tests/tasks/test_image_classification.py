@@ -1,9 +1,8 @@
-"""Image classification: numbers, report, data sets and arguments of the task."""
+"""Image classification: metrics, report, data sets and arguments of the task."""
 
 import dataclasses
-from pathlib import Path
+from types import SimpleNamespace
 
-import evaluate
 import numpy as np
 import pytest
 import torch
@@ -11,24 +10,18 @@ from PIL import Image
 from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
-from transformers import EvalPrediction
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
-import zoo.tasks.image_classification.batches as batches
 from zoo import FashionCNNConfig
 from zoo.data.images import ImageSplit, ImageSplits
 from zoo.registry import load_family, load_task
-from zoo.tasks.image_classification import TASK, metrics
-from zoo.tasks.image_classification.batches import (
-    ImageClassificationArguments,
-    ImageDataset,
-    LabelSmoother,
-    build_collator,
-    build_processor,
-    load_data,
-)
-from zoo.tasks.image_classification.metrics import ImageClassificationMetric, calibration_bins, classification_metrics
-from zoo.tasks.image_classification.report import most_confused, report
+from zoo.tasks.image_classification import ImageClassificationTask, loading, smoothed_cross_entropy
+from zoo.tasks.image_classification.arguments import ImageClassificationArguments
+from zoo.tasks.image_classification.dataset import ImageDataset
+from zoo.tasks.image_classification.metrics import calibration_bins, classification_metrics
+from zoo.tasks.image_classification.report import most_confused
+from zoo.training.arguments import ZooTrainingArguments
+from zoo.training.trainer import Prediction
 
 GENERATOR = np.random.default_rng(0)
 LABELS = GENERATOR.integers(0, 4, 200)
@@ -39,6 +32,18 @@ def make_split(count: int = 40, classes: int = 4, seed: int = 0) -> ImageSplit:
     generator = np.random.default_rng(seed)
     pixels = generator.integers(0, 256, (count, 1, 28, 28), dtype=np.uint8)
     return ImageSplit(pixels, np.arange(count) % classes)
+
+
+def make_task(config: FashionCNNConfig | None = None, **fields) -> ImageClassificationTask:
+    """A task as a run has it once the model is made."""
+    config = config or FashionCNNConfig()
+    task = ImageClassificationTask(ImageClassificationArguments(**fields))
+    task.attach(SimpleNamespace(config=config), task.make_processor(load_family("fashion_cnn"), config, None))
+    return task
+
+
+def load(config: FashionCNNConfig | None = None, **fields):
+    return ImageClassificationTask(ImageClassificationArguments(**fields)).load_data(config or FashionCNNConfig())
 
 
 # Metrics
@@ -52,17 +57,9 @@ def test_metrics_against_scikit_learn():
     assert found["macro_f1"] == pytest.approx(f1_score(LABELS, predicted, average="macro"))
     assert found["nll"] == pytest.approx(log_loss(LABELS, probabilities))
     assert found["brier"] == pytest.approx(np.square(probabilities - np.eye(4)[LABELS]).sum() / 200)
-    assert 0.5 < found["accuracy"] < 0.99
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 10), (7, 10), (10, 10), (9_500, 10_000)])
-def test_wilson_interval_against_scipy(right, n):
-    expected = binomtest(right, n).proportion_ci(confidence_level=0.95, method="wilson")
-    low, high = metrics.wilson_interval(right, n)
-    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    logits = np.eye(2)[[0] * right + [1] * (n - right)]
-    found = classification_metrics(logits, np.zeros(n, int))
-    assert (found["accuracy_low"], found["accuracy_high"]) == (low, high)
+    wilson = binomtest(int((predicted == LABELS).sum()), 200).proportion_ci(method="wilson")
+    assert (found["accuracy_low"], found["accuracy_high"]) == pytest.approx((wilson.low, wilson.high))
+    assert 0.5 < found["accuracy_low"] < found["accuracy"] < found["accuracy_high"] < 0.99
 
 
 def test_metrics_by_hand():
@@ -96,28 +93,22 @@ def test_nothing_to_score_is_an_error(logits, labels):
         classification_metrics(logits, labels)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("how", ["class", "path"])
-def test_evaluate_module_works_offline(how, dtype):
-    metric = ImageClassificationMetric() if how == "class" else evaluate.load(str(Path(metrics.__file__)))
-    found = metric.compute(predictions=LOGITS.astype(dtype), references=LABELS)
-    assert found == pytest.approx(classification_metrics(LOGITS.astype(dtype), LABELS))
-
-
-def test_metrics_of_a_trainer():
-    found = TASK.compute_metrics(EvalPrediction(predictions=LOGITS.astype(np.float32), label_ids=LABELS))
-    assert TASK.best_metric in found
-    expected = classification_metrics(LOGITS, LABELS)
-    assert found == pytest.approx({name: expected[name] for name in found}, rel=1e-5)
+def test_training_and_record_measure_alike():
+    prediction = Prediction(LOGITS.astype(np.float32), LABELS, ImageDataset(make_split(200)))
+    during_training = make_task().evaluate(prediction)
+    assert set(during_training) == {"accuracy", "macro_f1", "nll", "ece"}
+    record = make_task().evaluate(prediction, intervals=True)
+    assert record == pytest.approx(classification_metrics(LOGITS, LABELS), rel=1e-5)
+    assert during_training == {name: record[name] for name in during_training}
 
 
 # Report
 
 
-def make_report(tmp_path, logits, labels, classes=4):
-    config = FashionCNNConfig(id2label=dict(enumerate(("shirt", "bag", "boot", "coat")[:classes])))
-    dataset = ImageDataset(make_split(len(labels)))
-    return report(logits, labels, config, dataset, tmp_path)
+def make_report(tmp_path, logits, labels):
+    config = FashionCNNConfig(id2label=dict(enumerate(("shirt", "bag", "boot", "coat"))))
+    prediction = Prediction(logits, labels, ImageDataset(make_split(len(labels))))
+    return make_task().report(prediction, SimpleNamespace(config=config), tmp_path)
 
 
 def test_report(tmp_path):
@@ -133,11 +124,11 @@ def test_report(tmp_path):
     assert found.tables["calibration"] == calibration_bins(LOGITS, LABELS)
     assert f"accuracy {(LABELS == predicted).mean():.4f} (95% interval" in found.text
     assert "n = 200" in found.text
-    assert set(found.pictures) == {"confusion_matrix", "reliability_diagram", "confident_mistakes"}
-    for path in found.pictures.values():
-        with Image.open(path) as picture:
-            picture.verify()
-            assert path.suffix == ".png" and picture.width > 200 and picture.height > 200
+    assert set(found.plots) == {"confusion_matrix", "reliability_diagram", "confident_mistakes"}
+    for path in found.plots.values():
+        with Image.open(path) as plot:
+            plot.verify()
+            assert path.suffix == ".png" and plot.width > 200 and plot.height > 200
 
 
 def test_most_confused_pairs():
@@ -154,7 +145,7 @@ def test_report_without_mistakes(tmp_path):
     found = make_report(tmp_path, 5 * np.eye(4)[LABELS], LABELS)
     assert found.tables["most_confused"] == []
     assert "most confused: none" in found.text
-    assert all(path.is_file() for path in found.pictures.values())
+    assert all(path.is_file() for path in found.plots.values())
 
 
 def test_report_with_a_class_that_never_occurs(tmp_path):
@@ -173,7 +164,7 @@ def test_report_where_everything_is_wrong(tmp_path):
 def test_baseline_knows_the_class_frequencies_of_training():
     train = ImageDataset(ImageSplit(np.zeros((12, 1, 28, 28), np.uint8), np.array([1] * 9 + [0] * 3)))
     test = ImageDataset(ImageSplit(np.zeros((4, 1, 28, 28), np.uint8), np.array([1, 0, 1, 1])))
-    found = TASK.baselines(train, test)["class_frequency"]
+    found = make_task().baselines(train, test)["class_frequency"]
     assert found["accuracy"] == 0.75
     assert found["nll"] == pytest.approx(-(3 * np.log(10 / 14) + np.log(4 / 14)) / 4)  # counts + 1
 
@@ -181,19 +172,52 @@ def test_baseline_knows_the_class_frequencies_of_training():
 # Label smoothing
 
 
-@pytest.mark.parametrize("epsilon", [0.0, 0.1])
-def test_label_smoother(epsilon):
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_label_smoothing_of_class_numbers_and_probabilities(smoothing):
     logits, labels = torch.from_numpy(LOGITS).float(), torch.from_numpy(LABELS)
     outputs = ImageClassifierOutputWithNoAttention(logits=logits)
-    hard = LabelSmoother(epsilon)(outputs, labels)
-    expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=epsilon)
-    torch.testing.assert_close(hard, expected)
+    expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    torch.testing.assert_close(smoothed_cross_entropy(outputs, labels, smoothing=smoothing), expected)
     one_hot = torch.nn.functional.one_hot(labels, 4).float()
-    torch.testing.assert_close(LabelSmoother(epsilon)(outputs, one_hot), expected)
+    torch.testing.assert_close(smoothed_cross_entropy(outputs, one_hot, smoothing=smoothing), expected)
     soft = 0.7 * one_hot + 0.3 * one_hot.roll(1, 0)
-    target = (1 - epsilon) * soft + epsilon / 4
+    target = (1 - smoothing) * soft + smoothing / 4
     by_hand = -(target * logits.log_softmax(1)).sum(1).mean()
-    torch.testing.assert_close(TASK.label_smoother(epsilon)(outputs, soft, shift_labels=False), by_hand)
+    torch.testing.assert_close(smoothed_cross_entropy(outputs, soft, smoothing=smoothing), by_hand)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_label_smoothing_does_not_depend_on_gradient_accumulation(soft):
+    logits, labels = torch.from_numpy(LOGITS).float(), torch.from_numpy(LABELS)
+    labels = 0.9 * torch.nn.functional.one_hot(labels, 4) + 0.025 if soft else labels
+    items = labels.ne(-100).sum()  # as the Trainer counts them
+    parts = [
+        smoothed_cross_entropy(ImageClassifierOutputWithNoAttention(logits=part), target, items, smoothing=0.1)
+        for part, target in zip(logits.split(30), labels.split(30))
+    ]
+    whole = smoothed_cross_entropy(ImageClassifierOutputWithNoAttention(logits=logits), labels, smoothing=0.1)
+    torch.testing.assert_close(sum(parts), whole)
+
+
+def test_the_trainer_smooths_labels_by_the_task(tmp_path):
+    family = load_family("fashion_cnn")
+    model = family.model_classes["image_classification"](FashionCNNConfig(**family.tiny))
+    for smoothing in (0.0, 0.1):
+        arguments = ZooTrainingArguments(output_dir=str(tmp_path), label_smoothing_factor=smoothing, use_cpu=True)
+        trainer = make_task(model.config).make_trainer(
+            model=model,
+            args=arguments,
+            train_dataset=ImageDataset(make_split()),
+            eval_dataset=ImageDataset(make_split()),
+        )
+        logits = torch.from_numpy(LOGITS)
+        if smoothing:
+            outputs = ImageClassifierOutputWithNoAttention(logits=logits)
+            loss = trainer.compute_loss_func(outputs, torch.from_numpy(LABELS), num_items_in_batch=None)
+            expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(LABELS), label_smoothing=0.1)
+            torch.testing.assert_close(loss, expected)
+        else:
+            assert trainer.compute_loss_func is None
 
 
 # Data sets, batches and arguments
@@ -204,31 +228,29 @@ def test_a_batch_is_its_rows():
     batch = dataset.__getitems__([3, 0, 7])
     rows = [dataset[row] for row in (3, 0, 7)]
     assert torch.equal(batch["pixel_values"], torch.stack([row["pixel_values"] for row in rows]))
-    collator = batches.ImageCollator([0.286], [0.353], batches.Augmentation())
-    one, other = collator(batch), collator(rows)
+    collate = make_task().collate
+    one, other = collate(batch), collate(rows)
     assert torch.equal(one["pixel_values"], other["pixel_values"]) and torch.equal(one["labels"], other["labels"])
     assert set(one) == {"pixel_values", "labels"}
 
 
 def test_only_training_batches_are_augmented():
-    config, arguments = FashionCNNConfig(), ImageClassificationArguments(random_shift=4, random_erasing=9, mixup=1.0)
-    processor = build_processor(load_family("fashion_cnn"), config)
-    collator = build_collator(processor, arguments, config, seed=0)
+    collate = make_task(random_shift=4, random_erasing=9, mixup=1.0).collate
     training = ImageDataset(make_split(), training=True)
     rows = list(range(40))
-    changed, plain = collator(training.__getitems__(rows)), collator(training.view().__getitems__(rows))
+    changed, plain = collate(training.__getitems__(rows)), collate(training.view().__getitems__(rows))
     assert changed["labels"].shape == (40, 10) and plain["labels"].shape == (40,)
     assert not torch.allclose(changed["pixel_values"], plain["pixel_values"])
     expected = (torch.from_numpy(make_split().images) / 255 - 0.2860) / 0.3530
     torch.testing.assert_close(plain["pixel_values"], expected)
     training.set_epoch(1)
-    assert not torch.equal(collator(training.__getitems__(rows))["pixel_values"], changed["pixel_values"])
+    assert not torch.equal(collate(training.__getitems__(rows))["pixel_values"], changed["pixel_values"])
 
 
-def test_evaluation_views():
+def test_tta_views():
     dataset = ImageDataset(make_split(), training=True)
-    (plain,) = TASK.evaluation_views(dataset, ImageClassificationArguments())
-    first, second = TASK.evaluation_views(dataset, ImageClassificationArguments(test_time_augmentation="flip"))
+    (plain,) = make_task().views(dataset)
+    first, second = make_task(test_time_augmentation="flip").views(dataset)
     pixels = torch.from_numpy(make_split().images)
     for view, expected in ((plain, pixels), (first, pixels), (second, pixels.flip(-1))):
         batch = view.__getitems__(list(range(40)))
@@ -236,10 +258,10 @@ def test_evaluation_views():
         assert set(batch) == {"pixel_values", "labels"}
 
 
-def test_shifted_views_move_by_one_pixel_each_way():
+def test_shifted_tta_views_move_by_one_pixel_each_way():
     images = np.arange(2 * 9, dtype=np.uint8).reshape(2, 1, 3, 3) + 1
     dataset = ImageDataset(ImageSplit(images, np.zeros(2, np.int64)))
-    views = TASK.evaluation_views(dataset, ImageClassificationArguments(test_time_augmentation="flip_shift"))
+    views = make_task(test_time_augmentation="flip_shift").views(dataset)
     shown = [view.__getitems__([0])["pixel_values"][0, 0].tolist() for view in views]
     assert shown[0] == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
     assert shown[2] == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]  # down
@@ -256,11 +278,11 @@ def small_data(monkeypatch):
     def load(path=None):
         return ImageSplits(make_split(400), ("a", "b", "c", "d"), "made up", test=make_split(40, seed=1))
 
-    monkeypatch.setattr(batches, "load_fashion_mnist", load)
+    monkeypatch.setattr(loading, "load_fashion_mnist", load)
 
 
 def test_validation_is_taken_from_training(small_data):
-    data = load_data(ImageClassificationArguments(validation_size=80), FashionCNNConfig())
+    data = load(validation_size=80)
     assert [(name, len(split)) for name, split in data.splits().items()] == [
         ("train", 320), ("validation", 80), ("test", 40),
     ]  # fmt: skip
@@ -272,34 +294,34 @@ def test_validation_is_taken_from_training(small_data):
     }
     assert data.fingerprint["test"] == make_split(40, seed=1).fingerprint()
     assert data.source == "made up" and data.notes == {"known_release": False}
-    again = load_data(ImageClassificationArguments(validation_size=80, validation_seed=1), FashionCNNConfig())
+    again = load(validation_size=80, validation_seed=1)
     assert again.fingerprint["test"] == data.fingerprint["test"]
     assert again.fingerprint["validation"] != data.fingerprint["validation"]
 
 
 def test_sample_limits(small_data):
     limits = {"max_train_samples": 30, "max_eval_samples": 8, "max_predict_samples": 1}
-    data = load_data(ImageClassificationArguments(validation_size=80, **limits), FashionCNNConfig())
+    data = load(validation_size=80, **limits)
     assert {name: len(split) for name, split in data.splits().items()} == {"train": 30, "validation": 8, "test": 1}
-    whole = load_data(ImageClassificationArguments(validation_size=80), FashionCNNConfig())
+    whole = load(validation_size=80)
     positions = [
         int(np.flatnonzero((whole.train.split.images == image).all((1, 2, 3)))[0]) for image in data.train.split.images
     ]
     assert positions[0] == 0 and positions[-1] == 319 and len(set(positions)) == 30  # spread over the file
-    more = load_data(ImageClassificationArguments(validation_size=80, max_train_samples=9999), FashionCNNConfig())
+    more = load(validation_size=80, max_train_samples=9999)
     assert more.fingerprint == whole.fingerprint
 
 
 @pytest.mark.parametrize("fields", [{"image_size": 32}, {"num_channels": 3}])
 def test_fashion_mnist_fits_one_shape_only(fields, small_data):
     with pytest.raises(ValueError, match="set image_size=28 and num_channels=1"):
-        load_data(ImageClassificationArguments(), FashionCNNConfig(**fields))
+        load(FashionCNNConfig(**fields))
 
 
 @pytest.mark.parametrize("field", ["validation_dir", "test_dir"])
 def test_folders_without_a_training_folder(field):
     with pytest.raises(ValueError, match="need --train_dir"):
-        load_data(ImageClassificationArguments(**{field: "somewhere"}), FashionCNNConfig())
+        load(**{field: "somewhere"})
 
 
 @pytest.mark.parametrize(
@@ -322,7 +344,16 @@ def test_bad_data_arguments_are_named(fields, message):
         ImageClassificationArguments(**fields)
 
 
+@pytest.mark.parametrize("field", ["random_shift", "random_erasing"])
+def test_augmentation_must_fit_the_images(field):
+    with pytest.raises(ValueError, match=f"{field}=28 must be below image_size=28"):
+        make_task(**{field: 28})
+
+
 def test_the_task_is_registered_and_its_arguments_explained():
-    assert load_task("image_classification") is TASK
-    for field in dataclasses.fields(TASK.data_arguments):
+    assert load_task("image_classification") is ImageClassificationTask
+    for field in dataclasses.fields(ImageClassificationArguments):
         assert field.metadata["help"].endswith("."), field.name
+    names = ImageClassificationArguments.names
+    assert names("used_by", "evaluation") == ["test_time_augmentation"] and names("source", "test") == ["test_dir"]
+    assert {"mixup", "random_flip"} < set(names("loading", False)) and "validation_size" not in names("loading", False)

@@ -50,11 +50,12 @@ def test_who_trains_what():
     )
     names = {id(p): name for name, p in model.named_parameters()}
     arguments = types.SimpleNamespace(
-        learning_rate=1e-3, adam_beta1=0.9, adam_beta2=0.99, adam_epsilon=1e-8, weight_decay=0.1
-    )
+        learning_rate=1e-3, adam_beta1=0.9, adam_beta2=0.99, adam_epsilon=1e-8, weight_decay=0.1,
+        muon_learning_rate=0.02, muon_momentum=0.9,
+    )  # fmt: skip
     decay = {name for name, p in model.named_parameters() if p.ndim > 1}
     muon, decayed, plain = (
-        {names[id(p)] for p in group["params"]} for group in muon_groups(model, 0.02, 0.9, arguments, decay)
+        {names[id(p)] for p in group["params"]} for group in muon_groups(model, arguments, decay)
     )
     assert muon == {f"fashion_cnn.stages.{s}.layers.{layer}.convolution.weight" for s in (0, 1) for layer in (0, 1)}
     assert decayed == {"fashion_cnn.stem.0.weight", "dense.0.weight", "classifier.weight"}

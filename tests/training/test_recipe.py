@@ -65,7 +65,7 @@ def test_what_differs_from_the_defaults_of_a_run_is_kept(recipe_file, tmp_path):
 def test_yaml_numbers_without_a_point_are_numbers(recipe_file):
     settings = parse_run([str(recipe_file(BASE + "training: {learning_rate: 1e-4, muon_learning_rate: 2e-2}"))])
     assert settings.training.learning_rate == 1e-4
-    assert settings.zoo.muon_learning_rate == 2e-2
+    assert settings.training.muon_learning_rate == 2e-2
 
 
 def test_model_overrides_reach_the_recipe(recipe_file):
@@ -109,7 +109,7 @@ def test_where_a_run_lies_is_not_part_of_its_recipe(recipe_file, tmp_path):
         ("family: fashion_cnn\ntask: images_class", r"unknown task 'images_class'; did you mean 'image_class"),
         ("- 1", r"a recipe is a mapping"),
         ("a: [", r"not a YAML file"),
-        (BASE + "training: {seed: 1, seed: 2}", r"the key 'seed' stands twice"),
+        (BASE + "training: {seed: 1, seed: 2}", r"duplicated key 'seed'"),
     ],
 )
 def test_wrong_recipes_name_key_and_nearest(recipe_file, text, message):
@@ -162,7 +162,7 @@ def test_values_that_look_like_others_and_are_none(text):
 
 @pytest.mark.parametrize("supported", [True, False])
 def test_bf16_where_the_hardware_has_it(supported, tiny_recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.training.command_line.computes_in_bf16", lambda on_cpu: supported)
+    monkeypatch.setattr("zoo.training.arguments.computes_in_bf16", lambda on_cpu: supported)
     arguments = ["--bf16_if_supported", "true", "--output_dir", str(tmp_path / "run")]
     settings = parse_run([str(tiny_recipe), *arguments])
     assert settings.training.bf16 is supported

@@ -1,4 +1,4 @@
-"""Debian's package descriptions as texts with summaries, from the machine's own package lists."""
+"""Debian's package descriptions with their synopses: from Parquet files, apt's package lists or the Hub."""
 
 import bz2
 import gzip
@@ -11,16 +11,23 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .parallel_files import read_hub_pairs, read_pairs
 from .parallel_text import ParallelText, normal_form
+from .sources import not_found
 
 NAME = "debian-package-descriptions"
+HUB_ID = f"primer-zoo/{NAME}"
+LICENCE = "of the packages' maintainers, as part of Debian"
 SYSTEM_FOLDER = "/var/lib/apt/lists"
 COMMAND = "apt-get update -o Acquire::Languages=en"
+SPLITS = ("train", "validation", "test")
+# Names of the columns in Parquet files.
+COLUMNS = ("description", "synopsis")
 # Of 100 groups of packages: which go to test and to validation.
 _HELD_OUT = {0: "test", 1: "test", 2: "test", 3: "validation", 4: "validation", 5: "validation"}
-# A paragraph of so many words that stands in two source packages is no coincidence.
+# A paragraph of so many words in two source packages is no coincidence.
 _SHARED_WORDS = 15
-# Where apt keeps its reader of compressed lists: Python has none for lz4, which apt writes on many machines.
+# apt's reader of compressed lists: Python has none for lz4, which apt writes on many machines.
 _HELPER = "/usr/lib/apt/apt-helper"
 _OPEN: dict[str, Callable] = {"": open, ".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _LIST = re.compile(r"(?:^|_)(Packages|Translation-en)(\.\w+)?$")
@@ -30,21 +37,86 @@ _ITEM = re.compile(r"(?:[*•+-]|\d{1,2}[.)])\s+(?=\S)")
 _VERSION = re.compile(r"[-._]*\d[\d.]*")
 
 
+class NoDescriptionsError(FileNotFoundError):
+    """A folder has no package lists with long descriptions."""
+
+
 def load_package_descriptions(data_dir: str | os.PathLike | None = None) -> dict[str, ParallelText]:
     """The splits "train", "validation" and "test" of long description -> synopsis, about 61,000 distinct pairs.
 
-    The lists are looked for in `data_dir`, in `$ZOO_DATA/debian-package-descriptions` and where apt keeps them. What
-    they hold depends on the release and on the day; the fingerprint says which pairs a model saw.
+    They are looked for in `data_dir`; else in `$ZOO_DATA/debian-package-descriptions`, in apt's package lists and on
+    the Hub, in this order. A folder has Parquet files of the splits (scripts/datasets/debian_package_descriptions.py)
+    or package lists. What lists contain depends on the release and on the day; the fingerprint says which pairs a
+    model was trained on.
 
-    A source package is never divided, nor are those that share a paragraph of 15 words or differ in a version only:
-    gcc-11 and gcc-12, or the packages of one project with the same first paragraph. Else a model would have read
-    half of a test text in training.
+    Args:
+        data_dir: Folder of the data.
 
     Raises:
-        FileNotFoundError: There are no lists with long descriptions.
+        FileNotFoundError: The data is nowhere.
+        ValueError: A file is damaged.
+    """
+    zoo_data = os.environ.get("ZOO_DATA")
+    folders = [Path(data_dir)] if data_dir is not None else [Path(zoo_data) / NAME] if zoo_data else []
+    reasons = []
+    for folder in [*folders, *([] if data_dir is not None else [Path(SYSTEM_FOLDER)])]:
+        if all((folder / f"{split}.parquet").is_file() for split in SPLITS):
+            return read_parquet(folder)
+        try:
+            return read_lists(folder)
+        except NoDescriptionsError as error:
+            reasons.append(str(error))
+    advice = f"on Debian or Ubuntu run `{COMMAND}` as root"
+    if data_dir is not None:
+        raise FileNotFoundError(f"the data set {NAME} is not there: {reasons[0]}; {advice}, and leave out --data_dir")
+    try:
+        source, target = COLUMNS
+        splits = read_hub_pairs(HUB_ID, source_column=source, target_column=target)
+        return {split: splits[split] for split in SPLITS}
+    except Exception as error:  # the Hub client has a dozen error types; each means "not from the Hub" here
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raise not_found(NAME, SYSTEM_FOLDER, None, HUB_ID, "; ".join([reason, *reasons[-1:]]), advice)
+
+
+def write_parquet(splits: dict[str, ParallelText], folder: Path) -> None:
+    """Write a Parquet file of each split, with the columns package, description and synopsis."""
+    import pyarrow
+    from pyarrow import parquet
+
+    for split, text in splits.items():
+        table = pyarrow.table(
+            {"package": list(map(str, text.numbers)), COLUMNS[0]: text.source, COLUMNS[1]: text.target}
+        )
+        table = table.replace_schema_metadata({"origin": text.origin})
+        parquet.write_table(table, folder / f"{split}.parquet", compression="zstd")
+
+
+def read_parquet(folder: Path) -> dict[str, ParallelText]:
+    """The splits that `write_parquet` wrote."""
+    from dataclasses import replace
+
+    from pyarrow import parquet
+
+    splits = {}
+    for split in SPLITS:
+        path = folder / f"{split}.parquet"
+        text = read_pairs(path, source_column=COLUMNS[0], target_column=COLUMNS[1])
+        metadata = parquet.read_schema(path).metadata or {}
+        splits[split] = replace(text, origin=metadata.get(b"origin", NAME.encode()).decode())
+    return splits
+
+
+def read_lists(folder: Path) -> dict[str, ParallelText]:
+    """The splits of the package lists in a folder.
+
+    Source packages stay in one split, and so do those that share a paragraph of 15 words or differ in a version only,
+    such as gcc-11 and gcc-12. Else a model would have read half of a test text in training.
+
+    Raises:
+        NoDescriptionsError: The folder has no lists, or lists without long descriptions.
         ValueError: A list is damaged.
     """
-    folder, lists = _find(data_dir)
+    lists = _find_lists(folder)
     descriptions: dict[tuple[str, str], str] = {}
     sources: dict[str, str] = {}
     for path in lists:
@@ -53,17 +125,17 @@ def load_package_descriptions(data_dir: str | os.PathLike | None = None) -> dict
                 sources.setdefault(package, source)
             if long:
                 descriptions.setdefault((synopsis, long), package)
-    found: dict[tuple[str, str], tuple[str, str]] = {}
+    packages: dict[tuple[str, str], tuple[str, str]] = {}
     for (synopsis, long), package in descriptions.items():
-        # other architectures' packages are in the translations too, but nothing tells their source packages
+        # Translations have other architectures' packages, too, whose source packages are not known.
         if package in sources:
             pair = plain_text(long), " ".join(synopsis.split())
             place = sources[package], package
-            if all(pair) and place < found.get(pair, ("\uffff", "")):
-                found[pair] = place
-    if not found:
-        raise _not_found(f"the lists in {folder} hold no long descriptions (containers are set up without them)")
-    rows = sorted((*place, *pair) for pair, place in found.items())
+            if all(pair) and place < packages.get(pair, ("\uffff", "")):
+                packages[pair] = place
+    if not packages:
+        raise NoDescriptionsError(f"the lists in {folder} have no long descriptions (containers leave them out)")
+    rows = sorted((*place, *pair) for pair, place in packages.items())
     groups = _groups([(source, long) for source, _, long, _ in rows])
     suites = sorted({match[1] for path in lists if (match := _SUITE.search(path.name))})
     pairs = ParallelText(
@@ -73,7 +145,7 @@ def load_package_descriptions(data_dir: str | os.PathLike | None = None) -> dict
         place="package {}",
         numbers=[package for _, package, _, _ in rows],
     )
-    chosen: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
+    chosen: dict[str, list[int]] = {split: [] for split in SPLITS}
     for row, group in enumerate(groups):
         bucket = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") % 100
         chosen[_HELD_OUT.get(bucket, "train")].append(row)
@@ -81,10 +153,10 @@ def load_package_descriptions(data_dir: str | os.PathLike | None = None) -> dict
 
 
 def plain_text(long: str) -> str:
-    """A long description without its marks (Debian policy 5.6.13): a line a paragraph, lists as sentences.
+    """A long description without its markup (Debian policy 5.6.13): a line a paragraph, lists as sentences.
 
     Args:
-        long: The lines after the synopsis; each begins with a space, " ." divides paragraphs.
+        long: The lines after the synopsis; each begins with a space, and " ." separates paragraphs.
     """
     paragraphs: list[list[str]] = [[]]
     in_list = False
@@ -94,8 +166,8 @@ def plain_text(long: str) -> str:
             # a list may have empty lines between its items
             if not in_list and paragraphs[-1]:
                 paragraphs.append([])
-        elif not any(sign.isalnum() for sign in text):
-            continue  # a line that was drawn
+        elif not any(character.isalnum() for character in text):
+            continue  # a drawn line
         elif item := _ITEM.match(text):
             if not in_list and not paragraphs[-1] and len(paragraphs) > 1 and paragraphs[-2][-1].endswith(":"):
                 del paragraphs[-1]  # what the list belongs to
@@ -119,25 +191,13 @@ def _joined(parts: list[str]) -> str:
     return text
 
 
-def _find(data_dir: str | os.PathLike | None) -> tuple[Path, list[Path]]:
-    """The folder and its lists, those with the source packages first."""
-    zoo_data = os.environ.get("ZOO_DATA")
-    folders = [Path(zoo_data) / NAME] if zoo_data else []
-    for folder in [Path(data_dir)] if data_dir is not None else [*folders, Path(SYSTEM_FOLDER)]:
-        files = sorted(folder.iterdir()) if folder.is_dir() else []
-        found = [path for path in files if path.is_file() and _LIST.search(path.name)]
-        if found:
-            return folder, sorted(found, key=lambda path: (_LIST.search(path.name)[1], path.name))  # type: ignore[index]
-    if data_dir is not None:
-        raise _not_found(f"{data_dir} holds no package lists (..._Packages, ..._Translation-en)")
-    raise _not_found(f"{f'neither {folders[0]} nor ' if folders else ''}{SYSTEM_FOLDER} holds package lists")
-
-
-def _not_found(reason: str) -> FileNotFoundError:
-    return FileNotFoundError(
-        f"the data set {NAME} is not there: {reason}. On Debian or Ubuntu run `{COMMAND}` as root; elsewhere copy the "
-        f"files of {SYSTEM_FOLDER} from such a machine and give their folder with --data_dir"
-    )
+def _find_lists(folder: Path) -> list[Path]:
+    """The package lists of a folder, those with the source packages first."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    lists = [(match[1], path) for path in files if path.is_file() and (match := _LIST.search(path.name))]
+    if not lists:
+        raise NoDescriptionsError(f"{folder} has no package lists (..._Packages, ..._Translation-en)")
+    return [path for _, path in sorted(lists, key=lambda item: (item[0], item[1].name))]
 
 
 def _read(path: Path) -> str:
@@ -190,4 +250,4 @@ def _groups(rows: list[tuple[str, str]]) -> list[str]:
     return [root(family) for family in families]
 
 
-__all__ = ["COMMAND", "NAME", "load_package_descriptions", "plain_text"]
+__all__ = ["HUB_ID", "LICENCE", "NAME", "load_package_descriptions", "plain_text", "read_lists", "write_parquet"]

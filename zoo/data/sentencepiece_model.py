@@ -13,7 +13,7 @@ PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
 _MOST_TEXTS = 1_000_000
 # SentencePiece takes no lower share of characters.
 _LEAST_COVERAGE = 0.98
-# Occurrences of a character that is worth a piece of its own.
+# Occurrences of a character that is worth a token of its own.
 _FREQUENT = 5
 # Scores are rounded to multiples of this. Their sums are then exact in the 32-bit floats of SentencePiece as in the
 # 64-bit ones of tokenizers, so that both choose the same of two segmentations whose scores are equal (0|00 and 00|0).
@@ -27,7 +27,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class VocabularySizeError(ValueError):
-    """The text cannot give so many pieces, or so few.
+    """The text cannot give so many tokens, or so few.
 
     Args:
         message: What is wrong and what to do.
@@ -45,10 +45,10 @@ class SentencePieceModel:
 
     Args:
         model_type: "unigram" or "bpe".
-        pieces: In the order of their ids.
+        tokens: In the order of their ids.
         scores: Log probabilities of unigram; minus the number of the merge in BPE.
-        normal: (pieces,) whether text can become the piece: not so for control signs, bytes and the unknown sign.
-        unk_id: Id of the unknown sign.
+        normal: (tokens,) whether text can become the token: not so for control signs, bytes and UNK.
+        unk_id: Id of UNK.
         byte_fallback: Whether unknown characters are spelt in bytes.
         charsmap: The compiled rules of normalisation; empty for none.
     """
@@ -75,7 +75,7 @@ def train_sentencepiece(
     """A SentencePiece model (the content of a `.model` file); the same texts give the same bytes.
 
     Ids: 0 `<pad>`, 1 `<unk>`, 2 `<s>`, 3 `</s>`, then `control_tokens`, then with `byte_fallback` the 256 bytes, then
-    pieces. All of them count in `vocab_size`.
+    tokens. All of them count in `vocab_size`.
 
     Args:
         texts: Source and target texts; of more than a million, every second, third... is read.
@@ -83,12 +83,12 @@ def train_sentencepiece(
         byte_fallback: Whether characters that are not in the vocabulary are spelt in UTF-8 bytes.
         control_tokens: Tokens that no text becomes.
         normalization: SentencePiece's rule: "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf" or "identity".
-        character_coverage: Share of the characters of the text that must be pieces; the rarest become bytes. Default:
+        character_coverage: Share of the characters of the text that must be tokens; the rarest become bytes. Default:
             all that occur five times, since the embedding of a character that was seen twice learned nothing, but at
             least 0.98, SentencePiece's own limit; without `byte_fallback` all.
 
     Raises:
-        VocabularySizeError: The texts cannot give so many pieces, or so few.
+        VocabularySizeError: The texts cannot give so many tokens, or so few.
         ValueError: There is no text, an unknown model type or rule, a coverage that SentencePiece does not take, or a
             control token that stands twice.
     """
@@ -151,7 +151,7 @@ def _explained(error: Exception, vocab_size: int, normalization: str) -> ValueEr
     message = " ".join(str(error).split())
     if found := re.search(r"value <= (\d+)", message):
         return VocabularySizeError(
-            f"the text is too small for vocab_size={vocab_size}: it gives {found[1]} pieces at most; set "
+            f"the text is too small for vocab_size={vocab_size}: it gives {found[1]} tokens at most; set "
             f"vocab_size to {found[1]} or less, or add text",
             int(found[1]),
         )

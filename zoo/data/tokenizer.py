@@ -1,4 +1,4 @@
-"""Tokenizers of SentencePiece pieces, trained from texts and saved as plain `PreTrainedTokenizerFast`."""
+"""Tokenizers of SentencePiece tokens, trained from texts and saved as plain `PreTrainedTokenizerFast`."""
 
 import json
 import re
@@ -28,14 +28,14 @@ def train_tokenizer(
     normalization: str = "nmt_nfkc",
     character_coverage: float | None = None,
 ) -> PreTrainedTokenizerFast:
-    """A tokenizer for these texts: SentencePiece's pieces and its way of cutting, ids and all.
+    """A tokenizer for these texts: SentencePiece's tokens and its way of cutting, ids and all.
 
     The result needs neither SentencePiece nor this library: `AutoTokenizer` loads what `save_pretrained` wrote. It
-    ends every text with `</s>`; source and target have the same pieces (`tokenizer(source, text_target=target)`).
+    ends every text with `</s>`; source and target have the same tokens (`tokenizer(source, text_target=target)`).
 
     Args:
         texts: Source and target texts of the training split.
-        vocab_size: Of everything: 4 signs, tags, special tokens, 256 bytes with `byte_fallback`, pieces.
+        vocab_size: Of everything: 4 signs, tags, special tokens, 256 bytes with `byte_fallback`, tokens.
         model_type: "unigram" or "bpe".
         byte_fallback: Whether characters that are not in the vocabulary are spelt in bytes and so come back.
         languages: A tag for each, such as `>>de<<`, which a person puts before a source to choose the target language
@@ -44,10 +44,10 @@ def train_tokenizer(
         normalization: What becomes of a text before it is cut, and so what decoding gives back. "nmt_nfkc" unifies
             spaces, ligatures, fractions and full-width letters ("…" becomes "..."); "identity" changes nothing but
             that runs of spaces become one.
-        character_coverage: Share of the characters of the texts that must be pieces; see `train_sentencepiece`.
+        character_coverage: Share of the characters of the texts that must be tokens; see `train_sentencepiece`.
 
     Raises:
-        VocabularySizeError: The texts cannot give so many pieces, or so few.
+        VocabularySizeError: The texts cannot give so many tokens, or so few.
         ValueError: There is no text, or an argument makes no sense.
     """
     control = [*map(language_tag, languages), *special_tokens]
@@ -72,7 +72,7 @@ def to_fast(model: bytes, special_tokens: Sequence[str] = ()) -> PreTrainedToken
 
     Args:
         model: Content of a `.model` file with the signs `<pad>`, `<unk>`, `<s>`, `</s>`.
-        special_tokens: Which other control pieces of the model stand for themselves in a text.
+        special_tokens: Which other control tokens of the model stand for themselves in a text.
 
     Raises:
         ValueError: It is not such a model.
@@ -80,7 +80,7 @@ def to_fast(model: bytes, special_tokens: Sequence[str] = ()) -> PreTrainedToken
     parts = read_model(model)
     missing = [token for token in (PAD, UNK, BOS, EOS, *special_tokens) if token not in parts.pieces]
     if missing:
-        raise ValueError(f"the SentencePiece model has no piece {missing[0]!r}: train it with train_sentencepiece")
+        raise ValueError(f"the SentencePiece model has no token {missing[0]!r}: train it with train_sentencepiece")
     tokenizer = Tokenizer(_model(parts))
     tokenizer.normalizer = normalizers.Sequence(
         [
@@ -93,9 +93,9 @@ def to_fast(model: bytes, special_tokens: Sequence[str] = ()) -> PreTrainedToken
             normalizers.Replace(" ", SPACE),
         ]
     )
-    # No piece crosses a space, so cutting at spaces first changes nothing and makes long texts faster.
+    # No token crosses a space, so cutting at spaces first changes nothing and makes long texts faster.
     spaces = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never", split=True)
-    # tokenizers' unigram model would take "<0x41>" in a text for the byte piece of that name.
+    # tokenizers' unigram model would take "<0x41>" in a text for the byte token of that name.
     bytes_in_text = pre_tokenizers.Split(Regex("<(?=0x[0-9A-F]{2}>)"), "merged_with_previous")
     guarded = parts.model_type == "unigram" and parts.byte_fallback
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([spaces, bytes_in_text]) if guarded else spaces
@@ -140,8 +140,8 @@ def _model(parts: SentencePieceModel) -> models.Model:
 
 
 def _merges(parts: SentencePieceModel) -> list[tuple[str, str]]:
-    """Each way to cut a piece in two, in the order of the scores: SentencePiece joins any two neighbours whose text is
-    a piece, the best score first."""
+    """Each way to cut a token in two, in the order of the scores: SentencePiece joins any two neighbours whose text is
+    a token, the best score first."""
     scores = {piece: score for piece, score, normal in zip(parts.pieces, parts.scores, parts.normal) if normal}
     found = [
         (-score, cut, piece[:cut], piece[cut:])
@@ -172,7 +172,7 @@ def language_ids(tokenizer: Any) -> dict[str, int]:
 
 
 def sentencepiece_type(tokenizer: Any) -> str | None:
-    """ "unigram" or "bpe" if a fast tokenizer cuts into SentencePiece's pieces, else None.
+    """ "unigram" or "bpe" if a fast tokenizer cuts into SentencePiece's tokens, else None.
 
     None for WordPiece (BERT), for BPE of bytes (GPT-2, BART) and for slow tokenizers: their vocabulary cannot be
     extended or replaced as this library does it.
@@ -197,9 +197,9 @@ class TextFit:
     Args:
         words: Of the text, between spaces.
         characters: Of the text, without spaces.
-        pieces: That the text becomes, without the end signs.
-        byte_share: Share of the pieces that are bytes: characters that the vocabulary does not know.
-        unknown_share: Share of the pieces that are the unknown sign; 0 with byte fallback.
+        tokens: That the text becomes, without the EOS.
+        byte_share: Share of the tokens that are bytes: characters that the vocabulary does not know.
+        unknown_share: Share of the tokens that are UNK; 0 with byte fallback.
     """
 
     words: int

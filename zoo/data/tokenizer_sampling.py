@@ -1,4 +1,4 @@
-"""Other ways to cut a training text into the same pieces: subword regularisation and BPE-dropout."""
+"""Other ways to cut a training text into the same tokens: subword regularisation and BPE-dropout."""
 
 import json
 import math
@@ -14,7 +14,7 @@ _DRAWS_BITS = 6
 _DRAWS = 1 << _DRAWS_BITS
 # Words that are remembered; the memory starts anew above it.
 _MOST_WORDS = 200_000
-# What SentencePiece takes off the least score for a character without a piece.
+# What SentencePiece takes off the least score for a character without a token.
 _UNKNOWN_PENALTY = 10.0
 
 
@@ -27,7 +27,7 @@ class SubwordSampler:
     nor the number of processes changes what a text becomes, and a resumed run sees what the first would have seen.
 
     Args:
-        tokenizer: A fast tokenizer with SentencePiece's pieces.
+        tokenizer: A fast tokenizer with SentencePiece's tokens.
         amount: Unigram: above 0; 0.1 to 0.5 is usual, less is more random, and 0 is not "off" but every segmentation
             alike. BPE: above 0 and at most 1; 0.1 is usual, more is more random.
         seed: Of the run.
@@ -39,7 +39,7 @@ class SubwordSampler:
     def __init__(self, tokenizer: Any, amount: float, seed: int = 0):
         kind = sentencepiece_type(tokenizer)
         if kind is None:
-            raise ValueError("sampling needs a fast tokenizer with the pieces of SentencePiece (unigram or BPE)")
+            raise ValueError("sampling needs a fast tokenizer with the tokens of SentencePiece (unigram or BPE)")
         if not 0 < amount <= (1 if kind == "bpe" else math.inf):
             raise ValueError(
                 f"amount={amount}: expected above 0" + (" and at most 1 for BPE" if kind == "bpe" else "")
@@ -67,7 +67,7 @@ class SubwordSampler:
         self._drawn: dict[str, list[list[int] | None]] = {}
 
     def __call__(self, text: str, *key: int) -> list[int]:
-        """The ids of a text, with its end sign.
+        """The ids of a text, with its EOS.
 
         Args:
             text: As the tokenizer gets it, special tokens and language tags included.
@@ -106,7 +106,7 @@ class SubwordSampler:
 
     def _cut_unigram(self, word: str, draw: random.Random) -> list[str]:
         """Forward filtering, backward sampling on the lattice of all segmentations."""
-        # ways[end]: (start, log weight) of each piece that ends there; total[end]: log of the sum over the cuts so far
+        # ways[end]: (start, log weight) of each token that ends there; total[end]: log of the sum over the cuts so far
         total = [0.0]
         ways: list[list[tuple[int, float]]] = [[]]
         for end in range(1, len(word) + 1):

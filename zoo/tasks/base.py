@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 if TYPE_CHECKING:  # the Trainer brings datasets and pandas, which `import zoo` can do without
     from zoo.models.base import Family
+    from zoo.record import RunRecord
     from zoo.training.arguments import ZooTrainingArguments
     from zoo.training.trainer import Prediction, ZooTrainer
 
@@ -123,6 +124,7 @@ class Task(ABC):
         pipelines: Name of each transformers pipeline that the task registers -> its class.
         pipeline_tag: The Hub's name of the task; default: the task's own.
         config_fields: Config fields that `load_data` reads.
+        study_sections: What a study's `section` may name: parts of its page that `study_section` writes.
         skill: A model that removes less than this share of the baseline's error from the training rows underfits.
         gap: A model overfits if its error grows by more than this share of the baseline's from training to validation.
 
@@ -142,6 +144,7 @@ class Task(ABC):
     pipelines: ClassVar[Mapping[str, type]] = {}
     pipeline_tag: ClassVar[str] = ""
     config_fields: ClassVar[tuple[str, ...]] = ()
+    study_sections: ClassVar[tuple[str, ...]] = ()
     skill: ClassVar[float] = 0.8
     gap: ClassVar[float] = 0.05
 
@@ -246,6 +249,24 @@ class Task(ABC):
     def compared_metrics(self, metrics: Mapping[str, Any]) -> list[str]:
         """Names of the metrics that the terminal compares before and after training."""
         return [self.metric]
+
+    @classmethod
+    def study_section(
+        cls, name: str, results: "Sequence[tuple[RunRecord, float]]", metric: str, split: str, plot: Path
+    ) -> str:
+        """A further part of a study's page.
+
+        Args:
+            name: One of `study_sections`.
+            results: The record of each finished run, and its value of the metric.
+            metric: The primary metric of the study.
+            split: The split that it was measured on.
+            plot: The PNG file that may be drawn; the page refers to it by `plot.name`.
+
+        Returns:
+            Markdown that begins with a heading of level 2; empty if there is nothing to show.
+        """
+        return ""
 
 
 __all__ = ["DataArguments", "Parent", "Report", "Task", "TaskData"]

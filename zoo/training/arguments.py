@@ -1,29 +1,68 @@
-"""Training arguments that transformers does not have, and those that say where a run starts and ends."""
+"""Arguments of the Trainers: transformers' own, with the library's fields and defaults."""
 
 from dataclasses import dataclass, field
 
 import torch
+from transformers import Seq2SeqTrainingArguments, TrainingArguments
+from transformers.trainer_utils import HubStrategy, IntervalStrategy, SaveStrategy
 
-from .save_dtype import SAVE_DTYPES
+SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+# Fields that do not belong to a recipe: where a run is stored, what it shows and how it is fed, not what it learns.
+NOT_IN_RECIPE = frozenset(
+    "output_dir resume_from_checkpoint run_name project trackio_space_id report_to disable_tqdm debug "
+    "logging_steps logging_strategy save_strategy save_steps save_total_limit include_num_input_tokens_seen "
+    "push_to_hub hub_model_id hub_token hub_private_repo hub_strategy hub_always_push hub_revision "
+    "do_train do_eval do_predict use_cpu local_rank ddp_backend remove_unused_columns "
+    "dataloader_num_workers dataloader_pin_memory".split()
+)
+# Fields of a recipe that do not change the weights that a run learns.
+NOT_LEARNED = frozenset({"save_dtype", "per_device_eval_batch_size"})
 
 
 @dataclass
-class ZooTrainingArguments:
-    """Fields of a recipe's `training` section beside those of transformers' TrainingArguments."""
+class ZooTrainingArguments(TrainingArguments):
+    """[`~transformers.TrainingArguments`] with the fields that [`ZooTrainer`] reads.
+
+    These defaults differ from transformers': evaluate, save and log once an epoch, keep two checkpoints, evaluate in
+    batches of 256, keep all columns, do not pin memory, and push to the Hub only at the end.
+    """
+
+    eval_strategy: IntervalStrategy | str = field(
+        default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."}
+    )
+    save_strategy: SaveStrategy | str = field(
+        default="epoch", metadata={"help": "When to save a checkpoint: no, steps, epoch or best."}
+    )
+    save_total_limit: int | None = field(default=2, metadata={"help": "How many checkpoints to keep."})
+    logging_strategy: IntervalStrategy | str = field(
+        default="epoch", metadata={"help": "When to log: no, steps or epoch."}
+    )
+    per_device_eval_batch_size: int = field(
+        default=256,
+        metadata={"help": "Rows of an evaluation batch; where rows have lengths, short ones make larger batches."},
+    )
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Remove columns that the model's forward does not take."}
+    )
+    dataloader_pin_memory: bool = field(default=False, metadata={"help": "Pin the memory of batches."})
+    hub_strategy: HubStrategy | str = field(
+        default="end", metadata={"help": "When to push: only `end` is possible for a run."}
+    )
 
     ema_decay: float = field(
         default=0.0,
-        metadata={"help": "Evaluate and save an exponential moving average of the weights; 0 switches it off."},
+        metadata={"help": "Evaluate and save an exponential moving average of the weights; 0: do not."},
     )
     muon_learning_rate: float = field(
         default=0.0,
-        metadata={"help": "Train the inner matrices and filters with Muon at this rate; 0 leaves all to --optim."},
+        metadata={"help": "Train the inner matrices and filters with Muon at this rate; 0: train all with --optim."},
     )
     muon_momentum: float = field(default=0.95, metadata={"help": "Momentum of Muon."})
     batch_tokens: int = field(
         default=0,
         metadata={
-            "help": "Batches of rows of about one length: rows times the longest side are at most so many tokens. "
+            "help": "Make batches of rows of similar length with at most so many tokens, padding included. "
             "0: batches of per_device_train_batch_size rows."
         },
     )
@@ -32,41 +71,34 @@ class ZooTrainingArguments:
         metadata={"help": "Stop after so many evaluations without progress in metric_for_best_model; 0: never."},
     )
     early_stopping_threshold: float = field(
-        default=0.0, metadata={"help": "What is not better by more than this is no progress."}
+        default=0.0, metadata={"help": "Minimum improvement that counts as progress."}
     )
     average_checkpoints: int = field(
         default=0,
         metadata={
-            "help": "Average the weights of so many checkpoints at the end; the validation split decides between the "
-            "average and the single one. 0 switches it off."
+            "help": "Average the weights of so many checkpoints at the end, and keep the average if "
+            "metric_for_best_model on the validation split is not worse. 0: do not average."
         },
     )
     average_checkpoints_by: str = field(
-        default="last", metadata={"help": "Which checkpoints are averaged: the last, or the best by validation."}
-    )
-    generation_samples: int = field(
-        default=0,
-        metadata={"help": "Validation rows that evaluations during training generate for, evenly spread; 0: all."},
+        default="last", metadata={"help": "Which checkpoints to average: last, or best by metric_for_best_model."}
     )
     random_weights: bool = field(
         default=False,
-        metadata={
-            "help": "Take only architecture and processor of --model_name_or_path, and train from random weights: "
-            "what a model that goes on with other data is compared with."
-        },
+        metadata={"help": "Take only architecture and processor of --model_name_or_path, not its weights."},
     )
     lora_rank: int = field(
         default=0,
         metadata={
-            "help": "Freeze the weights that the run starts from and train adapters of this rank beside them, and the "
-            "embeddings of new pieces; they are merged before the model is saved. 0 trains everything."
+            "help": "Freeze the weights that the run starts from and train adapters of this rank, and embeddings of "
+            "new tokens; the adapters are merged before the model is saved. 0: train all weights."
         },
     )
     save_dtype: str = field(
         default="float32",
         metadata={
-            "help": "Type of the weights in the file: float32, float16 or bfloat16, which halve it. They are rounded "
-            "before the final figures are measured, and loaded as float32 again."
+            "help": "Type of the saved weights: float32, float16 or bfloat16. They are rounded before the final "
+            "evaluation, and loaded as float32 again."
         },
     )
     bf16_if_supported: bool = field(
@@ -74,29 +106,43 @@ class ZooTrainingArguments:
     )
 
     def __post_init__(self):
-        for name in (
-            "lora_rank",
-            "batch_tokens",
-            "early_stopping_patience",
-            "average_checkpoints",
-            "generation_samples",
-        ):
+        for name in ("lora_rank", "batch_tokens", "early_stopping_patience", "average_checkpoints",
+                     "early_stopping_threshold", "muon_learning_rate"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
-        if self.early_stopping_threshold < 0:
-            raise ValueError(f"early_stopping_threshold={self.early_stopping_threshold} must not be negative")
-        if self.save_dtype not in SAVE_DTYPES:
-            raise ValueError(f"save_dtype={self.save_dtype!r} is not one of {', '.join(SAVE_DTYPES)}")
-        if self.average_checkpoints_by not in ("last", "best"):
-            raise ValueError(f"average_checkpoints_by={self.average_checkpoints_by!r} is not one of last, best")
+        for name in ("ema_decay", "muon_momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 0 and below 1")
+        for name, choices in (("save_dtype", SAVE_DTYPES), ("average_checkpoints_by", ("last", "best"))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(choices)}")
         if self.average_checkpoints and self.ema_decay:
             raise ValueError("average_checkpoints and ema_decay are two ways to average the weights: set one of them")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay={self.ema_decay} must be at least 0 and below 1")
-        if self.muon_learning_rate < 0:
-            raise ValueError(f"muon_learning_rate={self.muon_learning_rate} must not be negative")
-        if not 0 <= self.muon_momentum < 1:
-            raise ValueError(f"muon_momentum={self.muon_momentum} must be at least 0 and below 1")
+        # Early stopping and averaging compare evaluations, too; transformers fills this in for load_best_model_at_end.
+        if self.metric_for_best_model is None and (self.early_stopping_patience or self.average_checkpoints):
+            self.metric_for_best_model = "loss"
+        on_cpu = self.use_cpu or not torch.accelerator.is_available()
+        if self.bf16_if_supported and computes_in_bf16(on_cpu):
+            self.bf16, self.use_cpu = True, on_cpu  # transformers accepts bf16 on a CPU only with use_cpu
+        super().__post_init__()
+
+
+@dataclass
+class ZooSeq2SeqTrainingArguments(ZooTrainingArguments, Seq2SeqTrainingArguments):
+    """[`~transformers.Seq2SeqTrainingArguments`] with the fields that [`ZooSeq2SeqTrainer`] reads."""
+
+    predict_with_generate: bool = field(
+        default=True, metadata={"help": "Generate in evaluations, for metrics of the generated tokens."}
+    )
+    generation_samples: int = field(
+        default=0,
+        metadata={"help": "Validation rows to generate for in evaluations during training, evenly spread; 0: all."},
+    )
+
+    def __post_init__(self):
+        if self.generation_samples < 0:
+            raise ValueError(f"generation_samples={self.generation_samples} must not be negative")
+        super().__post_init__()
 
 
 def computes_in_bf16(on_cpu: bool) -> bool:
@@ -108,7 +154,7 @@ def computes_in_bf16(on_cpu: bool) -> bool:
 
 @dataclass
 class RunArguments:
-    """Where a run starts from. These do not belong to a recipe."""
+    """Where a run starts from, and whether it measures the test split. These are flags, not keys of a recipe."""
 
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "Start from these weights (a folder or a Hub id) instead of random ones."}
@@ -116,7 +162,7 @@ class RunArguments:
     model_overrides: str | None = field(
         default=None, metadata={"help": 'Config fields, e.g. "classifier_dropout=0.2,stage_channels=[32,64]".'}
     )
-    skip_test: bool = field(default=False, metadata={"help": "Do not look at the test split."})
+    skip_test: bool = field(default=False, metadata={"help": "Do not measure the test split."})
 
 
-__all__ = ["RunArguments", "ZooTrainingArguments", "computes_in_bf16"]
+__all__ = ["RunArguments", "ZooSeq2SeqTrainingArguments", "ZooTrainingArguments", "computes_in_bf16"]

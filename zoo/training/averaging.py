@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast
 from safetensors import safe_open
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
+
+from .callbacks import primary_metric
 
 FOLDER = "averaging"
 WEIGHTS = "model.safetensors"
@@ -18,20 +20,20 @@ WEIGHTS = "model.safetensors"
 def members(
     steps: Sequence[int], history: Sequence[Mapping[str, Any]], count: int, by: str, metric: str, greater: bool
 ) -> list[int]:
-    """The steps whose weights are averaged, of those that were saved.
+    """The steps whose weights are averaged.
 
     Args:
-        steps: Of the saved weights.
+        steps: Steps whose weights were saved.
         history: The Trainer's log.
         count: How many to take.
         by: "last", or "best": by `metric`, the later of two equal ones.
         metric: Name in the log, e.g. eval_bleu.
-        greater: Whether more of it is better.
+        greater: Whether a higher value is better.
     """
     if by == "last":
         return sorted(steps)[-count:]
-    figures = {entry["step"]: entry[metric] * (1 if greater else -1) for entry in history if metric in entry}
-    ranked = sorted((figures[step], step) for step in steps if step in figures)
+    values = {entry["step"]: entry[metric] * (1 if greater else -1) for entry in history if metric in entry}
+    ranked = sorted((values[step], step) for step in steps if step in values)
     return sorted(step for _, step in ranked[-count:])
 
 
@@ -57,12 +59,12 @@ def mean_weights(files: Sequence[Path]) -> dict[str, torch.Tensor]:
 class AverageCallback(TrainerCallback):
     """Keep the weights of the checkpoints that an average may need, in the run's folder `averaging`.
 
-    They are links to the checkpoints' own files where the file system has links. What any remaining checkpoint needs
-    is kept, so that a run can be resumed from each of them.
+    They are links to the checkpoints' own files where the file system has links. The weights that any remaining
+    checkpoint needs are kept, so that a run can be resumed from each of them.
 
     Args:
         count: How many checkpoints are averaged.
-        by: "last" or "best", by the metric that chooses between checkpoints.
+        by: "last", or "best" by the primary metric.
     """
 
     def __init__(self, count: int, by: str = "last"):
@@ -79,8 +81,7 @@ class AverageCallback(TrainerCallback):
         """The steps that are averaged if the run ends at step `until`."""
         steps = [step for step in self.saved(Path(args.output_dir)) if step <= until]
         history = [entry for entry in state.log_history if entry["step"] <= until]
-        metric = f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}"
-        return members(steps, history, self.count, self.by, metric, bool(args.greater_is_better))
+        return members(steps, history, self.count, self.by, primary_metric(args), bool(args.greater_is_better))
 
     def keep(self, checkpoint: Path) -> None:
         """Keep the weights of a checkpoint too."""
@@ -97,7 +98,7 @@ class AverageCallback(TrainerCallback):
             temporary.replace(target)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep the newest weights, and forget what no checkpoint needs."""
+        """Keep the newest weights, and delete those that no checkpoint needs."""
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir)
@@ -109,7 +110,7 @@ class AverageCallback(TrainerCallback):
                 file.unlink()
 
     def load(self, checkpoint: Path) -> None:
-        """Go on from a checkpoint: what was saved after it is forgotten."""
+        """Resume from a checkpoint: delete what was saved after it."""
         for step, file in self.saved(checkpoint.parent).items():
             if step > int(checkpoint.name.split("-")[-1]):
                 file.unlink()
@@ -117,32 +118,41 @@ class AverageCallback(TrainerCallback):
 
 
 @torch.no_grad()
-def set_weights(trainer: Trainer, values: Mapping[str, torch.Tensor]) -> None:
-    """Copy the first process's values into the model of every process; what is not among them stays."""
-    for name, tensor in trainer.model.state_dict().items():
+def set_weights(model: torch.nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+    """Copy the first process's values into the model of every process; tensors without a value keep theirs."""
+    for name, tensor in model.state_dict().items():
         tensor.copy_(broadcast(values.get(name, tensor).to(tensor.device)))
 
 
-def choose_weights(
-    trainer: Trainer, callback: AverageCallback, metric: str, greater_is_better: bool
-) -> dict[str, Any]:
-    """Give the model the averaged weights if the validation split finds them no worse than those that it has.
+def choose_weights(trainer: Any, callback: AverageCallback) -> dict[str, Any]:
+    """Give the model the averaged weights if their primary metric on the validation split is not worse.
+
+    Args:
+        trainer (`ZooTrainer`): After training.
+        callback: Of this trainer.
 
     Returns:
-        What the record says of it: the steps, the metric of both, and which was chosen.
+        The entry of the record: the steps, the metric of both, and which weights were chosen.
     """
-    arguments, folder = trainer.args, Path(trainer.args.output_dir)
-    saved = callback.saved(folder)
+    arguments, model = trainer.args, trainer.model
+    metric = primary_metric(arguments)
+    saved = callback.saved(Path(arguments.output_dir))
     steps = callback.chosen(arguments, trainer.state, trainer.state.global_step)
-    single = {name: value.detach().cpu().clone() for name, value in trainer.model.state_dict().items()}
-    found = {"single": trainer.predict(trainer.eval_dataset, metric_key_prefix="eval").metrics[f"eval_{metric}"]}
+    single = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+    def measure() -> float:
+        return trainer.predict(trainer.eval_dataset, metric_key_prefix="eval").metrics[metric]
+
+    values = {"single": measure()}
     # A file holds a tied weight under one of its names; the state has both names of the one tensor.
-    set_weights(trainer, mean_weights([saved[step] for step in steps]) if trainer.is_world_process_zero() else {})
-    found["average"] = trainer.predict(trainer.eval_dataset, metric_key_prefix="eval").metrics[f"eval_{metric}"]
-    better = found["average"] >= found["single"] if greater_is_better else found["average"] <= found["single"]
+    set_weights(model, mean_weights([saved[step] for step in steps]) if trainer.is_world_process_zero() else {})
+    values["average"] = measure()
+    difference = values["average"] - values["single"]
+    better = difference >= 0 if arguments.greater_is_better else difference <= 0
     if not better:
-        set_weights(trainer, single)
-    return {"steps": steps, "by": callback.by, "metric": metric, **found, "chosen": "average" if better else "single"}
+        set_weights(model, single)
+    chosen = "average" if better else "single"
+    return {"steps": steps, "by": callback.by, "metric": metric.removeprefix("eval_"), **values, "chosen": chosen}
 
 
 __all__ = ["AverageCallback", "choose_weights", "mean_weights", "members"]

@@ -1,50 +1,59 @@
-"""Where the parts meet: a recipe becomes data, model, processor and Trainer."""
+"""A recipe becomes data, model, processor and Trainer."""
 
-import dataclasses
-import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Trainer, TrainerCallback, set_seed
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, TrainerCallback, set_seed
 
 from zoo.models.base import Family
 from zoo.pretrained import check_weights
 from zoo.registry import load_family, load_task
-from zoo.tasks.base import Task, TaskData
+from zoo.tasks.base import Parent, Task, TaskData
 
-from .averaging import AverageCallback
-from .callbacks import ClockCallback, EMACallback, EpochCallback, StopEarlyCallback
 from .command_line import RunSettings
 from .lora import Lora
-from .optimizers import MuonWithAdamW, muon_groups
 from .recipe import UsageError, load_recipe
-from .token_batches import TokenBatchSampler
-from .trainer import zoo_trainer
-from .transplant import transplant, vocabulary_tensors
+from .trainer import ZooTrainer
 from .weights import find_model
+
+RECIPE_NAME = "recipe.yaml"
 
 
 @dataclass
 class Parts:
-    """Everything that a run works with."""
+    """Everything that a run works with.
+
+    Args:
+        family: The model's family.
+        task: With model and processor attached.
+        data: The splits.
+        model: The model that is trained.
+        processor: What is saved with it.
+        trainer: Its Trainer.
+        parent: The model that the run starts from, also if only its architecture and processor are taken.
+        lora: The adapters, if there are any.
+        warnings: What the user should read before training begins.
+    """
 
     family: Family
     task: Task
     data: TaskData
     model: PreTrainedModel
     processor: Any
-    trainer: Trainer
+    trainer: ZooTrainer
+    parent: Parent | None = None
     lora: Lora | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def build_config(family: Family, fields: dict[str, Any], start_from: str | None) -> PreTrainedConfig:
     """The family's config with the recipe's fields, on top of a saved one if the run starts from a model.
 
     Raises:
-        UsageError: The fields describe a model that cannot be, or the saved model is of another family.
+        UsageError: The fields contradict each other, or the saved model is of another family.
     """
     try:
         if start_from is None:
@@ -52,7 +61,9 @@ def build_config(family: Family, fields: dict[str, Any], start_from: str | None)
         config = AutoConfig.from_pretrained(start_from, trust_remote_code=False, **fields)
         config.validate()  # fields on top of a saved config are set after its own validation
     except (StrictDataclassError, ValueError, TypeError) as error:
-        raise UsageError(f"model: {_reason(error)}") from None
+        cause = error.__cause__  # a strict config wraps a validator's ValueError, which says what is wrong
+        reason = " ".join(str(cause if isinstance(cause, ValueError) else error).split())
+        raise UsageError(f"model: {reason}") from None
     except OSError as error:
         raise UsageError(f"--model_name_or_path {start_from}: {' '.join(str(error).split())}") from None
     if not isinstance(config, family.config_class):
@@ -62,146 +73,71 @@ def build_config(family: Family, fields: dict[str, Any], start_from: str | None)
     return config
 
 
-def _reason(error: Exception) -> str:
-    """A strict config wraps a validator's ValueError; people want what the validator said."""
-    cause = error.__cause__
-    return " ".join(str(cause if isinstance(cause, ValueError) else error).split())
+def load_processor(task: Task | type[Task], model: str) -> Any:
+    """The processor saved with a model."""
+    # transformers' Auto classes would ask whether to run code that was saved with the weights.
+    is_auto = task.auto_processor.__module__.startswith("transformers.")
+    options = {"trust_remote_code": False} if is_auto else {}
+    return task.auto_processor.from_pretrained(model, **options)
 
 
-def build_model(
-    family: Family, task: Task, config: PreTrainedConfig, start_from: str | None, data: TaskData, seed: int = 0
-) -> PreTrainedModel:
-    """A new model, or saved weights: a new head where labels differ, other rows for another vocabulary."""
-    model_class = family.model_classes[task.name]
-    if start_from is None:
-        return model_class(config)
-    if Path(start_from).is_dir():
-        check_weights(start_from)
-    if data.origins is None:
-        return model_class.from_pretrained(
-            start_from, config=config, ignore_mismatched_sizes=True, use_safetensors=True
-        )
-    parent = model_class.from_pretrained(start_from, use_safetensors=True)
-    model = model_class(config)
-    transplant(parent, model, data.origins, seed)
-    return model
+def load_parent(settings: RunSettings, task: Task) -> Parent | None:
+    """The model that a run starts from, with its processor and the `data` section of its recipe if it can be read.
+
+    Raises:
+        UsageError: It does not exist, is of another family, or does not fit the recipe's `model` section.
+    """
+    if not settings.recipe.model_name_or_path:
+        return None
+    path = find_model(settings.recipe.model_name_or_path)
+    build_config(load_family(settings.recipe.family), settings.recipe.model, path)  # errors before the processor's
+    recipe = Path(path) / RECIPE_NAME
+    try:
+        data = load_recipe(recipe).data if recipe.is_file() else {}
+    except UsageError:  # of another version of the library
+        data = {}
+    return Parent(path, load_processor(task, path), data)
 
 
-def build_lora(settings: RunSettings, data: TaskData, model: PreTrainedModel, weights: str | None) -> Lora | None:
+def load_run_data(
+    settings: RunSettings, family: Family, task: Task, parent: Parent | None
+) -> tuple[TaskData, PreTrainedConfig]:
+    """The data of a run, and the config that it was loaded for."""
+    config = build_config(family, settings.recipe.model, parent and parent.path)
+    return task.load_data(config, parent and parent.processor), config
+
+
+def build_lora(
+    settings: RunSettings, task: Task, data: TaskData, model: PreTrainedModel, trained: bool
+) -> Lora | None:
     """Adapters inside the model, if the recipe asks for them.
+
+    Args:
+        settings: Of the run.
+        task: Names the rows that are trained as they are.
+        data: Of the run.
+        model: Changed in place.
+        trained: Whether its weights are trained already.
 
     Raises:
         UsageError: There are no trained weights to adapt, or peft is not installed.
     """
-    rank = settings.zoo.lora_rank
+    rank = settings.training.lora_rank
     if not rank:
         return None
-    if weights is None:
-        advice = "leave --random_weights out" if settings.zoo.random_weights else "name them with --model_name_or_path"
+    if not trained:
+        advice = "leave --random_weights out" if settings.training.random_weights else "set --model_name_or_path"
         raise UsageError(f"lora_rank={rank} adapts trained weights: {advice}")
-    if data.origins is None:
-        return Lora(model, rank, [], [])
-    return Lora(model, rank, vocabulary_tensors(model), data.origins.fresh)
-
-
-def learned_from(weights: str) -> dict[str, Any]:
-    """The `data` section of the run that weights came from, if its recipe lies beside them and can be read."""
-    path = Path(weights) / "recipe.yaml"
-    try:
-        return load_recipe(path).data if path.is_file() else {}
-    except UsageError:
-        return {}
-
-
-def load_processor(task: Task, model: str) -> Any:
-    """The processor that saved weights were trained with."""
-    # transformers' Auto classes would ask whether to run code that lies beside the weights.
-    is_auto = task.auto_processor.__module__.startswith("transformers.")
-    options = {"trust_remote_code": False} if is_auto else {}
-    return task.auto_processor.from_pretrained(model, **options)  # type: ignore[attr-defined]
-
-
-def build_batch_sampler(settings: RunSettings, dataset: Any) -> TokenBatchSampler | None:
-    """Batches by tokens, if the recipe asks for them.
-
-    Raises:
-        UsageError: The rows have no length.
-    """
-    tokens = settings.zoo.batch_tokens
-    if not tokens:
-        return None
-    if not hasattr(dataset, "lengths"):
-        raise UsageError(
-            f"batch_tokens={tokens}: the rows of this task have no length; use per_device_train_batch_size"
-        )
-    return TokenBatchSampler(dataset.lengths, tokens, settings.training.seed, settings.training.world_size)
-
-
-def build_callbacks(settings: RunSettings, dataset: Any, batch_sampler: Any) -> list[TrainerCallback]:
-    """The clock, the epoch for data and batches that change by it, and what the recipe asks for."""
-    zoo = settings.zoo
-    callbacks: list[TrainerCallback] = [ClockCallback()]
-    if hasattr(dataset, "set_epoch") or batch_sampler is not None:
-        callbacks.append(EpochCallback(dataset, batch_sampler))
-    if zoo.ema_decay:
-        callbacks.append(EMACallback(zoo.ema_decay))
-    if zoo.early_stopping_patience:
-        callbacks.append(StopEarlyCallback(zoo.early_stopping_patience, zoo.early_stopping_threshold))
-    if zoo.average_checkpoints:
-        callbacks.append(AverageCallback(zoo.average_checkpoints, zoo.average_checkpoints_by))
-    return callbacks
+    return Lora(model, rank, task.trainable_rows(model, data))
 
 
 def check_validation(settings: RunSettings, data: TaskData) -> None:
-    """What looks at the validation split needs one.
-
-    Raises:
-        UsageError: There is none.
-    """
+    """Raise a UsageError if something needs evaluations during training, and there are none."""
     for name in ("early_stopping_patience", "average_checkpoints"):
-        if getattr(settings.zoo, name) and (data.validation is None or settings.training.eval_strategy == "no"):
+        if getattr(settings.training, name) and (data.validation is None or settings.training.eval_strategy == "no"):
             raise UsageError(
-                f"{name} looks at the validation split after each epoch: there is none, or eval_strategy is no"
+                f"{name} evaluates on the validation split during training: there is none, or eval_strategy is no"
             )
-
-
-def build_trainer(
-    settings: RunSettings,
-    task: Task,
-    data: TaskData,
-    model: PreTrainedModel,
-    processor: Any,
-    callbacks: Sequence[TrainerCallback] = (),
-    lora: Lora | None = None,
-) -> Trainer:
-    """The Trainer of a run, with smoothing, moving average and optimizer as the recipe says."""
-    collator = task.build_collator(processor, settings.data, model.config, settings.training.seed)
-    check_validation(settings, data)
-    settings.training.label_names = list(task.label_names)
-    batch_sampler = build_batch_sampler(settings, data.train)
-    trainer = zoo_trainer(task.trainer_class)(
-        model=model,
-        args=settings.training,
-        train_dataset=data.train,
-        eval_dataset=data.validation,
-        data_collator=collator,
-        compute_metrics=task.compute_metrics,
-        processing_class=processor,
-        callbacks=[*build_callbacks(settings, data.train, batch_sampler), *callbacks],
-    )
-    trainer.batch_sampler = batch_sampler
-    trainer.generation_samples = settings.zoo.generation_samples
-    trainer.undecayed = frozenset(lora.trained if lora is not None else ())
-    if settings.zoo.muon_learning_rate:
-        decay = set(trainer.get_decay_parameter_names(model))
-        rates = (settings.zoo.muon_learning_rate, settings.zoo.muon_momentum)
-        trainer.optimizer = MuonWithAdamW(muon_groups(model, *rates, settings.training, decay))
-    smoothing = settings.training.label_smoothing_factor
-    if smoothing and task.label_smoother is not None:
-        trainer.label_smoother = task.label_smoother(smoothing)
-    elif smoothing and "label_smoothing" in inspect.signature(model.forward).parameters:
-        trainer.label_smoother, trainer.label_smoothing = None, smoothing
-    return trainer
 
 
 def build(
@@ -211,43 +147,46 @@ def build(
 
     Args:
         settings: The recipe with the command line's flags.
-        callbacks: Further callbacks of the Trainer, which come after the run's own.
-        shared_data: The data, if somebody loaded it before: the runs of a search share it.
+        callbacks: Further callbacks of the Trainer, which come after its own.
+        shared_data: The data, if it was loaded before: the trials of a search share it.
 
     Raises:
-        UsageError: Recipe and flags ask for something that cannot be.
-        FileNotFoundError: The data is nowhere.
+        UsageError: Recipe and flags ask for something that is not possible.
+        FileNotFoundError: The data does not exist.
         ValueError: The data is damaged.
     """
-    recipe = settings.recipe
-    start_from = find_model(recipe.model_name_or_path) if recipe.model_name_or_path else None
-    family, task = load_family(recipe.family), load_task(recipe.task)
-    set_seed(settings.training.seed)
-    config = build_config(family, recipe.model, start_from)
-    saved = None if start_from is None else load_processor(task, start_from)
-    data = task.load_data(settings.data, config, saved) if shared_data is None else shared_data
+    recipe, training = settings.recipe, settings.training
+    set_seed(training.seed)
+    family = load_family(recipe.family)
+    task = load_task(recipe.task)(settings.data, training.seed)
+    parent = load_parent(settings, task)
+    data = load_run_data(settings, family, task, parent)[0] if shared_data is None else shared_data
     if data.train is None:
-        raise UsageError("there is nothing to train on: name the training data, too")
-    config = build_config(family, {**recipe.model, **data.model_fields}, start_from)
-    weights = None if settings.zoo.random_weights else start_from
-    model = build_model(family, task, config, weights, data, settings.training.seed)
-    processor = saved if saved is not None and data.origins is None else task.build_processor(family, config, data)
-    task.prepare_model(model, processor, settings.data)
-    parent, learned, remarks = None, {}, [*data.remarks]
-    remarks += task.warm_start(model, data.train, settings.data, weights is not None)
-    if weights is not None and task.check_parent is not None:
-        parent = family.model_classes[task.name].from_pretrained(weights, use_safetensors=True)
-        learned = learned_from(weights)
-        remarks += task.check_parent(parent, saved, data.train, learned)
-    teacher = None
-    if task.build_teacher is not None:
-        teacher, told = task.build_teacher(settings.data, parent, saved, data.train, learned)
-        remarks += told
-    data = dataclasses.replace(data, remarks=remarks)  # the trials of a search share the data, and not the remarks
-    lora = build_lora(settings, data, model, weights)
-    trainer = build_trainer(settings, task, data, model, processor, callbacks, lora)
-    trainer.teacher = teacher
-    return Parts(family, task, data, model, processor, trainer, lora)
+        raise UsageError("there is no training data: name it, too")
+    config = build_config(family, {**recipe.model, **data.model_fields}, parent and parent.path)
+    start = None if training.random_weights else parent
+    if start is not None and Path(start.path).is_dir():
+        check_weights(start.path)
+    model = task.make_model(family.model_classes[task.name], config, data, start)
+    if parent is not None and data.processor is None:
+        processor = parent.processor
+    else:
+        processor = task.make_processor(family, config, data)
+    task.attach(model, processor)
+    warnings = [*data.warnings, *task.before_training(model, data, start)]
+    lora = build_lora(settings, task, data, model, start is not None)
+    check_validation(settings, data)
+    training.label_names = list(task.label_names)
+    trainer = task.make_trainer(
+        model=model,
+        args=training,
+        train_dataset=data.train,
+        eval_dataset=data.validation,
+        processing_class=processor,
+        callbacks=callbacks,
+        no_decay=lora.no_decay if lora is not None else (),
+    )
+    return Parts(family, task, data, model, processor, trainer, parent, lora, warnings)
 
 
-__all__ = ["Parts", "build", "build_config", "build_model", "build_trainer", "load_processor"]
+__all__ = ["Parts", "build", "build_config", "load_parent", "load_processor", "load_run_data"]

@@ -1,4 +1,4 @@
-"""Trainer callbacks: a clock that survives interruptions, early stopping, a moving average of the weights."""
+"""Callbacks of ZooTrainer: training time, epochs, early stopping, moving average of the weights, progress bars."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -7,37 +7,44 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import TrainerCallback
+from tqdm.auto import tqdm
+from transformers import ProgressCallback, TrainerCallback
 
 EMA_NAME = "ema.safetensors"
 
 
 class ClockCallback(TrainerCallback):
-    """Write the seconds since training began into every log entry, evaluations included; a resumed run counts on."""
+    """Write the seconds since training began into every log entry; a resumed run counts on."""
+
+    start: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start, or go on from the last entry of a resumed run's log."""
+        """Start, or continue from the last entry of a resumed run's log."""
         before = max((entry.get("seconds", 0.0) for entry in state.log_history), default=0.0)
         self.start = time.perf_counter() - before
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stamp the newest entry."""
-        if state.log_history and hasattr(self, "start"):
+        if state.log_history and self.start is not None:
             state.log_history[-1]["seconds"] = round(time.perf_counter() - self.start, 1)
 
 
 class EpochCallback(TrainerCallback):
-    """Tell the training data which epoch it is.
+    """Pass the epoch to the training data and the batch sampler.
 
     accelerate's data loader does so too, but not in the epoch in which a run is resumed, nor with several processes
     (accelerate 1.15, DataLoaderShard.set_epoch).
+
+    Args:
+        dataset: Its `set_epoch(epoch)` is called if it has one.
+        batch_sampler: Its attribute `epoch` is set.
     """
 
     def __init__(self, dataset: Any = None, batch_sampler: Any = None):
         self.dataset, self.batch_sampler = dataset, batch_sampler
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A resumed run is told its epoch, a fraction, before it goes on in the middle."""
+        """Also called when a run is resumed in the middle of an epoch; `state.epoch` is a fraction then."""
         # Step numbers times the step's size: 6.999... is the end of epoch 7.
         epoch = int((state.epoch or 0) + 1e-6)
         if hasattr(self.dataset, "set_epoch"):
@@ -46,16 +53,21 @@ class EpochCallback(TrainerCallback):
             self.batch_sampler.epoch = epoch
 
 
+def primary_metric(args: Any) -> str:
+    """Name in the Trainer's log of the metric that compares evaluations, e.g. eval_bleu."""
+    return f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}"
+
+
 def evaluations_since_best(
     history: Sequence[Mapping[str, Any]], metric: str, greater_is_better: bool, threshold: float = 0.0
 ) -> int:
-    """How many evaluations of a Trainer's log came after the one that was better than all before it.
+    """How many evaluations came after the last one that was better than all before it.
 
     Args:
-        history: The log.
-        metric: Its name in the log, e.g. eval_bleu.
-        greater_is_better: Which way it is better.
-        threshold: What does not exceed the best so far by more than this is no progress.
+        history: The Trainer's log.
+        metric: Name in the log, e.g. eval_bleu.
+        greater_is_better: Whether a higher value is better.
+        threshold: Minimum improvement over the best value so far.
     """
     sign = 1 if greater_is_better else -1
     best, since = float("-inf"), 0
@@ -65,14 +77,14 @@ def evaluations_since_best(
 
 
 class StopEarlyCallback(TrainerCallback):
-    """Stop when so many evaluations in a row brought no progress.
+    """Stop after so many evaluations in a row without progress.
 
-    transformers' EarlyStoppingCallback counts in memory, and a resumed run counts from zero; this one counts in the
+    transformers' EarlyStoppingCallback counts in memory, so a resumed run counts from zero; this one counts in the
     log, which is saved with each checkpoint.
 
     Args:
         patience: Evaluations without progress.
-        threshold: See `evaluations_since_best`.
+        threshold: Minimum improvement that counts as progress.
     """
 
     def __init__(self, patience: int, threshold: float = 0.0):
@@ -80,21 +92,20 @@ class StopEarlyCallback(TrainerCallback):
 
     def is_over(self, args: Any, history: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a run with this log has stopped."""
-        metric = f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}"
-        return evaluations_since_best(history, metric, bool(args.greater_is_better), self.threshold) >= self.patience
+        since = evaluations_since_best(history, primary_metric(args), bool(args.greater_is_better), self.threshold)
+        return since >= self.patience
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Look at the log, which holds this evaluation already."""
+        """The log holds this evaluation already."""
         if self.is_over(args, state.log_history):
             control.should_training_stop = True
 
 
 class EMACallback(TrainerCallback):
-    """Keep an exponential moving average of weights and float buffers; evaluate and finish with it.
+    """Keep an exponential moving average of weights and float buffers; evaluate with it and finish with it.
 
     The average is updated after every optimizer step with min(decay, (1 + step) / (10 + step)), which forgets the
-    random start. Evaluations during training see the average; checkpoints hold both the raw weights, to train on from,
-    and the average.
+    random start. Checkpoints hold both the raw weights, to train on from, and the average.
 
     Args:
         decay: Share of the old average that one step keeps, 0..1.
@@ -107,7 +118,7 @@ class EMACallback(TrainerCallback):
 
     @staticmethod
     def _state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-        """What is averaged, without a tied weight's second name."""
+        """The averaged tensors, a tied weight once."""
         seen: set[int] = set()
         state = {}
         for name, value in model.state_dict().items():
@@ -123,26 +134,26 @@ class EMACallback(TrainerCallback):
             state[name].copy_(value)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Start from the model's weights; a resumed run gives its checkpoint's average to `load` before."""
+        """Start from the model's weights, unless a checkpoint's average was loaded."""
         if not self.average:
             self.average = {name: value.detach().clone() for name, value in self._state(model).items()}
 
     @torch.no_grad()
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Update the average; show it to an evaluation that follows."""
+        """Update the average, and use it in an evaluation that follows."""
         decay = min(self.decay, (1 + state.global_step) / (10 + state.global_step))
         current = self._state(model)
         torch._foreach_lerp_(list(self.average.values()), [current[name] for name in self.average], 1 - decay)
         self.on_epoch_end(args, state, control, model=model)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Show the average to an evaluation that follows."""
+        """Use the average in an evaluation that follows."""
         if control.should_evaluate and self.training_weights is None:
             self.training_weights = {name: value.detach().clone() for name, value in self._state(model).items()}
             self._copy_into(model, self.average)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Go on training with the raw weights."""
+        """Train on with the raw weights."""
         if self.training_weights is not None:
             self._copy_into(model, self.training_weights)
             self.training_weights = None
@@ -156,7 +167,7 @@ class EMACallback(TrainerCallback):
             temporary.replace(folder / EMA_NAME)
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """The average becomes the model: the one of the best checkpoint if that one was loaded."""
+        """The average becomes the model: that of the best checkpoint if the best checkpoint was loaded."""
         if args.load_best_model_at_end and state.best_model_checkpoint:
             self.load(Path(state.best_model_checkpoint))
         self._copy_into(model, self.average)
@@ -166,11 +177,35 @@ class EMACallback(TrainerCallback):
         self.average = load_file(checkpoint / EMA_NAME)
 
 
+class NamedProgressCallback(ProgressCallback):
+    """transformers' progress bars, with the name of the phase before each: "Training", "Measuring test", ..."""
+
+    phase = "Evaluating"
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Open the bar of training."""
+        super().on_train_begin(args, state, control, **kwargs)
+        if self.training_bar is not None:
+            self.training_bar.set_description("Training")
+
+    def on_prediction_step(
+        self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **kwargs: Any
+    ) -> None:
+        """Open the bar of an evaluation with its first batch."""
+        if state.is_world_process_zero and self.prediction_bar is None and hasattr(eval_dataloader, "__len__"):
+            self.prediction_bar = tqdm(
+                total=len(eval_dataloader), desc=self.phase, leave=self.training_bar is None, dynamic_ncols=True
+            )
+        super().on_prediction_step(args, state, control, eval_dataloader=eval_dataloader, **kwargs)
+
+
 __all__ = [
     "EMA_NAME",
     "ClockCallback",
     "EMACallback",
     "EpochCallback",
+    "NamedProgressCallback",
     "StopEarlyCallback",
     "evaluations_since_best",
+    "primary_metric",
 ]

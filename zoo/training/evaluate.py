@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedConfig, Trainer
+from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
 from zoo.pretrained import shipped_models
@@ -16,33 +16,53 @@ from zoo.record import RECORD_NAME, RunRecord, write_whole
 from zoo.registry import FAMILIES, load_family, load_task
 from zoo.tasks.base import Task, TaskData
 
-from .build import load_processor
-from .command_line import make_parser, parse_flags
+from .argument_parser import RecipeParser, make_arguments
+from .build import RECIPE_NAME, load_processor
+from .command_line import flag_names, replaced_by
+from .measure import PLOTS, Measured, measure, show_metrics
 from .recipe import Recipe, UsageError, load_recipe
-from .run import PICTURES, RECIPE_NAME, Measured, measure
-from .trainer import zoo_trainer
+from .trainer import ZooTrainer
 from .weights import find_model, load_config
 
 SPLITS = ("train", "validation", "test")
-# What a recipe says of the data that it trained on, and what a person names to measure a model on instead.
-TRAINED_ON = (
-    "dataset_name", "dataset_config_name", "data_dir", "train_file", "validation_file", "train_dir", "validation_dir",
-    "extra_train", "keep_pair",
-)  # fmt: skip
-OWN_TEST = ("test_file", "test_dir")
 
 
 @dataclass
 class EvaluationArguments:
-    """What `zoo evaluate` takes beside the task's data flags."""
+    """The flags of `zoo evaluate` beside the task's data flags."""
 
     split: str = field(default="test", metadata={"help": "train, validation, test or all."})
-    output_dir: str | None = field(default=None, metadata={"help": "Write evaluation.json and the pictures there."})
+    output_dir: str | None = field(default=None, metadata={"help": "Write evaluation.json and the plots there."})
     per_device_eval_batch_size: int = field(default=256, metadata={"help": "Rows a batch; default: the recipe's."})
 
     def __post_init__(self):
         if self.split not in (*SPLITS, "all"):
             raise ValueError(f"split={self.split!r} is not one of {', '.join(SPLITS)}, all")
+
+
+@dataclass
+class Evaluation:
+    """A saved model, its task and the data to measure it on.
+
+    Args:
+        name: What the command line named.
+        path: Folder or Hub id of the model.
+        recipe: The recipe saved with it.
+        task: With the data arguments of this evaluation.
+        processor: The processor saved with it.
+        arguments: The flags.
+        data: All splits.
+        splits: Those that are measured.
+    """
+
+    name: str
+    path: str
+    recipe: Recipe
+    task: Task
+    processor: Any
+    arguments: EvaluationArguments
+    data: TaskData
+    splits: dict[str, Any]
 
 
 def read_recipe(model: str, config: PreTrainedConfig) -> Recipe:
@@ -58,9 +78,9 @@ def read_recipe(model: str, config: PreTrainedConfig) -> Recipe:
     return Recipe(id=Path(model).name, family=config.model_type, task=load_family(config.model_type).tasks[0])
 
 
-def check_fields(config: PreTrainedConfig, data_fields: Mapping[str, Any], model: str) -> None:
-    """A model that was made for other data would fail, or be measured wrongly without a word."""
-    for name, value in data_fields.items():
+def check_fields(config: PreTrainedConfig, model_fields: Mapping[str, Any], model: str) -> None:
+    """Raise a UsageError if a model was made for other data: it would fail, or be measured wrongly."""
+    for name, value in model_fields.items():
         if getattr(config, name) != value:
             raise UsageError(
                 f"{model} has {name}={getattr(config, name)}, the data has {name}={value}: evaluate on data like that "
@@ -68,19 +88,17 @@ def check_fields(config: PreTrainedConfig, data_fields: Mapping[str, Any], model
             )
 
 
-@dataclass
-class Evaluation:
-    """A saved model, its task and the data to measure it on."""
-
-    name: str
-    path: str
-    recipe: Recipe
-    task: Task
-    processor: Any
-    data_arguments: Any
-    arguments: EvaluationArguments
-    data: TaskData
-    splits: dict[str, Any]
+def recipe_values(recipe: Recipe, task_class: type[Task], flags: set[str]) -> dict[str, Any]:
+    """The values of a model's recipe that hold for its evaluation with these flags."""
+    arguments = task_class.arguments_class
+    dropped = {*arguments.names("used_by", "training"), *replaced_by(flags)}
+    values = {name: value for name, value in recipe.data.items() if name not in dropped}
+    own_training, own_test = arguments.names("source", "train"), arguments.names("source", "test")
+    if flags & {*own_test} and not flags & {*own_training}:  # the training data is not needed, and may not be here
+        values |= dict.fromkeys(own_training)
+    if rows := recipe.training.get("per_device_eval_batch_size"):
+        values["per_device_eval_batch_size"] = int(rows)
+    return values
 
 
 def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
@@ -92,116 +110,100 @@ def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
     """
     usage = f"{prog} MODEL [--split test] [--flag value ...]"
     if argv and argv[0] in ("-h", "--help"):
-        print(
-            f"usage: {usage}\n\nMODEL is a run's folder, a Hub id or one of {', '.join(shipped_models()) or '(none)'}."
-        )
+        shipped = ", ".join(shipped_models()) or "(none)"
+        print(f"usage: {usage}\n\nMODEL is a run's folder, a Hub id or one of {shipped}.")
         raise SystemExit(0)
     if not argv or argv[0].startswith("-"):
         raise UsageError(f"name a model first: {usage}")
-    model_name = find_model(argv[0])
-    config = load_config(model_name, argv[0])
-    recipe = read_recipe(model_name, config)
-    task = load_task(recipe.task)
-    parser = make_parser(task.data_arguments, EvaluationArguments, prog=prog, usage=usage)
-    parser.set_defaults(**{name: value for name, value in recipe.data.items() if name not in task.training_fields})
-    if rows := recipe.training.get("per_device_eval_batch_size"):  # beams of many long texts at once need memory
-        parser.set_defaults(per_device_eval_batch_size=int(rows))
-    given = {flag.split("=")[0].removeprefix("--").replace("-", "_") for flag in argv[1:] if flag.startswith("--")}
-    if given & {*OWN_TEST} and not given & {*TRAINED_ON}:  # nothing of the training data is needed, or may be here
-        parser.set_defaults(**{name: None for name in TRAINED_ON if parser.get_default(name) is not None})
-    if given & {"train_file", "train_dir", "dataset_name"}:
-        parser.set_defaults(data_dir=None)  # of the data set that the recipe names
-    data_arguments, arguments = parse_flags(parser, argv[1:], task.data_arguments, EvaluationArguments)
+    path = find_model(argv[0])
+    config = load_config(path, argv[0])
+    recipe = read_recipe(path, config)
+    task_class = load_task(recipe.task)
+    parser = RecipeParser(task_class.arguments_class, EvaluationArguments, prog=prog, usage=usage)
+    parser.set_recipe(recipe_values(recipe, task_class, flag_names(argv)))
+    data_values, own_values = parser.parse_values(argv[1:]).values()
+    arguments = make_arguments(EvaluationArguments, own_values, "arguments")
+    task = task_class(make_arguments(task_class.arguments_class, data_values, "arguments"))
 
-    processor = load_processor(task, model_name)
-    data = task.load_data(data_arguments, config, processor)
+    processor = load_processor(task, path)
+    data = task.load_data(config, processor)
     check_fields(config, data.model_fields, argv[0])
     splits = data.splits()
     if arguments.split != "all":
         if arguments.split not in splits:
             raise UsageError(f"--split {arguments.split}: the data has only {', '.join(splits)}")
         splits = {arguments.split: splits[arguments.split]}
-    return Evaluation(argv[0], model_name, recipe, task, processor, data_arguments, arguments, data, splits)
+    return Evaluation(argv[0], path, recipe, task, processor, arguments, data, splits)
+
+
+def evaluation_arguments(task: Task, output_dir: str, **values: Any) -> Any:
+    """The Trainer's arguments to measure a model, without training."""
+    return task.training_arguments_class()(
+        output_dir=output_dir, eval_strategy="no", save_strategy="no", label_names=list(task.label_names), **values
+    )
+
+
+def evaluation_trainer(evaluation: Evaluation, scratch: str, **values: Any) -> ZooTrainer:
+    """Load the model into a Trainer that measures. Weights are safetensors, code is this library's.
+
+    Args:
+        evaluation: Of `prepare`.
+        scratch: A folder that the Trainer may write to.
+        values: Further training arguments.
+    """
+    task = evaluation.task
+    model = task.auto_class.from_pretrained(evaluation.path, use_safetensors=True, trust_remote_code=False)
+    task.attach(model, evaluation.processor)
+    rows = evaluation.arguments.per_device_eval_batch_size
+    arguments = evaluation_arguments(task, scratch, per_device_eval_batch_size=rows, **values)
+    return task.make_trainer(model=model, args=arguments, processing_class=evaluation.processor)
+
+
+def recorded_metrics(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """The record's metrics of those splits whose rows are the ones that were measured."""
+    if not (Path(evaluation.path) / RECORD_NAME).is_file():
+        return {}
+    record, fingerprint = RunRecord.read(evaluation.path), evaluation.data.fingerprint
+    rows = {split: details.get("sha256") for split, details in record.data.get("splits", {}).items()}
+    return {
+        split: metrics
+        for split, metrics in record.metrics.items()
+        if rows.get(split.removesuffix("_plain")) == fingerprint.get(split.removesuffix("_plain"))
+    }
 
 
 def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
     """`MODEL [--split test] [--flag value ...]`: measure, print and compare with the record.
 
     Args:
-        argv: MODEL is the folder of a run, a shipped model's id or a Hub id.
+        argv: The command line.
+        prog: The command, for the help.
+
+    Returns:
+        The metrics of each split, and the report on the last one.
 
     Raises:
         UsageError: The call is wrong, or model and data do not fit.
         OSError: The model cannot be loaded.
         FileNotFoundError, ValueError: The data is missing or damaged.
     """
-    found = prepare(argv, prog)
-    arguments = found.arguments
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(arguments.output_dir or temporary)
-        measured = run_evaluation(found, folder)
-        if arguments.output_dir is None:
-            measured.report.pictures = {}
-    recorded = recorded_of(found)
-    if arguments.output_dir is not None:
-        content = {"model": argv[0], "data": dataclasses.asdict(found.data_arguments), "metrics": measured.metrics}
-        write_whole(Path(arguments.output_dir) / "evaluation.json", json.dumps(content, indent=1) + "\n")
-    show(argv[0], measured, recorded, found.recipe.deciding_metric(found.task)[0])
+    evaluation = prepare(argv, prog)
+    output_dir = evaluation.arguments.output_dir
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = evaluation_trainer(evaluation, scratch)
+        folder = Path(output_dir or scratch) / PLOTS
+        measured = measure(trainer, evaluation.task, evaluation.splits, list(evaluation.splits)[-1], folder)
+    if output_dir is None:
+        measured.report.plots = {}
+    else:
+        data = dataclasses.asdict(evaluation.task.arguments)
+        content = {"model": argv[0], "data": data, "metrics": measured.metrics}
+        write_whole(Path(output_dir) / "evaluation.json", json.dumps(content, indent=1) + "\n")
+    metric = evaluation.recipe.primary_metric(evaluation.task)[0]
+    if metric not in measured.metrics[measured.reported]:  # a loss
+        metric = evaluation.task.metric
+    show_metrics(argv[0], measured, recorded_metrics(evaluation), metric)
     return measured
 
 
-def recorded_of(found: Evaluation) -> dict[str, dict[str, Any]]:
-    """The record's metrics of those splits whose rows are the ones that were measured."""
-    if not (Path(found.path) / RECORD_NAME).is_file():
-        return {}
-    record = RunRecord.read(found.path)
-    rows = {split: details.get("sha256") for split, details in record.data.get("splits", {}).items()}
-    return {
-        split: metrics
-        for split, metrics in record.metrics.items()
-        if rows.get(split.removesuffix("_plain")) == found.data.fingerprint.get(split.removesuffix("_plain"))
-    }
-
-
-def evaluation_trainer(found: Evaluation, scratch: str) -> Trainer:
-    """Load the model into a Trainer that measures. Weights are safetensors, code is this library's."""
-    task = found.task
-    options = {"use_safetensors": True, "trust_remote_code": False}
-    model = task.auto_class.from_pretrained(found.path, **options)  # type: ignore[attr-defined]
-    task.prepare_model(model, found.processor, found.data_arguments)
-    training = task.training_arguments(
-        output_dir=scratch,
-        per_device_eval_batch_size=found.arguments.per_device_eval_batch_size,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        label_names=list(task.label_names),
-    )
-    return zoo_trainer(task.trainer_class)(
-        model=model,
-        args=training,
-        data_collator=task.build_collator(found.processor, found.data_arguments, model.config, training.seed),
-        processing_class=found.processor,
-    )
-
-
-def run_evaluation(found: Evaluation, folder: Path) -> Measured:
-    """Run the model over the splits and draw the last one's pictures."""
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer = evaluation_trainer(found, scratch)
-        reported = list(found.splits)[-1]
-        return measure(trainer, found.task, found.splits, found.data_arguments, reported, folder / PICTURES)
-
-
-def show(name: str, measured: Measured, record: dict[str, dict[str, Any]], metric: str) -> None:
-    """Print the report and, split by split, what was measured beside what the model's record says."""
-    print(f"\n{measured.report.text}\n")
-    for split, metrics in measured.metrics.items():
-        line = f"{name}, {split}: {metric} {metrics[metric]:.4f} (n = {metrics['n']:,})"
-        if split in record:
-            line += f"; its record says {record[split][metric]:.4f} (n = {record[split]['n']:,})"
-        print(line)
-    if measured.report.pictures:
-        print("pictures:\n" + "\n".join(f"  {path}" for path in measured.report.pictures.values()))
-
-
-__all__ = ["Evaluation", "EvaluationArguments", "evaluate", "evaluation_trainer", "prepare", "run_evaluation"]
+__all__ = ["Evaluation", "EvaluationArguments", "evaluate", "evaluation_arguments", "evaluation_trainer", "prepare"]

@@ -1,6 +1,6 @@
 """LoRA by peft: small matrices beside the frozen ones (Hu et al., 2022, arXiv:2106.09685), merged before saving."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,29 +9,27 @@ from transformers import PreTrainedModel
 
 from .recipe import UsageError
 
-# The update of a matrix is scaled by this, whatever the rank: twice as much as peft has it by default.
+# lora_alpha / rank: twice peft's default.
 SCALE = 2
 
 
 class Lora:
-    """Adapters inside a model, which stays of its own class: checkpoints, averages and generation need not know.
+    """Adapters inside a model, which keeps its class: checkpoints, averages and generation need no change.
 
-    Every linear map gets an adapter but the output layer, whose rows are embeddings. Of the embeddings, of tied and
-    untied tables and of output biases the rows of new pieces are trained as they are, all others are frozen; so are
-    weights that are no linear map (norms, recurrent cells) and their biases. `trained` names these tables: weight
-    decay, which needs no gradient, would change their frozen rows.
+    Every linear map but the output layer gets an adapter. All other weights are frozen, except for chosen rows of some
+    tensors, such as the embeddings of new tokens. `no_decay` names these tensors: weight decay, which needs no
+    gradient, would change their frozen rows.
 
     Args:
         model: Changed in place.
-        rank: Of the adapters.
-        tables: Names of the tensors with a row for each piece.
-        new: Ids of the new pieces.
+        rank: Rank of the adapters.
+        rows: Name of a tensor -> its rows that are trained.
 
     Raises:
         UsageError: peft is not installed.
     """
 
-    def __init__(self, model: PreTrainedModel, rank: int, tables: Sequence[str], new: Sequence[int]):
+    def __init__(self, model: PreTrainedModel, rank: int, rows: Mapping[str, Sequence[int]] | None = None):
         try:
             from peft import LoraConfig, inject_adapter_in_model
         except ImportError:
@@ -42,20 +40,21 @@ class Lora:
         ]
         config = LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=targets, lora_dropout=0.0)
         self.model: Any = inject_adapter_in_model(config, model)
-        self.trained = [self.train_rows(name, new) for name in tables] if len(new) else []
+        self.no_decay = list(rows or ())
+        for name, numbers in (rows or {}).items():
+            self._train_rows(name, numbers)
 
-    def train_rows(self, name: str, new: Sequence[int]) -> str:
+    def _train_rows(self, name: str, rows: Sequence[int]) -> None:
         """Let the optimizer change some rows of a frozen tensor, by a mask of its gradient."""
         value = self.model.get_parameter(name)
         if not value.requires_grad:  # a tied tensor has two names
             value.requires_grad_(True)
             mask = torch.zeros(len(value), *(1 for _ in value.shape[1:]), device=value.device)
-            mask[list(new)] = 1
+            mask[list(rows)] = 1
             value.register_hook(lambda gradient: gradient * mask.to(gradient))
-        return name
 
     def merge(self) -> None:
-        """Add what the adapters learned to the weights, and take them out."""
+        """Add the adapters to the weights, and remove them."""
         from peft.tuners.lora import LoraLayer
 
         for name, module in [*self.model.named_modules()]:
@@ -65,9 +64,9 @@ class Lora:
                 setattr(self.model.get_submodule(parent), last, module.get_base_layer())
         for value in self.model.parameters():
             value.requires_grad_(True)
-        for note in ("peft_config", "_hf_peft_config_loaded"):
-            if note in vars(self.model):
-                delattr(self.model, note)
+        for attribute in ("peft_config", "_hf_peft_config_loaded"):
+            if attribute in vars(self.model):
+                delattr(self.model, attribute)
 
 
 __all__ = ["Lora"]

@@ -1,10 +1,11 @@
 """Muon for inner matrices and filters, AdamW for the rest, as one optimizer that a Trainer can schedule and save."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.adamw import adamw
 from transformers import PreTrainedModel
 
 
@@ -44,18 +45,19 @@ class MuonWithAdamW(torch.optim.Optimizer):
         super().__init__(groups, defaults)
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    step = self._muon_step if group["muon"] else self._adamw_step
-                    step(parameter, parameter.grad, group)
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if group["muon"]:
+                for parameter in parameters:
+                    self._muon_step(parameter, parameter.grad, group)
+            elif parameters:
+                self._adamw_step(parameters, group)
         return loss
 
     def _muon_step(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
@@ -65,38 +67,46 @@ class MuonWithAdamW(torch.optim.Optimizer):
         buffer = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         update = orthogonalize(gradient.add(buffer, alpha=group["momentum"]))
         scale = max(1.0, len(parameter) / parameter[0].numel()) ** 0.5
-        parameter.add_(update, alpha=-group["lr"] * scale)
+        parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
 
-    def _adamw_step(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["step"] = torch.tensor(0.0)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        state["step"] += 1
+    def _adamw_step(self, parameters: list[torch.Tensor], group: dict[str, Any]) -> None:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                zeros = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+                self.state[parameter].update(step=torch.tensor(0.0), **zeros)
+        states = [self.state[parameter] for parameter in parameters]
         beta1, beta2 = group["betas"]
-        step = state["step"].item()
-        state["exp_avg"].lerp_(gradient, 1 - beta1)
-        state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        denominator = (state["exp_avg_sq"] / (1 - beta2**step)).sqrt_().add_(group["eps"])
-        parameter.addcdiv_(state["exp_avg"], denominator, value=-group["lr"] / (1 - beta1**step))
+        adamw(
+            parameters,
+            [parameter.grad for parameter in parameters],
+            *([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")),
+            max_exp_avg_sqs=[],
+            state_steps=[state["step"] for state in states],
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
 
 
-def muon_groups(
-    model: PreTrainedModel, muon_learning_rate: float, muon_momentum: float, arguments: Any, decay: set[str]
-) -> list[dict[str, Any]]:
-    """Parameter groups: Muon for the weight matrices and filters inside the base model but its first (which faces the
-    input), AdamW with the Trainer's settings for first layer, embeddings, norms, biases and heads.
+def muon_groups(model: PreTrainedModel, arguments: Any, decay: set[str]) -> list[dict[str, Any]]:
+    """Parameter groups: Muon for the weight matrices and filters inside the base model but its first, which reads the
+    input; AdamW for first layer, embeddings, norms, biases and heads.
 
     Args:
+        model: With a base model inside.
+        arguments (`ZooTrainingArguments`): Rates and decay of both.
         decay: Names of the parameters that are decayed.
     """
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    inner = [p for p in model.base_model.parameters() if p.ndim >= 2 and id(p) not in embeddings and p.requires_grad][
-        1:
-    ]
+    embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    trained = [p for p in model.base_model.parameters() if p.requires_grad]
+    inner = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings][1:]
     muon = {id(p) for p in inner}
     rest = [(name, p) for name, p in model.named_parameters() if p.requires_grad and id(p) not in muon]
-    adamw = {
+    adamw_settings = {
         "lr": arguments.learning_rate,
         "betas": (arguments.adam_beta1, arguments.adam_beta2),
         "eps": arguments.adam_epsilon,
@@ -104,13 +114,17 @@ def muon_groups(
     return [
         {
             "params": inner,
-            "lr": muon_learning_rate,
-            "momentum": muon_momentum,
+            "lr": arguments.muon_learning_rate,
+            "momentum": arguments.muon_momentum,
             "weight_decay": arguments.weight_decay,
             "muon": True,
         },
-        {"params": [p for name, p in rest if name in decay], "weight_decay": arguments.weight_decay, **adamw},
-        {"params": [p for name, p in rest if name not in decay], "weight_decay": 0.0, **adamw},
+        {
+            "params": [p for name, p in rest if name in decay],
+            "weight_decay": arguments.weight_decay,
+            **adamw_settings,
+        },
+        {"params": [p for name, p in rest if name not in decay], "weight_decay": 0.0, **adamw_settings},
     ]
 
 

@@ -7,29 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import ProgressCallback
 
 from zoo.record import RunRecord
 
 from .evaluate import evaluation_trainer, prepare
-from .run import measure
+from .measure import measure
 
 ROWS = 256
-BATCH = 4  # rows of the batch that other processes answer too
+BATCH = 4  # rows of the batch that other processes predict, too
 
 
 @dataclass
 class Sample:
-    """What a sample said.
+    """The metric of a sample beside the record's.
 
     Args:
         split: The split that the card reports.
-        metric: The metric that decides.
+        metric: The primary metric.
         n: Rows.
-        value: Of the metric, on the sample.
-        recorded: Of the metric, in the record.
-        baseline: Of the metric, of the record's trivial predictor.
-        chance: Three standard errors of such a sample, where the record has an interval.
+        value: The metric on the sample.
+        recorded: The metric in the record.
+        baseline: The metric of the record's baseline.
+        chance: Three standard errors of such a sample, where the record has an interval; else 0.
         batch: Some of the rows as the model reads them.
     """
 
@@ -44,7 +43,7 @@ class Sample:
 
     @property
     def plausible(self) -> bool:
-        """Whether the sample lies nearer to the record than to the trivial predictor, or as near as chance allows.
+        """Whether the sample is nearer to the record than to the baseline, or as near as chance allows.
 
         Weights, processor or code that do not belong together leave little of what was learnt.
         """
@@ -56,37 +55,35 @@ def chance_of(recorded: dict[str, Any], metric: str, n: int) -> float:
     low, high = recorded.get(f"{metric}_low"), recorded.get(f"{metric}_high")
     if low is None or high is None:
         return 0.0
-    # Windows that overlap were drawn in blocks for the interval; a sample that is spread evenly meets every block.
+    # Overlapping windows were drawn in blocks for the interval; an evenly spread sample has rows of every block.
     fewer = 1 if "blocks" in recorded else recorded["n"] / n
     return 3 * (high - low) / (2 * 1.96) * fewer**0.5
 
 
-def limits(data_arguments: type, rows: int) -> list[str]:
-    """Flags that keep every split of a task small, as far as it has them."""
-    names = {field.name for field in dataclasses.fields(data_arguments)}
-    wanted = ("max_train_samples", "max_eval_samples", "max_predict_samples")
-    return [part for name in wanted if name in names for part in (f"--{name}", str(rows))]
+def limits(arguments_class: type, rows: int) -> list[str]:
+    """Flags that keep every split of a task small, as far as the task has them."""
+    names = {field.name for field in dataclasses.fields(arguments_class)}
+    flags = ("max_train_samples", "max_eval_samples", "max_predict_samples")
+    return [part for name in flags if name in names for part in (f"--{name}", str(rows))]
 
 
 def measure_sample(folder: Path | str, rows: int = ROWS) -> Sample:
     """Measure the model in a folder on some rows of the split that its card reports.
 
     Raises:
-        FileNotFoundError, ValueError: The data is nowhere, or does not fit the model.
+        FileNotFoundError, ValueError: The data is missing, or does not fit the model.
     """
     from zoo.registry import load_task
 
     record = RunRecord.read(folder)
     split = "test" if "test" in record.metrics else "validation"
-    data_arguments = load_task(record.recipe["task"]).data_arguments
-    found = prepare([str(folder), "--split", split, *limits(data_arguments, rows)], "zoo publish")
+    flags = limits(load_task(record.recipe["task"]).arguments_class, rows)
+    evaluation = prepare([str(folder), "--split", split, *flags], "zoo publish")
     metric = record.fit["metric"]
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = evaluation_trainer(found, scratch)
-        trainer.remove_callback(ProgressCallback)
-        measured = measure(trainer, found.task, found.splits, found.data_arguments, split, Path(scratch))
-        trainer.args.per_device_eval_batch_size = BATCH
-        batch: dict[str, Any] = dict(next(iter(trainer.get_test_dataloader(found.splits[split]))))
+        trainer = evaluation_trainer(evaluation, scratch, disable_tqdm=True)
+        measured = measure(trainer, evaluation.task, evaluation.splits, split, Path(scratch))
+        batch = evaluation.task.collate(first_rows(evaluation.splits[split], BATCH))
     metrics = measured.metrics[split]
     return Sample(
         split=split,
@@ -98,6 +95,12 @@ def measure_sample(folder: Path | str, rows: int = ROWS) -> Sample:
         chance=chance_of(record.metrics[split], metric, metrics["n"]),
         batch={name: value.cpu() for name, value in batch.items() if torch.is_tensor(value)},
     )
+
+
+def first_rows(dataset: Any, count: int) -> Any:
+    """Rows as a data loader hands them to the collator."""
+    rows = list(range(min(count, len(dataset))))
+    return dataset.__getitems__(rows) if hasattr(dataset, "__getitems__") else [dataset[row] for row in rows]
 
 
 __all__ = ["ROWS", "Sample", "measure_sample"]

@@ -1,4 +1,4 @@
-"""Weights in files of half the size: rounded before they are measured, so that the figures are of what is saved."""
+"""Weights in files of half the size: rounded before they are measured, so that the record describes what is saved."""
 
 import os
 from pathlib import Path
@@ -8,17 +8,17 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+from .arguments import SAVE_DTYPES
 
 
 @torch.no_grad()
 def round_weights(model: nn.Module, name: str) -> None:
-    """Give each weight the nearest value that the type has; the model goes on in its own. Buffers, such as the
-    statistics of normalisation, stay as they are.
+    """Round each weight to the nearest value of a type; the model keeps its own type. Buffers, such as the statistics
+    of normalisation, are not changed.
 
     Args:
-        model: Is changed.
-        name: Of `SAVE_DTYPES`.
+        model: Changed in place.
+        name: float16 or bfloat16.
 
     Raises:
         ValueError: A weight is too large for the type; the message names it.
@@ -31,9 +31,14 @@ def round_weights(model: nn.Module, name: str) -> None:
 
 
 def convert_file(path: Path, model: nn.Module, name: str) -> None:
-    """Write a model's safetensors file anew with the weights in the type of `SAVE_DTYPES`.
+    """Rewrite a model's safetensors file with the weights in another type.
 
     The config still says float32, so `from_pretrained` widens them again.
+
+    Args:
+        path: The file.
+        model: Its model, which tells weights from buffers.
+        name: float16 or bfloat16.
     """
     buffers = {label for label, _ in model.named_buffers()}
     with safe_open(path, "pt") as file:
@@ -45,4 +50,4 @@ def convert_file(path: Path, model: nn.Module, name: str) -> None:
     os.replace(whole, path)
 
 
-__all__ = ["SAVE_DTYPES", "convert_file", "round_weights"]
+__all__ = ["convert_file", "round_weights"]

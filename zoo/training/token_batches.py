@@ -1,4 +1,4 @@
-"""Batches of about as many tokens each, of rows of about the same length."""
+"""Batches of similar numbers of tokens, of rows of similar length, for training and for evaluation."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,19 +11,25 @@ STEP = 2
 
 
 def batch_bounds(costs: np.ndarray, budget: int, multiple: int = 1) -> np.ndarray:
-    """(batches + 1,) where sorted rows are cut, so that the largest cost in a batch times its rows fits the budget.
+    """Where sorted rows are split into batches, so that the longest row times the rows of a batch fits the budget.
 
     Args:
-        costs: (rows,) tokens of each row, ascending.
-        budget: Tokens of a batch with its padding; a row that is longer makes a batch of its own.
-        multiple: The largest batches are halved until the number of batches is a multiple of this: every process of
-            a run then has as many. Fewer rows than that stay as they are.
+        costs (`np.ndarray` of shape `(rows,)`): Tokens of each row.
+        budget: Tokens of a batch, padding included; a longer row makes a batch of its own.
+        multiple: The largest batches are halved until their number is a multiple of this, so that every process gets
+            as many. Fewer rows than that stay as they are.
+
+    Returns:
+        `np.ndarray` of shape `(batches + 1,)`.
     """
-    bounds, first = [0], 0
-    for row in range(1, len(costs) + 1):
-        if row == len(costs) or costs[row] * (row + 1 - first) > budget:
+    bounds, first, longest = [0], 0, 0
+    for row, cost in enumerate(costs):
+        longest = max(longest, cost)
+        if row > first and longest * (row + 1 - first) > budget:
             bounds.append(row)
-            first = row
+            first, longest = row, cost
+    if len(costs):
+        bounds.append(len(costs))
     while (len(bounds) - 1) % multiple and len(bounds) - 1 < len(costs):
         largest = int(np.argmax(np.diff(bounds)))
         bounds.insert(largest + 1, (bounds[largest] + bounds[largest + 1]) // 2)
@@ -34,16 +40,16 @@ class TokenBatchSampler:
     """Lists of rows for a data loader's `batch_sampler`; another composition and order each epoch.
 
     Rows are sorted by their longest side, then by how much longer the first side is than the last, in steps of `STEP`
-    tokens, and rows that are equal in this are shuffled. The sorted lengths are cut where the longest side times the
-    rows would exceed the budget, which is what fairseq's `--max-tokens` counts. The cuts do not depend on the shuffle,
-    so every epoch has as many batches; then the batches are shuffled. Everything follows from (seed, epoch): a resumed
-    run, or one of several processes, sees the same batches.
+    tokens, and rows that are equal in this are shuffled. The sorted rows are split where the longest side times the
+    rows would exceed the budget, which is what fairseq's `--max-tokens` counts. The splits do not depend on the
+    shuffle, so every epoch has as many batches; then the batches are shuffled. Everything follows from (seed, epoch):
+    a resumed run, or one of several processes, sees the same batches.
 
     Args:
-        lengths: (rows, sides) tokens, e.g. of source and target.
+        lengths (`np.ndarray` of shape `(rows, sides)`): Tokens, e.g. of source and target.
         budget: Tokens of a batch: rows times the longest side of any of them.
-        seed: Of the order.
-        processes: Neighbouring batches of about one size go to so many processes.
+        seed: Seed of the order.
+        processes: Neighbouring batches of similar size go to so many processes.
     """
 
     def __init__(self, lengths: np.ndarray, budget: int, seed: int = 0, processes: int = 1):
@@ -79,17 +85,38 @@ class TokenBatchSampler:
         return 1 - self.total / max(padded, 1)
 
 
-class SortedRows(Dataset):
-    """A data set from its longest row to its shortest; predictions are brought back into its own order.
+class LengthBatches:
+    """Neighbouring rows for a data loader's `batch_sampler`, in their order: fewer where rows are long.
 
     Args:
-        dataset: Has `lengths`, (rows, sides).
+        lengths (`np.ndarray` of shape `(rows, sides)`): Tokens.
+        rows: Rows of average length in a batch.
+    """
+
+    def __init__(self, lengths: np.ndarray, rows: int):
+        longest = lengths.max(1)
+        self.bounds = batch_bounds(longest, int(rows * longest.mean()) if len(longest) else 0)
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for first, end in zip(self.bounds, self.bounds[1:]):
+            yield list(range(first, end))
+
+
+class SortedRows(Dataset):
+    """A data set from its longest row to its shortest.
+
+    Args:
+        dataset: Its attribute `lengths` has the shape `(rows,)` or `(rows, sides)`.
     """
 
     def __init__(self, dataset: Any):
         self.dataset = dataset
         lengths = np.asarray(dataset.lengths).reshape(len(dataset), -1)
         self.order = np.lexsort(lengths.T[::-1])[::-1].copy()  # by the first side, then the others
+        self.lengths = lengths[self.order]
 
     def __len__(self) -> int:
         return len(self.order)
@@ -102,7 +129,9 @@ class SortedRows(Dataset):
         return self.dataset.__getitems__(self.order[np.asarray(rows)])
 
     def restore(self, values: Any) -> Any:
-        """Arrays with a row for each of the sorted rows, alone or in tuples, in the order of the data set."""
+        """Arrays, alone or in tuples, from the sorted order into that of the data set."""
+        if values is None:
+            return None
         if isinstance(values, (tuple, list)):
             return tuple(self.restore(value) for value in values)
         restored = np.empty_like(values)
@@ -110,4 +139,4 @@ class SortedRows(Dataset):
         return restored
 
 
-__all__ = ["SortedRows", "TokenBatchSampler", "batch_bounds"]
+__all__ = ["LengthBatches", "SortedRows", "TokenBatchSampler", "batch_bounds"]

@@ -1,244 +1,489 @@
-"""The library's changes to transformers' Trainers."""
+"""ZooTrainer and ZooSeq2SeqTrainer: transformers' Trainers with what the library's arguments add."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, Dataset
-from transformers import Seq2SeqTrainer, Trainer
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
+from transformers import EvalPrediction, PreTrainedModel, ProgressCallback, Seq2SeqTrainer, Trainer, TrainerState
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.integrations.fsdp import is_fsdp_managed_module
+from transformers.trainer_utils import EvalLoopOutput, denumpify_detensorize, get_last_checkpoint
 
-from .token_batches import SortedRows, TokenBatchSampler
+from .arguments import ZooSeq2SeqTrainingArguments, ZooTrainingArguments
+from .averaging import AverageCallback, choose_weights
+from .callbacks import ClockCallback, EMACallback, EpochCallback, NamedProgressCallback, StopEarlyCallback
+from .optimizers import MuonWithAdamW, muon_groups
+from .token_batches import LengthBatches, SortedRows, TokenBatchSampler
 
 IGNORED = -100  # padding of labels and predictions
 
 
-@contextmanager
-def every_row(arguments: Any) -> Iterator[None]:
-    """Within it, data loaders keep their last, smaller batch."""
-    drop_last, arguments.dataloader_drop_last = arguments.dataloader_drop_last, False
-    try:
-        yield
-    finally:
-        arguments.dataloader_drop_last = drop_last
+@dataclass
+class Prediction(EvalPrediction):
+    """What `compute_metrics` gets: predictions and labels of every row, in the order of the data set.
 
-
-class EveryRowMixin:
-    """Evaluate every row, the longest first where rows have lengths; train on batches by tokens if there is a sampler.
-
-    `dataloader_drop_last` is for training, but the Trainer drops rows of evaluations too.
+    Args:
+        predictions (`np.ndarray` of shape `(rows, ...)`, or a tuple of them): The model's outputs, or generated tokens
+            of a sequence-to-sequence model: None if nothing was generated.
+        label_ids (`np.ndarray` of shape `(rows, ...)`, or a tuple of them): The labels, padded with -100.
+        dataset: The rows.
+        losses (`np.ndarray` of shape `(rows,)`): Summed token losses of each row; from [`ZooSeq2SeqTrainer`] only.
     """
 
-    batch_sampler: TokenBatchSampler | None = None
-    # Names of tensors that weight decay leaves alone.
-    undecayed: frozenset[str] = frozenset()
+    predictions: Any
+    label_ids: Any
+    dataset: Dataset
+    losses: np.ndarray | None = None
+
+    def __post_init__(self):
+        super().__init__(self.predictions, self.label_ids, None, self.losses)
+
+
+class ZooTrainer(Trainer):
+    """A Trainer that reads every field of [`ZooTrainingArguments`]: moving average, Muon, batches by tokens, early
+    stopping, averaging of checkpoints.
+
+    Evaluations measure every row, also with `dataloader_drop_last`. A data set whose attribute `lengths` holds the
+    tokens of each row, of shape `(rows,)` or `(rows, sides)`, is evaluated from its longest row to its shortest;
+    `compute_metrics` gets everything in the data set's own order. `set_epoch(epoch)` of the training data is called
+    before each epoch if it exists.
+
+    ```python
+    >>> import torch
+    >>> from zoo.models.fashion_cnn import FashionCNNConfig, FashionCNNForImageClassification
+    >>> from zoo.training.arguments import ZooTrainingArguments
+    >>> from zoo.training.trainer import ZooTrainer
+
+    >>> images, labels = torch.randn(64, 1, 28, 28), torch.arange(64) % 10
+    >>> rows = [{"pixel_values": image, "labels": label} for image, label in zip(images, labels)]
+    >>> trainer = ZooTrainer(
+    ...     model=FashionCNNForImageClassification(FashionCNNConfig(stage_channels=[8, 8])),
+    ...     args=ZooTrainingArguments(
+    ...         "runs/example", num_train_epochs=1, ema_decay=0.9, muon_learning_rate=0.02, disable_tqdm=True
+    ...     ),
+    ...     train_dataset=rows[:48],
+    ...     eval_dataset=rows[48:],
+    ...     compute_metrics=lambda p: {"accuracy": (p.predictions.argmax(-1) == p.label_ids).mean()},
+    ... )
+    >>> result = trainer.train()  # doctest: +ELLIPSIS
+    {'loss': ...}
+    >>> trainer.predict_rows(rows[48:]).predictions.shape
+    (16, 10)
+
+    ```
+
+    Args:
+        model: What is trained.
+        args: Default: those of [`ZooTrainingArguments`], with the output in `tmp_trainer`.
+        train_dataset: Training rows; None to evaluate only.
+        eval_dataset: Validation rows.
+        data_collator: Rows -> arguments of the model's forward.
+        compute_metrics: A [`Prediction`] -> metrics.
+        processing_class: What prepares the model's inputs; it is saved with the model.
+        callbacks: Further callbacks, which come after the Trainer's own.
+        no_decay: Names of parameters that weight decay leaves alone, beside biases and norms.
+        compute_loss_func: (outputs, labels, num_items_in_batch) -> loss; default: the model's own.
+        kwargs: Further arguments of [`~transformers.Trainer`].
+
+    Raises:
+        ValueError: `batch_tokens` is set, and the training rows have no lengths.
+    """
+
+    arguments_class: type[ZooTrainingArguments] = ZooTrainingArguments
+    args: Any
+
+    def __init__(
+        self,
+        model: PreTrainedModel | torch.nn.Module | None = None,
+        args: ZooTrainingArguments | None = None,
+        *,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        data_collator: Callable[[Any], dict[str, Any]] | None = None,
+        compute_metrics: Callable[[Prediction], dict[str, float]] | None = None,
+        processing_class: Any = None,
+        callbacks: Collection[Any] = (),
+        no_decay: Collection[str] = (),
+        compute_loss_func: Callable[..., torch.Tensor] | None = None,
+        **kwargs: Any,
+    ):
+        args = args or self.arguments_class("tmp_trainer")
+        self.no_decay = frozenset(no_decay)
+        self.batch_sampler = make_batch_sampler(args, train_dataset)
+        # Evaluations make their metrics from a Prediction, in `evaluation_loop`; transformers' loop must not.
+        self.metrics_of = compute_metrics
+        # The record's entry of `average_checkpoints`, after training.
+        self.averaging: dict[str, Any] = {}
+        # Seconds a row of the last evaluation: for an estimate of the next.
+        self.seconds_per_row: float | None = None
+        config = getattr(model, "config", None)
+        use_cache = None if config is None else config.to_dict().get("use_cache")
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            data_collator=data_collator,
+            processing_class=processing_class,
+            callbacks=[*make_callbacks(args, train_dataset, self.batch_sampler), *callbacks],
+            compute_loss_func=compute_loss_func,
+            **kwargs,
+        )
+        # transformers sets use_cache=False. The config would be saved so, and the generation settings of every model that
+        # starts from it: generation without a cache is many times slower, and rounds differently.
+        if config is not None and use_cache is None:
+            vars(config).pop("use_cache", None)
+        elif config is not None:
+            config.use_cache = use_cache or args.use_cache
+        self.progress: NamedProgressCallback | None = None
+        if self.pop_callback(ProgressCallback) is not None:
+            self.progress = NamedProgressCallback()
+            self.add_callback(self.progress)
+        self._trains_with_autocast = self.accelerator.native_amp
 
     def get_decay_parameter_names(self, model: Any) -> list[str]:
-        """The Trainer's, without those that are to be left alone."""
-        names = super().get_decay_parameter_names(model)  # type: ignore[misc]
-        return [name for name in names if name not in self.undecayed]
+        """Names of the parameters that weight decay changes."""
+        return [name for name in super().get_decay_parameter_names(model) if name not in self.no_decay]
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Muon and AdamW if `muon_learning_rate` is set, else `optim`."""
+        if self.optimizer is None and self.args.muon_learning_rate:
+            trained = self.model if model is None else model
+            decay = set(self.get_decay_parameter_names(trained))
+            self.optimizer = MuonWithAdamW(muon_groups(trained, self.args, decay))
+        return super().create_optimizer(model)
+
+    def _loader(self, dataset: Any, batch_sampler: Any) -> Any:
+        """A data loader whose batches are lists of rows."""
+        loader = DataLoader(
+            dataset,
+            batch_sampler=batch_sampler,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            persistent_workers=self.args.dataloader_persistent_workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+        )
+        return self.accelerator.prepare(loader)
 
     def get_train_dataloader(self) -> Any:
-        """The data loader of training."""
+        """Batches of `batch_tokens`, or transformers' batches."""
         if self.batch_sampler is None:
-            return super().get_train_dataloader()  # type: ignore[misc]
-        arguments = self.args  # type: ignore[attr-defined]
-        loader = DataLoader(
-            self.train_dataset,  # type: ignore[attr-defined]
-            batch_sampler=self.batch_sampler,  # type: ignore[arg-type]
-            collate_fn=self.data_collator,  # type: ignore[attr-defined]
-            num_workers=arguments.dataloader_num_workers,
-            pin_memory=arguments.dataloader_pin_memory,
-            persistent_workers=arguments.dataloader_persistent_workers,
-            prefetch_factor=arguments.dataloader_prefetch_factor,
-        )
-        return self.accelerator.prepare(loader)  # type: ignore[attr-defined]
+            return super().get_train_dataloader()
+        return self._loader(self.train_dataset, self.batch_sampler)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-        """The data loader of an evaluation."""
-        with every_row(self.args):  # type: ignore[attr-defined]
-            chosen = self.eval_dataset if eval_dataset is None else eval_dataset  # type: ignore[attr-defined]
-            return super().get_eval_dataloader(by_length(chosen))  # type: ignore[misc]
+        """Every row, sorted by length if the rows have lengths."""
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        dataset = self.eval_dataset[dataset] if isinstance(dataset, str) else dataset
+        if hasattr(dataset, "lengths"):
+            rows = SortedRows(dataset)
+            if self.args.world_size == 1:
+                return self._loader(rows, LengthBatches(rows.lengths, self.args.eval_batch_size))
+            dataset = rows
+        with self._every_row():
+            return super().get_eval_dataloader(dataset)
 
     def get_test_dataloader(self, test_dataset: Any) -> Any:
-        """The data loader of `predict`."""
-        with every_row(self.args):  # type: ignore[attr-defined]
-            return super().get_test_dataloader(by_length(test_dataset))  # type: ignore[misc]
+        """As `get_eval_dataloader`."""
+        return self.get_eval_dataloader(test_dataset)
 
-    def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> Any:
-        """The Trainer's, with predictions, labels and what `compute_metrics` gets in the data set's own order."""
-        rows = dataloader.dataset
-        if not isinstance(rows, SortedRows):
-            return super().evaluation_loop(dataloader, *args, **kwargs)  # type: ignore[misc]
-        compute_metrics = self.compute_metrics  # type: ignore[has-type]
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        # Predictions are returned in this order, also with train_sampling_strategy=group_by_length.
+        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
-        def restored(prediction: Any) -> dict[str, float]:
-            prediction.predictions = rows.restore(prediction.predictions)
-            prediction.label_ids = rows.restore(prediction.label_ids)
-            return self.metrics_of(compute_metrics, prediction, rows.dataset)
-
-        self.compute_metrics = None if compute_metrics is None else restored
-        self.gather_function = self.accelerator.gather_for_metrics  # type: ignore[attr-defined]
+    @contextmanager
+    def _every_row(self) -> Iterator[None]:
+        """Within it, data loaders keep their last, smaller batch: `dataloader_drop_last` is for training."""
+        drop_last, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False
         try:
-            output = super().evaluation_loop(dataloader, *args, **kwargs)  # type: ignore[misc]
+            yield
         finally:
-            self.compute_metrics = compute_metrics
-        if output.predictions is None:
-            return output
-        return output._replace(predictions=rows.restore(output.predictions), label_ids=rows.restore(output.label_ids))
+            self.args.dataloader_drop_last = drop_last
 
-    def metrics_of(self, compute_metrics: Any, prediction: Any, dataset: Any) -> dict[str, float]:
-        """What the task's hook says of predictions for a data set."""
-        return compute_metrics(prediction)
+    def _run_loop(self, dataloader: Any, description: str, prefix: str, **kwargs: Any) -> tuple[Any, Prediction]:
+        """(transformers' output, which has the loss, predictions of every row in the data set's order)."""
+        self.gather_function = self.accelerator.gather_for_metrics  # without the rows that fill the last batch
+        started = time.perf_counter()
+        output = super().evaluation_loop(dataloader, description, metric_key_prefix=prefix, **kwargs)
+        rows = dataloader.dataset
+        self.seconds_per_row = (time.perf_counter() - started) / max(len(rows), 1)
+        dataset, predictions, labels = rows, output.predictions, output.label_ids
+        if isinstance(rows, SortedRows):
+            dataset = rows.dataset
+            predictions, labels = rows.restore(predictions), rows.restore(labels)
+        prediction = Prediction(predictions, labels, dataset)
+        return output._replace(predictions=predictions, label_ids=labels), prediction
+
+    def _metrics(self, prediction: Prediction, prefix: str) -> dict[str, Any]:
+        """The metrics of a prediction, named as in the Trainer's log."""
+        if self.metrics_of is None or prediction.predictions is None and prediction.losses is None:
+            return {}
+        metrics = denumpify_detensorize(self.metrics_of(prediction))
+        return {
+            name if name.startswith(f"{prefix}_") else f"{prefix}_{name}": value for name, value in metrics.items()
+        }
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """The loop of `evaluate` and `predict`: predictions, labels and metrics in the data set's order."""
+        if self.metrics_of is not None:
+            prediction_loss_only = None
+        self._name_phase("Evaluating")
+        output, prediction = self._run_loop(
+            dataloader,
+            description,
+            metric_key_prefix,
+            prediction_loss_only=prediction_loss_only,
+            ignore_keys=ignore_keys,
+        )
+        return output._replace(metrics={**self._metrics(prediction, metric_key_prefix), **output.metrics})
+
+    def _name_phase(self, name: str) -> None:
+        if self.progress is not None:
+            self.progress.phase = name
+
+    def predict_rows(self, dataset: Any, phase: str = "Measuring", **generation: Any) -> Prediction:
+        """Predictions of the final weights for every row, in full precision.
+
+        Args:
+            dataset: The rows.
+            phase: Name of the progress bar.
+            generation: Settings of `generate` in place of the model's own; of a sequence-to-sequence model only.
+
+        Raises:
+            RuntimeError: There are fewer predictions than rows.
+        """
+        self.leave_autocast()
+        self._name_phase(phase)
+        _, prediction = self._final_loop(self.get_test_dataloader(dataset), generation)
+        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, {})
+        labels = prediction.label_ids
+        measured = len(labels[0] if isinstance(labels, tuple) else labels)
+        if measured != len(dataset):
+            raise RuntimeError(f"there are predictions for {measured:,} of {len(dataset):,} rows")
+        return prediction
+
+    def final_cost(self) -> float:
+        """How many times longer `predict_rows` takes for a row than an evaluation during training, about."""
+        return 1.0
+
+    def _final_loop(self, dataloader: Any, generation: dict[str, Any]) -> tuple[Any, Prediction]:
+        return self._run_loop(dataloader, "Measuring", "test", prediction_loss_only=None)
+
+    def leave_autocast(self) -> None:
+        """Compute in the precision of the weights from now on, as those do who load the model.
+
+        accelerate leaves bfloat16's autocast around the model's forward after training. Its own way to remove it
+        (`unwrap_model(keep_fp32_wrapper=False)`) also removes the decorators of the model's forward, which then no
+        longer accepts `return_dict`.
+        """
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return
+        self.accelerator.native_amp = False
+        model = self.accelerator.unwrap_model(self.model)
+        if "_original_forward" in vars(model):
+            model.forward = vars(model).pop("_original_forward")
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """Train, or resume; then average checkpoints if `average_checkpoints` is set.
+
+        Args:
+            resume_from_checkpoint: A checkpoint folder, or True for the last one in `output_dir`. A run that had
+                stopped early at this checkpoint does not train on.
+            kwargs: Further arguments of transformers' `train`.
+        """
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir)
+        self.accelerator.native_amp = self._trains_with_autocast
+        output = None
+        if resume_from_checkpoint:
+            for callback in self._callbacks(EMACallback, AverageCallback):
+                callback.load(Path(resume_from_checkpoint))
+        if not resume_from_checkpoint or not self._stopped_early(resume_from_checkpoint):
+            output = super().train(resume_from_checkpoint=resume_from_checkpoint or None, **kwargs)
+        for callback in self._callbacks(AverageCallback):
+            self.leave_autocast()
+            self.averaging = choose_weights(self, callback)
+        return output
+
+    def _callbacks(self, *classes: type) -> list[Any]:
+        return [callback for callback in self.callback_handler.callbacks if isinstance(callback, classes)]
+
+    def _stopped_early(self, checkpoint: str) -> bool:
+        """Whether the run had stopped early at a checkpoint; model and state are then those of its end.
+
+        transformers' Trainer would train on: a checkpoint does not hold what stopped the run.
+        """
+        stops = self._callbacks(StopEarlyCallback)
+        if not stops:
+            return False
+        state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+        if not any(callback.is_over(self.args, state.log_history) for callback in stops):
+            return False
+        self.state = state
+        best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        self._load_from_checkpoint(best or checkpoint)
+        self.control = self.callback_handler.on_train_end(self.args, self.state, self.control)
+        return True
+
+    def _determine_best_metric(self, metrics: Any, trial: Any) -> bool:
+        name = f"eval_{(self.args.metric_for_best_model or 'loss').removeprefix('eval_')}"
+        if self.args.metric_for_best_model is not None and name not in metrics:
+            known = ", ".join(sorted(key.removeprefix("eval_") for key in metrics if key.startswith("eval_")))
+            raise ValueError(f"metric_for_best_model={name.removeprefix('eval_')}: evaluations have only {known}")
+        return super()._determine_best_metric(metrics, trial)
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """The Trainer's, but not of the second names of tied weights, which no file holds."""
-        tied = getattr(self.model, "all_tied_weights_keys", {})  # type: ignore[attr-defined]
+        # A file holds a tied weight under one name; the second one is not missing.
+        tied = getattr(self.model, "all_tied_weights_keys", {})
         load_result.missing_keys[:] = [name for name in load_result.missing_keys if name not in tied]
-        super()._issue_warnings_after_load(load_result)  # type: ignore[misc]
+        super()._issue_warnings_after_load(load_result)
 
 
-def by_length(dataset: Any) -> Dataset:
-    """The data set sorted by length, if its rows have lengths: padding is short, and generation ends together."""
-    return SortedRows(dataset) if hasattr(dataset, "lengths") else dataset
+class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
+    """[`ZooTrainer`] for models that generate: exact losses, and generation for a sample during training.
 
+    The loss of an evaluation is the mean over tokens, without label smoothing. During training `generation_samples`
+    rows are generated for, spread evenly over the validation rows by their method `take(rows)`; the loss is of all.
+    `predict_rows` generates with the model's own settings, not with those of training.
 
-class GenerationMixin(EveryRowMixin):
-    """What a Seq2SeqTrainer lacks: exact losses, a smaller sample to generate for, and no settings that stay behind.
-
-    Predictions are (generated tokens, summed loss of each row), or (summed loss of each row,) without
-    `predict_with_generate`; the loss of an evaluation is the mean over tokens, without label smoothing. The task's
-    `compute_metrics` gets the data set as its second argument.
+    Args:
+        args: Default: those of [`ZooSeq2SeqTrainingArguments`].
+        kwargs: See [`ZooTrainer`]. Batches hold `labels`, and `decoder_input_ids` if the labels may be taken away.
     """
 
-    # Given to a model that smooths its own loss: it need not hold all logits for that, as the Trainer's smoother must.
-    label_smoothing = 0.0
-    # Of some training rows: `rows(inputs)`, `(inputs) -> said`, `loss(logits, said, labels)`.
-    teacher: Any = None
-    # Rows that evaluations during training generate for; 0: all.
-    generation_samples = 0
-    generating = True
+    arguments_class = ZooSeq2SeqTrainingArguments
+    # Settings of `generate` in the loop that runs; None: only losses are measured.
+    _generation: dict[str, Any] | None = None
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """The Trainer's, with the model's own smoothing in training; a teacher's rows are learned from the teacher."""
-        if self.teacher is not None and model.training and not return_outputs:
-            return self.loss_with_teacher(model, inputs, num_items_in_batch)
-        smooth = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
-        return super().compute_loss(model, {**inputs, **smooth}, return_outputs, num_items_in_batch)  # type: ignore[misc]
+    def __init__(self, model: Any = None, args: ZooSeq2SeqTrainingArguments | None = None, **kwargs: Any):
+        super().__init__(model, args, **kwargs)
+        # A model that smooths its own loss need not hold all logits for it, as the Trainer's smoother must.
+        self.smooths_in_model = bool(
+            self.args.label_smoothing_factor and getattr(self.model, "accepts_label_smoothing", False)
+        )
+        if self.smooths_in_model:
+            self.label_smoother = None
 
-    def loss_with_teacher(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
-        """The loss of a batch of which a teacher answers for some rows.
-
-        The model runs once, whatever the rows are: processes that ran it a different number of times would wait for
-        each other for ever.
-        """
-        rows = self.teacher.rows(inputs)
-        said = self.teacher({name: value[rows] for name, value in inputs.items()}) if rows.any() else None
-        total = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-
-        def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any) -> torch.Tensor:
-            logits, smoothing = outputs.logits.float(), self.label_smoothing
-            others = logits[~rows].flatten(0, 1), labels[~rows].flatten()
-            summed = cross_entropy(*others, ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum")
-            if said is not None:
-                summed = summed + self.teacher.loss(logits[rows], said, labels[rows])
-            return summed / num_items_in_batch
-
-        # By the Trainer's own hook, so that it scales this loss as it does every other.
-        self.compute_loss_func: Any = loss
-        try:
-            return super().compute_loss(model, dict(inputs), num_items_in_batch=total)  # type: ignore[misc]
-        finally:
-            self.compute_loss_func = None
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """The model's loss, smoothed by `label_smoothing_factor`."""
+        if self.smooths_in_model:
+            inputs = {**inputs, "label_smoothing": self.args.label_smoothing_factor}
+        return super().compute_loss(model, inputs, *args, **kwargs)
 
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None, **kwargs: Any
     ) -> tuple[Any, Any, Any]:
-        """(mean loss, predictions, labels) of a batch."""
-        inputs = self._prepare_inputs(inputs)  # type: ignore[attr-defined]
-        labels = inputs.pop("labels")
-        with torch.no_grad(), self.compute_loss_context_manager():  # type: ignore[attr-defined]
-            logits = model(**inputs).logits
+        """(mean token loss, (generated tokens,) and the summed token losses of each row, labels) of a batch."""
+        inputs = self._prepare_inputs(inputs)
+        labels = inputs["labels"]
+        given = {name: value for name, value in inputs.items() if name != "labels"}
+        with torch.no_grad(), self.compute_loss_context_manager():
+            logits = model(**(given if "decoder_input_ids" in given else inputs), use_cache=False).logits
             losses = cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="none")
         losses = losses.view(labels.shape).sum(1)
         mean = losses.sum() / (labels != IGNORED).sum().clamp(min=1)
-        if not (self.args.predict_with_generate and self.generating):  # type: ignore[attr-defined]
+        if self._generation is None:
             return mean, (losses,), labels
-        settings = {**getattr(self, "_gen_kwargs", {}), **kwargs}
-        settings = {name: value for name, value in settings.items() if value is not None}
-        # Processes that share one model's weights go on until the last one's rows are done.
-        settings["synced_gpus"] = is_deepspeed_zero3_enabled() or is_fsdp_managed_module(self.model)  # type: ignore[attr-defined]
-        given = {name: value for name, value in inputs.items() if not name.startswith("decoder_")}
+        settings = {name: value for name, value in {**self._generation, **kwargs}.items() if value is not None}
+        # Processes that share one model's weights generate until the last one's rows are done.
+        settings["synced_gpus"] = is_deepspeed_zero3_enabled() or is_fsdp_managed_module(self.model)
+        given = {name: value for name, value in given.items() if not name.startswith("decoder_")}
         with torch.no_grad():
-            tokens = self.model.generate(**given, **settings)  # type: ignore[attr-defined]
+            tokens = self.model.generate(**given, **settings)
         return mean, (tokens, losses), labels
 
-    def evaluation_loop(self, dataloader: Any, description: str, *args: Any, **kwargs: Any) -> Any:
-        """The Trainer's, with the exact loss; during training the metrics may be of a sample."""
-        rows, sample = dataloader.dataset, self.generation_samples
-        split = self.is_in_train and 0 < sample < len(rows)  # type: ignore[attr-defined]
-        if not (split and self.args.predict_with_generate and hasattr(rows.dataset, "take")):  # type: ignore[attr-defined]
-            return exact_loss(super().evaluation_loop(dataloader, description, *args, **kwargs), kwargs)
-        compute_metrics, self.compute_metrics = self.compute_metrics, None
-        self.generating = False
+    @contextmanager
+    def _generating(self, settings: Mapping[str, Any] | None) -> Iterator[None]:
+        before, self._generation = self._generation, None if settings is None else dict(settings)
         try:
-            whole = exact_loss(super().evaluation_loop(dataloader, description, *args, **kwargs), kwargs)
+            yield
         finally:
-            self.generating, self.compute_metrics = True, compute_metrics
-        part_loader = self.get_eval_dataloader(rows.dataset.take(sample))
-        part = super().evaluation_loop(part_loader, description, *args, **kwargs)
+            self._generation = before
+
+    def _run_loop(self, dataloader: Any, description: str, prefix: str, **kwargs: Any) -> tuple[Any, Prediction]:
+        kwargs["prediction_loss_only"] = False
+        output, raw = super()._run_loop(dataloader, description, prefix, **kwargs)
+        *generated, losses = raw.predictions
+        tokens = generated[0] if generated else None
+        # transformers' mean over batches counts a token of a short row more than one of a long row.
+        loss = float(losses.sum(dtype=np.float64) / max((raw.label_ids != IGNORED).sum(), 1))
+        output = output._replace(predictions=tokens, metrics={**output.metrics, f"{prefix}_loss": loss})
+        return output, Prediction(tokens, raw.label_ids, raw.dataset, losses)
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """The loop of `evaluate` and `predict`; during training it generates for `generation_samples` rows."""
+        arguments = (description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        settings = self._gen_kwargs if self.args.predict_with_generate else None
+        rows, sample = dataloader.dataset, self.args.generation_samples
+        dataset = rows.dataset if isinstance(rows, SortedRows) else rows
+        takes_sample = self.is_in_train and settings is not None and 0 < sample < len(dataset)
+        if not takes_sample or not hasattr(dataset, "take"):
+            with self._generating(settings):
+                return super().evaluation_loop(dataloader, *arguments)
+        whole = super().evaluation_loop(dataloader, *arguments)
+        with self._generating(settings):
+            part = super().evaluation_loop(self.get_eval_dataloader(dataset.take(sample)), *arguments)
         return part._replace(metrics={**part.metrics, **whole.metrics}, num_samples=whole.num_samples)
 
-    def metrics_of(self, compute_metrics: Any, prediction: Any, dataset: Any) -> dict[str, float]:
-        """What the task's hook says of predictions for a data set."""
-        return compute_metrics(prediction, dataset)
+    def final_cost(self) -> float:
+        """The beams of the model's own settings beside those of evaluations during training."""
+        beams = self.model.generation_config.num_beams or 1
+        return beams / (self.args.generation_num_beams or beams)
+
+    def _final_loop(self, dataloader: Any, generation: dict[str, Any]) -> tuple[Any, Prediction]:
+        with self._generating(generation):
+            return super()._final_loop(dataloader, generation)
 
 
-def exact_loss(output: Any, kwargs: dict[str, Any]) -> Any:
-    """The loop's output with the loss by token: the Trainer's is a mean over batches of different length."""
-    losses, labels = output.predictions[-1], output.label_ids
-    name = f"{kwargs.get('metric_key_prefix', 'eval')}_loss"
-    return output._replace(metrics={**output.metrics, name: float(losses.sum() / max((labels != IGNORED).sum(), 1))})
+def make_batch_sampler(args: ZooTrainingArguments, dataset: Any) -> TokenBatchSampler | None:
+    """Batches of `batch_tokens`, if it is set and there is training data.
 
-
-def zoo_trainer(trainer_class: type[Trainer]) -> type[Trainer]:
-    """The Trainer class of a task with the library's changes."""
-    mixin = GenerationMixin if issubclass(trainer_class, Seq2SeqTrainer) else EveryRowMixin
-    return type(f"Zoo{trainer_class.__name__}", (mixin, trainer_class), {})
-
-
-def in_full_precision(trainer: Trainer) -> None:
-    """From now on the model computes in the precision of its weights, as it does for those who load them.
-
-    accelerate leaves bfloat16's autocast around the model's forward after training. Its own way to take it off
-    (`unwrap_model(keep_fp32_wrapper=False)`) goes on through the decorators of the model's forward itself, which then
-    no longer knows `return_dict`.
+    Raises:
+        ValueError: The rows have no lengths.
     """
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        return
-    trainer.accelerator.native_amp = False
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if "_original_forward" in vars(model):
-        model.forward = vars(model).pop("_original_forward")
+    if not args.batch_tokens or dataset is None:
+        return None
+    if not hasattr(dataset, "lengths"):
+        raise ValueError(
+            f"batch_tokens={args.batch_tokens}: the rows of this data have no lengths; use per_device_train_batch_size"
+        )
+    return TokenBatchSampler(dataset.lengths, args.batch_tokens, args.seed, args.world_size)
 
 
-@contextmanager
-def final_settings(trainer: Trainer) -> Iterator[None]:
-    """Within it, a model that generates does so by its own generation settings, not by those of training."""
-    settings = {"predict_with_generate": True, "generation_num_beams": None, "generation_max_length": None}
-    kept = {name: getattr(trainer.args, name) for name in settings if hasattr(trainer.args, name)}
-    try:
-        for name in kept:
-            setattr(trainer.args, name, settings[name])
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(trainer.args, name, value)
+def make_callbacks(args: ZooTrainingArguments, dataset: Any, batch_sampler: Any) -> list[Any]:
+    """The callbacks that the arguments ask for."""
+    callbacks: list[Any] = [ClockCallback()]
+    if hasattr(dataset, "set_epoch") or batch_sampler is not None:
+        callbacks.append(EpochCallback(dataset, batch_sampler))
+    if args.ema_decay:
+        callbacks.append(EMACallback(args.ema_decay))
+    if args.early_stopping_patience:
+        callbacks.append(StopEarlyCallback(args.early_stopping_patience, args.early_stopping_threshold))
+    if args.average_checkpoints:
+        callbacks.append(AverageCallback(args.average_checkpoints, args.average_checkpoints_by))
+    return callbacks
 
 
-__all__ = ["EveryRowMixin", "GenerationMixin", "final_settings", "in_full_precision", "zoo_trainer"]
+__all__ = ["Prediction", "ZooSeq2SeqTrainer", "ZooTrainer"]

@@ -1,4 +1,4 @@
-"""The weights that a command names: where they lie, and of which family they are."""
+"""The weights that a command names: their folder, config and family."""
 
 from pathlib import Path
 
@@ -13,18 +13,18 @@ from .recipe import Recipe, UsageError, check_family
 
 
 def find_model(name: str) -> str:
-    """A shipped model's folder for its id; a folder or Hub id as it is.
+    """The folder of a shipped model; a folder or Hub id is returned as it is.
 
     Raises:
-        UsageError: It is neither a folder nor shipped, and a Hub id has an organisation.
-        ValueError: A folder's weights are a pickle, or its index names files elsewhere.
+        UsageError: It is neither a folder nor shipped, and it cannot be a Hub id, which has an organisation.
+        ValueError: The folder's weights are a pickle, or its index names files elsewhere.
     """
     if name in shipped_models():
         return pretrained(name)
     if Path(name).is_dir() and (Path(name) / "config.json").is_file():
         check_weights(name)
     elif "/" not in name and not Path(name).is_dir():
-        raise UsageError(f"{name!r} is no folder and no shipped model; {nearest(name, list(shipped_models()))}")
+        raise UsageError(f"{name!r} is neither a folder nor a shipped model; {nearest(name, list(shipped_models()))}")
     return name
 
 
@@ -33,7 +33,7 @@ def load_config(name: str, flag: str = "") -> PreTrainedConfig:
 
     Args:
         name: What `find_model` returned.
-        flag: How the command line called it, for the error.
+        flag: What the command line named, for the error.
 
     Raises:
         UsageError: It cannot be loaded.
@@ -48,14 +48,13 @@ def family_of(recipe: Recipe, start_from: str | None) -> Family:
     """The recipe's family, or that of the weights that a run starts from if the recipe leaves it to them.
 
     Raises:
-        UsageError: There are no weights, or they are of a family that the library does not know or that does not do
-            the recipe's task.
+        UsageError: There are no weights, or their family is unknown or cannot do the recipe's task.
     """
     if recipe.family:
         return load_family(recipe.family)
     if not start_from:
         raise UsageError(
-            f"{recipe.id} goes on with a trained model and takes its family: name it with --model_name_or_path"
+            f"{recipe.id} starts from a trained model and takes its family: name it with --model_name_or_path"
         )
     kind = load_config(find_model(start_from), f"--model_name_or_path {start_from}").model_type
     if kind not in FAMILIES:

@@ -1,92 +1,214 @@
 """Forecasting: the past of one or many series in, their future with its uncertainty out."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import AutoModelForTimeSeriesPrediction
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+from transformers import AutoModelForTimeSeriesPrediction, PreTrainedConfig, PreTrainedModel
 
-from zoo.tasks.base import Report, Task
+from zoo.tasks.base import Parent, Report, Task, TaskData
 
-from . import batches
+from .arguments import ForecastingArguments
+from .conformal import Calibration, recency
+from .dataset import ForecastDataset
+from .forecast import Forecast
+from .metrics import mae, mse, smape
 from .pipeline import TimeSeriesForecastingPipeline
 from .processor import SeriesProcessor
 
+if TYPE_CHECKING:
+    from zoo.training.trainer import Prediction
 
-def compute_metrics(prediction: Any) -> dict[str, float]:
-    """The Trainer's hook: errors in the units that the model reads."""
-    from .metrics import mae, mse, smape
-
-    predictions, truth = prediction.predictions, prediction.label_ids
-    point = predictions[0] if isinstance(predictions, tuple) else predictions
-    return {"mae": mae(point, truth), "mse": mse(point, truth), "smape": smape(point, truth)}
+# Windows of single series for ridge regression: neighbours overlap, so more would cost time and add little.
+RIDGE_SERIES = 200_000
+RIDGE_BATCH = 256
 
 
-def warm_start(model: Any, train: batches.ForecastDataset, data: Any, trained: bool) -> list[str]:
-    """Fit the linear map beside the net in closed form, if the recipe asks for it; see `linear.py`."""
-    from .linear import warm_start
+class ForecastingTask(Task):
+    """Forecasting: the MAE in the model's units chooses the checkpoint."""
 
-    return warm_start(model, train, data, trained)
+    name = "forecasting"
+    auto_class = AutoModelForTimeSeriesPrediction
+    auto_processor = SeriesProcessor
+    arguments_class = ForecastingArguments
+    metric = "mae"
+    greater_is_better = False
+    label_names = ("future_values",)
+    pipelines = {"time-series-forecasting": TimeSeriesForecastingPipeline}
+    pipeline_tag = "time-series-forecasting"
+    config_fields = ("context_length", "prediction_length")
+    # Much of a series' noise cannot be forecast, and the future differs from the past.
+    skill = 0.1
+    gap = 0.2
+
+    arguments: ForecastingArguments
+
+    def load_data(self, config: PreTrainedConfig, processor: SeriesProcessor | None = None) -> TaskData:
+        """The windows of each split. Every statistic is of training rows, or the saved processor's.
+
+        The contexts of a split that has a file of its own come from that file; otherwise they look back over the
+        split's first row, as those of the benchmarks do.
+
+        Raises:
+            FileNotFoundError: No source has the data.
+            ValueError: The data is damaged, too short, or does not fit the saved processor.
+        """
+        from zoo.data.series_time import calendar_names
+        from zoo.data.series_windows import WindowDataset
+
+        from .loading import fit_processor, read
+
+        arguments = self.arguments
+        splits, notes = read(arguments, config)
+        series, rows = next(iter(splits.values()))
+        if processor is None:
+            if "train" not in splits or rows is None:
+                raise ValueError("--validation_file and --test_file need --train_file")
+            if "validation" not in splits:
+                raise ValueError(
+                    "there are no validation rows to choose the checkpoint by and to calibrate on: give "
+                    "validation_size or validation_file"
+                )
+            processor = fit_processor(arguments, series, rows[1], notes["season"])
+        prepared = {id(part): processor.prepare(part) for part, _ in splits.values()}
+        limits = {
+            "train": arguments.max_train_samples,
+            "validation": arguments.max_eval_samples,
+            "test": arguments.max_predict_samples,
+        }
+        datasets: dict[str, ForecastDataset] = {}
+        for split, (part, bounds) in splits.items():
+            windows = WindowDataset(
+                prepared[id(part)],
+                config.context_length,
+                config.prediction_length,
+                bounds,
+                stride=arguments.stride if split == "train" else 1,
+                min_context=arguments.min_context,
+                skip_short=arguments.skip_short,
+            )
+            dataset = ForecastDataset(
+                windows, processor, training=split == "train", times=part, follow=split == "test"
+            )
+            datasets[split] = dataset.take(limits[split])
+            if windows.skipped:
+                notes.setdefault("skipped_series", {})[split] = len(windows.skipped)
+        calendar = calendar_names(series.frequency) if processor.time_features else ()
+        return TaskData(
+            train=datasets.get("train"),
+            validation=datasets.get("validation"),
+            test=datasets.get("test"),
+            model_fields={
+                "input_size": len(series.channels),
+                "num_time_features": len(calendar),
+                "num_dynamic_real_features": len(series.known_names),
+                "num_static_real_features": 0 if series.static_real is None else series.static_real.shape[1],
+                "cardinality": processor.cardinality,
+            },
+            fingerprint={split: part.fingerprint(bounds) for split, (part, bounds) in splits.items()},
+            source=series.source,
+            notes={
+                **notes,
+                "channels": list(series.channels),
+                "standardized": arguments.standardize or arguments.standardize_per_series,
+            },
+            processor=processor,
+        )
+
+    def collate(self, rows: dict[str, Tensor] | list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The model's arguments; a missing value of the future is NaN.
+
+        Args:
+            rows: A batch of `ForecastDataset.__getitems__`, or a list of its rows.
+        """
+        if isinstance(rows, list):
+            rows = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        dropped = ("item", "future_values", "future_observed_mask")
+        future = rows["future_values"].masked_fill(~rows["future_observed_mask"], float("nan"))
+        return {name: tensor for name, tensor in rows.items() if name not in dropped} | {"future_values": future}
+
+    def views(self, dataset: Dataset) -> list[Dataset]:
+        """The windows that are evaluated: of training windows a sample."""
+        assert isinstance(dataset, ForecastDataset)
+        return [dataset.evaluated]
+
+    def before_training(self, model: PreTrainedModel, data: TaskData, parent: Parent | None) -> list[str]:
+        """Fit the linear map beside a new net by ridge regression of `skip_ridge`, if the recipe asks for it.
+
+        At most 200,000 windows of single series are used, evenly spaced over the training windows.
+
+        Raises:
+            ValueError: The model has no linear map, the penalty does not fit the units of its values, or no training
+                window has a whole future.
+        """
+        arguments, ridge, config = self.arguments, self.arguments.skip_ridge, model.config
+        if not ridge:
+            return []
+        if not config.linear_skip:
+            raise ValueError(
+                f"skip_ridge={ridge} fits the linear map of a model with linear_skip=True; this one has none"
+            )
+        if parent is not None:
+            return [f"skip_ridge={ridge} is for new models: the linear map of trained weights is trained further."]
+        standardized = arguments.standardize or arguments.standardize_per_series
+        if not standardized and not (config.scale_loss and config.scaling not in ("none", "last")):
+            raise ValueError(
+                f"skip_ridge={ridge} is a penalty for values of deviation 1: use standardize=true, or, where values "
+                "cannot be standardized (log_values), scale_loss=true with scaling std or last_std"
+            )
+        assert isinstance(data.train, ForecastDataset)
+        count = min(len(data.train), max(1, RIDGE_SERIES // config.input_size))
+        windows = np.linspace(0, len(data.train) - 1, count).round().astype(int).tolist()
+        batches = DataLoader(Subset(data.train, windows), batch_size=RIDGE_BATCH, collate_fn=self.collate)
+        rows = model.fit_linear_skip(batches, ridge)
+        return [f"The linear map was fitted to {rows:,} windows of single series by ridge regression and stays fixed."]
+
+    def after_training(self, prediction: "Prediction") -> None:
+        """Fit the processor's conformal intervals to the validation windows."""
+        arguments, dataset = self.arguments, prediction.dataset
+        assert isinstance(dataset, ForecastDataset)
+        calibration = Calibration.fit(
+            Forecast.from_predictions(prediction.predictions, self.config.quantiles),
+            dataset.truth(),
+            dataset.spreads,
+            arguments.intervals,
+            weights=recency(dataset.ages(), arguments.calibration_half_life),
+            floor=0.0 if self.config.head == "negative_binomial" or self.config.log_values else None,
+            rate=arguments.calibration_rate,
+        )
+        is_used = arguments.intervals and calibration.intervals
+        dataset.processor.calibration = calibration.to_dict() if is_used else None
+
+    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, Any]:
+        """MAE, MSE and sMAPE in the model's units; with `intervals` every metric of the record."""
+        if intervals:
+            from .evaluation import record_metrics
+
+            return record_metrics(*self._forecast(prediction))
+        point, truth = Forecast.from_predictions(prediction.predictions, ()).point, prediction.label_ids
+        return {"mae": mae(point, truth), "mse": mse(point, truth), "smape": smape(point, truth)}
+
+    def baselines(self, train: Dataset, dataset: Dataset) -> dict[str, dict[str, float]]:
+        """Seasonal naive, naive, drift and Naive2 on the same windows."""
+        from .evaluation import BASELINES, baseline_metrics
+
+        assert isinstance(dataset, ForecastDataset)
+        return {method: baseline_metrics(method, dataset) for method in BASELINES}
+
+    def report(self, prediction: "Prediction", model: PreTrainedModel, folder: Path) -> Report:
+        """Errors by horizon step and series, intervals and plots; see `report.py`."""
+        from .report import report
+
+        return report(*self._forecast(prediction), folder)
+
+    def _forecast(self, prediction: "Prediction") -> tuple[Forecast, ForecastDataset]:
+        assert isinstance(prediction.dataset, ForecastDataset)
+        return Forecast.from_predictions(prediction.predictions, self.config.quantiles), prediction.dataset
 
 
-def score(predictions: Any, truth: np.ndarray, config: Any, dataset: batches.ForecastDataset) -> dict[str, Any]:
-    """Every metric of the record; see `report.py` for their units."""
-    from .report import score
+TASK = ForecastingTask
 
-    return score(predictions, config, dataset)
-
-
-def calibrate(predictions: Any, truth: np.ndarray, config: Any, dataset: batches.ForecastDataset, data: Any) -> None:
-    """Fit the processor's intervals to the validation windows; see `conformal.py`."""
-    from .conformal import Calibration, recency
-    from .report import unpack
-
-    point, quantiles, levels = unpack(predictions, config)
-    weights = recency(dataset.ages(), data.calibration_half_life)
-    floor = 0.0 if config.head == "negative_binomial" or config.log_values else None
-    measured = (dataset.truth(), dataset.spreads)
-    found = Calibration.fit(point, quantiles, levels, *measured, data.intervals, weights, floor, data.calibration_rate)
-    dataset.processor.calibration = found.to_dict() if data.intervals and found.intervals else None
-
-
-def baselines(train: batches.ForecastDataset, dataset: batches.ForecastDataset) -> dict[str, dict[str, Any]]:
-    """Seasonal naive, naive, drift and Naive2 on the same windows."""
-    from .report import BASELINES, score_baseline
-
-    return {method: score_baseline(method, dataset) for method in BASELINES}
-
-
-def report(predictions: Any, truth: np.ndarray, *arguments: Any) -> Report:
-    """Tables by horizon step and series, fans, error by step and coverage; see `report.py`."""
-    from .report import report
-
-    return report(predictions, *arguments)
-
-
-TASK = Task(
-    name="forecasting",
-    auto_class=AutoModelForTimeSeriesPrediction,
-    data_arguments=batches.ForecastingArguments,
-    load_data=batches.load_data,
-    build_processor=batches.build_processor,
-    auto_processor=SeriesProcessor,
-    build_collator=batches.build_collator,
-    evaluation_views=batches.evaluation_views,
-    # Not max_eval_samples: validation windows choose the checkpoint.
-    evaluation_fields=("max_predict_samples",),
-    warm_start=warm_start,
-    compute_metrics=compute_metrics,
-    best_metric="mae",
-    greater_is_better=False,
-    calibrate=calibrate,
-    score=score,
-    baselines=baselines,
-    report=report,
-    pipelines={"time-series-forecasting": TimeSeriesForecastingPipeline},
-    label_names=("future_values",),
-    # Much of a series' noise nobody can forecast, and the future differs from the past.
-    skill=0.1,
-    gap=0.2,
-    hub_tag="time-series-forecasting",
-)
-
-__all__ = ["TASK"]
+__all__ = ["TASK", "ForecastingTask"]

@@ -1,16 +1,18 @@
 """Forecasts that need no training, on the windows of a data set.
 
-Each method takes the (rows, channels) history before an origin and gives (horizon, channels). Missing values are
+Each method takes the (rows, channels) history before an origin and returns (horizon, channels). Missing values are
 skipped; a channel that was never observed is forecast as 0.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.data.series_windows import WindowDataset
-
 from .metrics import seasonal_scales
+
+if TYPE_CHECKING:
+    from zoo.data.series_windows import WindowDataset
 
 
 def _last_observed(history: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -25,20 +27,20 @@ def _last_observed(history: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def naive(history: np.ndarray, horizon: int, season: int = 1) -> np.ndarray:
-    """The last value, for ever."""
+    """The last value, repeated."""
     return np.tile(_last_observed(history)[0], (horizon, 1))
 
 
 def seasonal_naive(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
-    """The last season, again and again; a missing value is that of the season before, and so on; else naive."""
+    """The last season, repeated; a missing value is taken from the season before, and so on; else naive."""
     forecast = np.repeat(_last_observed(history)[0][None], season, axis=0)  # (season, channels)
     open_cells = np.ones(forecast.shape, bool)
     for end in range(len(history), 0, -season):
         part = history[max(end - season, 0) : end]
-        cells = open_cells[season - len(part) :]  # the first season of a history may be cut off at its left
-        found = cells & ~np.isnan(part)
-        np.copyto(forecast[season - len(part) :], part, where=found)
-        cells &= ~found
+        cells = open_cells[season - len(part) :]  # the first season may be incomplete
+        observed = cells & ~np.isnan(part)
+        np.copyto(forecast[season - len(part) :], part, where=observed)
+        cells &= ~observed
         if not open_cells.any():
             break
     return forecast[np.arange(horizon) % season]
@@ -55,8 +57,8 @@ def drift(history: np.ndarray, horizon: int, season: int = 1) -> np.ndarray:
 def is_seasonal(history: np.ndarray, season: int) -> np.ndarray:
     """(channels,) M4's test: the autocorrelation at lag `season` is beyond 90% limits (Bartlett's, for lags below it).
 
-    Series of fewer than three seasons are not seasonal. The competition's R code, which asks for at most
-    10 log10(rows) lags, could not test longer seasons and called them absent; none of its data sets had such.
+    Series of fewer than three seasons are not seasonal. The competition's R code computes at most
+    10 log10(rows) lags, so it calls longer seasons absent; none of its data sets had one.
     """
     rows = len(history)
     if season < 2 or rows < 3 * season:
@@ -90,8 +92,8 @@ def seasonal_indices(history: np.ndarray, season: int) -> np.ndarray:
 def naive2(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
     """M4's Naive2: the naive forecast of the seasonally adjusted series, with its season put back.
 
-    Channels that the test does not find seasonal, or with values that are not positive (factors mean nothing there),
-    get the naive forecast. Missing values are the last one before them.
+    Channels that are not seasonal by the test, or have values that are not positive (where factors have no meaning),
+    get the naive forecast. A missing value is replaced by the last one before it.
     """
     forecast = naive(history, horizon)
     observed = ~np.isnan(history)
@@ -122,7 +124,7 @@ BASELINES: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
 
 
 def forecast_windows(
-    dataset: WindowDataset,
+    dataset: "WindowDataset",
     method: str,
     season: int,
     max_history: int | None = None,
@@ -131,14 +133,14 @@ def forecast_windows(
     """(windows, horizon, channels) forecasts of a baseline, in the units of the data set.
 
     Args:
-        dataset: Windows; a method sees everything before their origins, as the competition's methods do.
-        method: A name in `BASELINES`.
+        dataset: Windows; a method sees all rows before their origins, as the competition's methods do.
+        method: A key of `BASELINES`.
         season: Steps of a season.
         max_history: Look back at most so many rows: Naive2 works through its whole history for every window.
         windows: Numbers of the windows; default: all.
 
     Raises:
-        ValueError: There is no such method, or the season is not positive.
+        ValueError: The method is unknown, or the season is not positive.
     """
     if method not in BASELINES or season < 1:
         raise ValueError(f"method={method!r} is not one of {', '.join(BASELINES)}, or season={season} is not positive")
@@ -152,15 +154,15 @@ def forecast_windows(
     return forecasts
 
 
-def window_truth(dataset: WindowDataset, windows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
-    """(windows, horizon, channels) what the windows' horizons hold, NaN where missing."""
+def window_truth(dataset: "WindowDataset", windows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+    """(windows, horizon, channels) true values of the windows' horizons, NaN where missing."""
     items, origins = dataset.locate(range(len(dataset)) if windows is None else windows)
     rows = (dataset.series.offsets[items] + origins)[:, None] + np.arange(dataset.prediction_length)
     return dataset.series.values[rows]
 
 
 def window_scales(
-    dataset: WindowDataset, season: int, windows: Sequence[int] | np.ndarray | None = None
+    dataset: "WindowDataset", season: int, windows: Sequence[int] | np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(windows, 1, channels) scales of MASE and RMSSE: of each series' rows before the part that is evaluated.
 

@@ -1,4 +1,4 @@
-"""How far the figures of a test split would move on other data of the same kind."""
+"""Intervals of forecast metrics, from a bootstrap of blocks of windows."""
 
 from collections.abc import Mapping
 
@@ -6,19 +6,19 @@ import numpy as np
 
 SAMPLES = 1000
 LEVEL = 0.95
-# Fewer blocks than these say nothing of how much blocks differ.
+# Fewer blocks are too few to estimate how much blocks differ.
 FEWEST = 5
 
 
 def blocks(items: np.ndarray, origins: np.ndarray, horizon: int) -> np.ndarray:
-    """(windows,) number of the block that each window belongs to.
+    """(windows,) number of each window's block.
 
     Windows of a series that begin within one horizon of each other forecast the same rows, so their errors are nearly
     one error: they are drawn together.
 
     Args:
-        items: (windows,) number of the series.
-        origins: (windows,) row where the forecast begins.
+        items (`np.ndarray` of shape `(windows,)`): Number of each window's series.
+        origins (`np.ndarray` of shape `(windows,)`): Row where the forecast begins.
         horizon: Steps of a forecast.
     """
     first = np.full(items.max() + 1, np.iinfo(np.int64).max)
@@ -30,14 +30,17 @@ def blocks(items: np.ndarray, origins: np.ndarray, horizon: int) -> np.ndarray:
 def window_terms(
     point: np.ndarray, truth: np.ndarray, raw_point: np.ndarray, raw_truth: np.ndarray, scale: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The means among the metrics, as (windows, 2): the sum over the cells that count, and how many do.
+    """Terms of the metrics that are means: for each window the sum over the counted cells and their number.
 
     Args:
-        point: (windows, horizon, channels) in the model's units.
-        truth: The same; NaN is missing.
-        raw_point: In the data's units, for sMAPE.
-        raw_truth: The same.
-        scale: (windows, 1, channels), MASE's.
+        point (`np.ndarray` of shape `(windows, horizon, channels)`): In the model's units.
+        truth (`np.ndarray` of the same shape): NaN is missing.
+        raw_point: `point` in the data's units, for sMAPE.
+        raw_truth: `truth` in the data's units.
+        scale (`np.ndarray` of shape `(windows, 1, channels)`): MASE's.
+
+    Returns:
+        Name of each metric -> (windows, 2).
     """
     error = np.abs(np.asarray(point, np.float64) - truth)
     observed, scale = ~np.isnan(truth), np.broadcast_to(scale, error.shape)
@@ -59,16 +62,16 @@ def window_terms(
 def block_intervals(
     terms: Mapping[str, np.ndarray], naive2: Mapping[str, np.ndarray], block: np.ndarray, seed: int = 0
 ) -> dict[str, float]:
-    """The 95% intervals of the means, and of OWA, by drawing blocks with replacement (Kuensch 1989).
+    """95% intervals of the means and of OWA, by drawing blocks with replacement (Kuensch 1989).
 
     Args:
-        terms: Of the model, see `window_terms`.
-        naive2: Of Naive2 on the same windows.
-        block: (windows,) see `blocks`.
+        terms: The model's, see `window_terms`.
+        naive2: Those of Naive2 on the same windows.
+        block (`np.ndarray` of shape `(windows,)`): See `blocks`.
         seed: Of the draws.
 
     Returns:
-        `mse_low`, `mse_high` and so on, and the number of `blocks`; that number alone if it is below 5.
+        `mse_low`, `mse_high` and so on, and the number of `blocks`; only that number if it is below 5.
     """
     count = int(block.max()) + 1
     if count < FEWEST:
@@ -76,11 +79,11 @@ def block_intervals(
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), SAMPLES)
 
     def means(of: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = {}
+        drawn_means = {}
         for name, values in of.items():
             sums = drawn @ np.stack([np.bincount(block, column, count) for column in values.T], axis=1)
-            found[name] = np.divide(sums[:, 0], sums[:, 1], out=np.full(SAMPLES, np.nan), where=sums[:, 1] > 0)
-        return found
+            drawn_means[name] = np.divide(sums[:, 0], sums[:, 1], out=np.full(SAMPLES, np.nan), where=sums[:, 1] > 0)
+        return drawn_means
 
     model, other = means(terms), means(naive2)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Conformal intervals: what a model missed on held-out windows, and on the latest ones, decides their width."""
+"""Conformal intervals: their width follows from the errors on held-out windows, and on the latest ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from .metrics import intervals
+from .forecast import Forecast
 
 # Significant digits of saved margins: far below their statistical error.
 DIGITS = 6
-# Half of the width that a move takes for the least, in units of the scale: a width of 0 could never grow again.
+# Least half width that a move is a share of, in units of the scale: a width of 0 could never grow again.
 NARROWEST = 0.01
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of windows that were forecast, for margins to follow.
+    """True values of windows that were forecast, for margins to follow.
 
     Args:
-        truth: (windows, horizon, channels); NaN is missing, or not known yet.
-        items: (windows,) the series of each.
-        origins: (windows,) the first row of each horizon in its series.
+        truth (`np.ndarray` of shape `(windows, horizon, channels)`): NaN is missing, or not known yet.
+        items (`np.ndarray` of shape `(windows,)`): The number of each window's series.
+        origins (`np.ndarray` of shape `(windows,)`): The first row of each horizon in its series.
     """
 
     truth: np.ndarray
@@ -31,7 +31,7 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class ConformalIntervals:
-    """Margins that give intervals a nominal coverage, a horizon step (and channel) at a time.
+    """Margins that give intervals a nominal coverage, separately for each horizon step (and channel).
 
     Starts from a model's own interval (conformalized quantile regression: Romano et al., 2019, arXiv:1905.03222) or,
     with the point forecast as both ends, from nothing (Lei et al., 2018, JASA 113:1094-1111). The guarantee is that of
@@ -40,7 +40,8 @@ class ConformalIntervals:
 
     Args:
         level: Nominal coverage, between 0 and 1.
-        margins: (horizon, ...) added to both ends, in units of the data or of `scale`; negative ones narrow.
+        margins (`np.ndarray` of shape `(horizon, ...)`): Added to both ends, in units of the data or of `scale`;
+            negative ones narrow.
     """
 
     level: float
@@ -60,13 +61,14 @@ class ConformalIntervals:
         """The smallest margins that cover ceil((n + 1) level) of the n observed windows at each step.
 
         Args:
-            lower: (windows, horizon, ...) lower ends, or the point forecast.
-            upper: Upper ends, or the point forecast again.
-            truth: NaN is missing. Windows that training and the choice between models did not see.
+            lower (`np.ndarray` of shape `(windows, horizon, ...)`): Lower ends, or the point forecast.
+            upper (`np.ndarray` of the same shape): Upper ends, or the point forecast again.
+            truth (`np.ndarray` of the same shape): NaN is missing. Windows that training and the choice between models
+                did not see.
             level: Nominal coverage.
             scale: Broadcasts to the windows, e.g. MASE's: series of different size then share their margins.
-            weights: (windows,) how much each counts, 1 for one that is as good as new: older windows count less where
-                a series drifts (Barber et al., 2023, arXiv:2202.13415). Default: all 1.
+            weights (`np.ndarray` of shape `(windows,)`): 1 for the newest, less for older windows, where a series
+                drifts (Barber et al., 2023, arXiv:2202.13415). Default: all 1.
             pooled: One margin for all steps, where each has too few windows.
 
         Raises:
@@ -89,18 +91,18 @@ class ConformalIntervals:
     def follow(
         self, lower: np.ndarray, upper: np.ndarray, scale: np.ndarray, outcomes: Outcomes, rate: float
     ) -> np.ndarray:
-        """(windows, horizon, ...) margins of each window, moved by what came of the earlier windows of its series.
+        """(windows, horizon, ...) margins of each window, moved by the outcomes of the earlier windows of its series.
 
         The quantile tracker of Angelopoulos, Candès and Tibshirani (2023, arXiv:2307.16895; after Gibbs and Candès,
         2021, arXiv:2106.00170) with steps that are shares of the interval, where theirs are of one size: a miss widens
         it by `rate * level` of its half width, a hit narrows it by `rate * (1 - level)` of it, so that with a small
-        rate it stands still where it covers what it says. Each step and channel moves alone, and step k of a window
-        knows the windows that began k rows before it or earlier: nothing of the future.
+        rate it does not drift where it has its nominal coverage. Each step and channel moves alone, and step k of
+        a window follows the windows that began k rows before it or earlier: nothing of the future.
 
         Args:
-            lower: (windows, horizon, ...) lower ends, or the point forecast.
-            upper: Upper ends, or the point forecast again.
-            scale: Of these windows, as of `fit`.
+            lower (`np.ndarray` of shape `(windows, horizon, ...)`): Lower ends, or the point forecast.
+            upper (`np.ndarray` of the same shape): Upper ends, or the point forecast again.
+            scale: Of these windows, as in `fit`.
             outcomes: Of these windows.
             rate: 0: the margins stay.
 
@@ -108,7 +110,7 @@ class ConformalIntervals:
             ValueError: The horizon is longer than the calibrated one.
         """
         steps, truth = np.arange(1, self._steps(lower) + 1), outcomes.truth
-        found = np.empty(truth.shape)
+        moved = np.empty(truth.shape)
         order = np.lexsort((outcomes.origins, outcomes.items))
         for rows in np.split(order, np.flatnonzero(np.diff(outcomes.items[order])) + 1):
             track = np.empty((len(rows) + 1, *truth.shape[1:]))
@@ -120,8 +122,8 @@ class ConformalIntervals:
                 track[place + 1] = track[place] + np.where(np.isnan(score), 0, move)
             origins = outcomes.origins[rows]
             known = np.searchsorted(origins, origins[:, None] - steps, side="right")
-            found[rows] = track[known, steps - 1]
-        return found
+            moved[rows] = track[known, steps - 1]
+        return moved
 
     def apply(
         self,
@@ -133,10 +135,10 @@ class ConformalIntervals:
         """Widened (or narrowed) ends; where narrowing would make them cross, both are their middle.
 
         Args:
-            lower: (windows, horizon, ...) lower ends, or the point forecast.
-            upper: Upper ends, or the point forecast again.
+            lower (`np.ndarray` of shape `(windows, horizon, ...)`): Lower ends, or the point forecast.
+            upper (`np.ndarray` of the same shape): Upper ends, or the point forecast again.
             scale: Of these windows, if `fit` had one.
-            margins: Of these windows, from `follow`; default: those that `fit` found.
+            margins: Of these windows, from `follow`; default: those of `fit`.
 
         Raises:
             ValueError: The horizon is longer than the calibrated one.
@@ -151,7 +153,7 @@ class ConformalIntervals:
         return ends.shape[1]
 
     def for_steps(self, steps: int) -> "ConformalIntervals":
-        """For a horizon of so many steps: steps after the last calibrated one take its margins, without guarantee."""
+        """For a longer horizon: steps after the last calibrated one take its margins, without guarantee."""
         if steps <= len(self.margins):
             return self
         return ConformalIntervals(self.level, self.margins[np.minimum(np.arange(steps), len(self.margins) - 1)])
@@ -162,7 +164,7 @@ def _margins(scores: np.ndarray, weights: np.ndarray, level: float) -> np.ndarra
     order = np.argsort(scores, axis=0)  # NaN last
     ordered = np.take_along_axis(scores, order, axis=0)
     reached = np.cumsum(np.where(np.isnan(ordered), 0, weights[order]), axis=0)
-    # The window to come counts 1 and may lie anywhere: it stands at infinity.
+    # The window to come counts 1 and may be anywhere: its score is taken as infinite.
     # 1e-9: (19 + 1) * 0.95 must be 19 and not 19.000000000000004.
     needed = (reached[-1] + 1) * level - 1e-9
     if (needed > reached[-1]).any():
@@ -177,11 +179,11 @@ def _margins(scores: np.ndarray, weights: np.ndarray, level: float) -> np.ndarra
 def window_spread(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """(windows, 1, channels) standard deviation of each window's context: the unit of its margins.
 
-    What does not vary has the size of its values as its unit, and 1 where that is 0 or nothing was observed.
+    The unit of a constant context is the size of its values, or 1 where that is 0 or nothing was observed.
 
     Args:
-        values: (windows, context, channels).
-        observed: The same shape, bool; what is False does not count.
+        values (`np.ndarray` of shape `(windows, context, channels)`): Contexts.
+        observed (`np.ndarray` of the same shape): False where a value is missing.
     """
     values = np.where(observed, np.asarray(values, np.float64), 0)
     count = np.maximum(observed.sum(1, keepdims=True), 1)
@@ -194,12 +196,12 @@ def window_spread(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
 
 
 def recency(ages: np.ndarray, half_life: float | None) -> np.ndarray | None:
-    """Weights of windows that are so many rows old: 1 for the youngest, half of it each `half_life` rows before.
+    """Weights of windows by age in rows: 1 for the newest, half of it each `half_life` rows before.
 
     Args:
-        ages: (windows,) rows between origin and end of the calibration rows.
-        half_life: Default: a third of the span of the ages, so that the oldest window counts an eighth; 0: all count
-            alike, and so they do where none is older than another (one window a series).
+        ages (`np.ndarray` of shape `(windows,)`): Rows between origin and end of the calibration rows.
+        half_life: Default: a third of the span of the ages, so that the oldest window has an eighth of the weight; 0:
+            equal weights, which is None, as it is where all windows have one age (one window a series).
     """
     span = int(ages.max() - ages.min())
     half_life = span / 3 if half_life is None else half_life
@@ -208,14 +210,14 @@ def recency(ages: np.ndarray, half_life: float | None) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Intervals of several levels, in units of each window's spread; what it was fitted to.
+    """Intervals of several levels, in units of each window's spread.
 
     Args:
         intervals: One a level, ascending.
         from_point: Whether they start from the point forecast and not from the model's quantiles.
-        windows: How many windows they were fitted to.
-        floor: What no value can be below, so no end either: 0 of counts. An end that is raised to it covers no less.
-        rate: How fast margins follow outcomes where there are some; see `ConformalIntervals.follow`.
+        windows: Number of windows that they were fitted to.
+        floor: Smallest possible value, such as 0 for counts: lower ends are raised to it, which loses no coverage.
+        rate: How fast margins follow outcomes; see `ConformalIntervals.follow`.
     """
 
     intervals: tuple[ConformalIntervals, ...]
@@ -227,12 +229,11 @@ class Calibration:
     @classmethod
     def fit(
         cls,
-        point: np.ndarray,
-        quantiles: np.ndarray | None,
-        levels: Sequence[float],
+        forecast: Forecast,
         truth: np.ndarray,
         scale: np.ndarray,
         coverages: Sequence[float],
+        *,
         weights: np.ndarray | None = None,
         floor: float | None = None,
         rate: float = 0.0,
@@ -243,64 +244,56 @@ class Calibration:
         there are still too few, it is left out.
 
         Args:
-            point: (windows, horizon, channels).
-            quantiles: (levels, windows, horizon, channels), or None.
-            levels: Of the quantiles.
-            truth: As `point`; NaN is missing.
-            scale: `window_spread` of the windows.
+            forecast: The model's.
+            truth (`np.ndarray` of shape `(windows, horizon, channels)`): NaN is missing.
+            scale (`np.ndarray` of shape `(windows, 1, channels)`): `window_spread` of the windows.
             coverages: Nominal coverages, between 0 and 1.
-            weights: (windows,), as of `recency`.
-            floor: What no value can be below.
-            rate: As of the class.
+            weights (`np.ndarray` of shape `(windows,)`): See `recency`.
+            floor: See the class.
+            rate: See the class.
         """
-        own = {} if quantiles is None else intervals(quantiles, levels)
+        own = forecast.intervals()
         fitted = []
         for coverage in sorted({round(coverage, 6) for coverage in coverages} | set(own)):
-            lower, upper = _start(coverage, point, own)
+            lower, upper = _start(coverage, forecast.point, own)
             for choice in ({"weights": weights}, {}, {"pooled": True}):
                 try:
-                    found = ConformalIntervals.fit(lower, upper, truth, coverage, scale, **choice)
+                    fitted.append(ConformalIntervals.fit(lower, upper, truth, coverage, scale, **choice))
+                    break
                 except ValueError:
                     continue
-                fitted.append(found)
-                break
         return cls(tuple(fitted), not own, len(truth), floor, rate)
 
     def apply(
-        self,
-        point: np.ndarray,
-        quantiles: np.ndarray | None,
-        levels: Sequence[float],
-        scale: np.ndarray,
-        outcomes: Outcomes | None = None,
-        rows: Any = slice(None),
-    ) -> tuple[np.ndarray | None, list[float]]:
-        """(levels, windows, horizon, channels) quantiles that ascend, and their levels; other arguments as of `fit`.
-
-        Both ends of each interval are quantiles, beside those of the model that no interval replaces.
+        self, forecast: Forecast, scale: np.ndarray, outcomes: Outcomes | None = None, rows: Any = slice(None)
+    ) -> Forecast:
+        """The forecast with calibrated quantiles: both ends of each interval, and the model's other quantiles.
 
         Args:
-            outcomes: Of these windows: the margins of each follow what was known when it was forecast.
-            rows: The windows to give quantiles of; the others are there to be followed.
+            forecast: The model's.
+            scale (`np.ndarray` of shape `(windows, 1, channels)`): `window_spread` of the windows.
+            outcomes: Of the windows: the margins of each follow what was known when it was forecast.
+            rows: The windows to return; the others only serve as outcomes.
         """
-        own = {} if quantiles is None or self.from_point else intervals(quantiles, levels)
-        found = {}
-        if quantiles is not None and not self.from_point:
-            found = dict(zip((round(level, 6) for level in levels), quantiles[:, rows]))
+        own = {} if self.from_point else forecast.intervals()
+        shown = forecast.take(rows)
+        quantiles: dict[float, np.ndarray] = {}
+        if shown.quantiles is not None and not self.from_point:
+            quantiles = dict(zip((round(level, 6) for level in shown.levels), shown.quantiles))
         for interval in self.intervals:
-            lower, upper = _start(interval.level, point, own)
-            interval, margins = interval.for_steps(point.shape[1]), None
+            lower, upper = _start(interval.level, forecast.point, own)
+            interval, margins = interval.for_steps(forecast.point.shape[1]), None
             if outcomes is not None:
                 margins = interval.follow(lower, upper, scale, outcomes, self.rate)[rows]
             tail = (1 - interval.level) / 2
             ends = interval.apply(lower[rows], upper[rows], scale[rows], margins)
-            found[round(tail, 6)], found[round(1 - tail, 6)] = ends
-        if not found:
-            return None if quantiles is None else quantiles[:, rows], list(levels)
-        ascending = sorted(found)
+            quantiles[round(tail, 6)], quantiles[round(1 - tail, 6)] = ends
+        if not quantiles:
+            return shown
+        ascending = sorted(quantiles)
         # Levels may cross where their margins differ; sorting never makes them worse (Chernozhukov et al. 2010).
-        values = np.sort(np.stack([found[level] for level in ascending]), axis=0)
-        return values if self.floor is None else np.maximum(values, self.floor), ascending
+        values = np.sort(np.stack([quantiles[level] for level in ascending]), axis=0)
+        return Forecast(shown.point, values if self.floor is None else np.maximum(values, self.floor), ascending)
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers and lists, for a JSON file beside the model."""
@@ -315,7 +308,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Calibration":
-        """What `to_dict` gave."""
+        """The inverse of `to_dict`."""
         pairs = zip(content["levels"], content["margins"], strict=True)
         fitted = tuple(ConformalIntervals(level, np.asarray(margins, np.float64)) for level, margins in pairs)
         return cls(fitted, content["from_point"], content["windows"], content.get("floor"), content.get("rate", 0.0))
@@ -324,12 +317,12 @@ class Calibration:
 def _start(
     coverage: float, point: np.ndarray, own: dict[float, tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where an interval starts from: the model's own of this level, else of the nearest, else the point forecast."""
+    """Ends before calibration: the model's own interval of the nearest level, else the point forecast."""
     return own[min(own, key=lambda level: abs(level - coverage))] if own else (point, point)
 
 
 def _rounded(numbers: np.ndarray) -> list:
-    """Nested lists, up to so many significant digits: rounding down would lose the window that the margin is from."""
+    """Nested lists, rounded up to `DIGITS` digits: rounding down would exclude the window that set the margin."""
     unit = 10.0 ** (np.floor(np.log10(np.where(numbers == 0, 1, np.abs(numbers)))) - DIGITS + 1)
     up = np.ceil(numbers / unit) * unit
     return np.vectorize(lambda number: float(f"{number:.{DIGITS}g}"), otypes=[float])(up).tolist()

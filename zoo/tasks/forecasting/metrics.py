@@ -1,39 +1,17 @@
-"""Forecast metrics, as plain functions and as an `evaluate` module that needs no network.
+"""Forecast metrics, one plain function each.
 
-Arrays are (windows, horizon, channels), or anything of one shape. A NaN in the truth is a missing value and counts
-nowhere. Where a metric divides by zero, the cell is left out (MAPE, MASE, RMSSE, MSIS) or counts 0 (0/0 in sMAPE); a
-metric with no cell left is NaN.
+Arrays are (windows, horizon, channels), or anything of one shape. A NaN in the truth is a missing value, which no
+metric counts. Where a metric would divide by zero, the cell is left out (MAPE, MASE, RMSSE, MSIS) or counts 0 (0/0 in
+sMAPE); a metric without any cell is NaN.
+
+Hyndman and Koehler (2006), Another look at measures of forecast accuracy, IJF 22:679-688: MASE. Makridakis et al.
+(2020), The M4 Competition, IJF 36:54-74: sMAPE, OWA, MSIS. Makridakis et al. (2022), M5 accuracy competition, IJF
+38:1346-1364: RMSSE. Gneiting and Raftery (2007), Strictly proper scoring rules, JASA 102:359-378: CRPS.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import datasets
-import evaluate
 import numpy as np
-
-_DESCRIPTION = """
-MSE, MAE, RMSE, MAPE, sMAPE and, with what they need, MASE, RMSSE, MSIS, weighted quantile loss, CRPS, coverage and
-width of intervals, and OWA of forecasts. Missing values in the references do not count.
-"""
-_CITATION = """
-Hyndman, R. J. and Koehler, A. B. (2006), Another look at measures of forecast accuracy, IJF 22:679-688 (MASE).
-Makridakis, S. et al. (2020), The M4 Competition, IJF 36:54-74 (sMAPE, OWA, MSIS).
-Makridakis, S. et al. (2022), M5 accuracy competition, IJF 38:1346-1364 (RMSSE).
-Gneiting, T. and Raftery, A. (2007), Strictly proper scoring rules, JASA 102:359-378 (CRPS, interval score).
-"""
-_KWARGS_DESCRIPTION = """
-Args:
-    predictions: (windows, cells) point forecasts; flatten horizon and channels, or forecast one channel.
-    references: (windows, cells) truth; NaN is missing.
-    scale: (windows,) or (windows, cells): in-sample mean absolute seasonal difference, for MASE and MSIS.
-    squared_scale: The same of squared differences, for RMSSE.
-    quantiles: (levels, windows, cells) quantile forecasts, with `quantile_levels`.
-    naive2: {"smape": ..., "mase": ...} of Naive2 on the same windows, for OWA.
-Returns:
-    n, mse, mae, rmse, mape, smape; mase, rmsse; wql, crps, coverage_80, width_80, msis_95 (at each level that the
-    quantiles enclose symmetrically); owa.
-"""
 
 
 def _mean(errors: np.ndarray, counted: np.ndarray) -> float:
@@ -55,7 +33,7 @@ def mae(prediction: np.ndarray, truth: np.ndarray) -> float:
 
 
 def rmse(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Root of the mean squared error over everything."""
+    """Root of the mean squared error over all cells."""
     return float(np.sqrt(mse(prediction, truth)))
 
 
@@ -132,7 +110,7 @@ def width(lower: np.ndarray, upper: np.ndarray, truth: np.ndarray) -> float:
 
 
 def msis(lower: np.ndarray, upper: np.ndarray, truth: np.ndarray, scale: np.ndarray, level: float = 0.95) -> float:
-    """M4's mean scaled interval score: width + 2 / (1 - level) x how far the truth lies outside, by MASE's scale."""
+    """M4's mean scaled interval score: width + 2 / (1 - level) x distance of a truth outside, over MASE's scale."""
     miss = np.maximum(lower - truth, 0) + np.maximum(truth - upper, 0)
     return _scaled(upper - lower + 2 / (1 - level) * miss, truth, scale)
 
@@ -173,23 +151,21 @@ def forecasting_metrics(
     squared_scale: np.ndarray | None = None,
     quantiles: np.ndarray | None = None,
     quantile_levels: Sequence[float] = (),
-    bounds: Mapping[float, tuple[np.ndarray, np.ndarray]] | None = None,
     naive2: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """All metrics that the given arrays allow.
 
     Args:
-        prediction: (windows, horizon, channels) or (windows, horizon) point forecasts.
-        truth: The same shape; NaN is missing.
-        scale: MASE's scale (`seasonal_scales`), of a shape that broadcasts: (windows, 1, channels).
-        squared_scale: RMSSE's.
-        quantiles: (levels, windows, horizon, channels).
+        prediction (`np.ndarray` of shape `(windows, horizon, channels)` or `(windows, horizon)`): Point forecasts.
+        truth (`np.ndarray` of the same shape): NaN is missing.
+        scale (`np.ndarray` of shape `(windows, 1, channels)`, or one that broadcasts): MASE's, see `seasonal_scales`.
+        squared_scale (`np.ndarray` of the same shape): RMSSE's.
+        quantiles (`np.ndarray` of shape `(levels, windows, horizon, channels)`): Quantile forecasts.
         quantile_levels: Their levels, between 0 and 1.
-        bounds: Nominal coverage -> (lower, upper); instead of the intervals between the quantiles.
         naive2: `smape` and `mase` of Naive2 on the same windows.
 
     Raises:
-        ValueError: There is nothing to score, shapes or levels do not fit, or a forecast is not a finite number.
+        ValueError: No value is observed, shapes or levels do not fit, or a forecast is not a finite number.
     """
     prediction, truth = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if prediction.shape != truth.shape or not _observed(truth).any():
@@ -198,7 +174,7 @@ def forecasting_metrics(
         )
     if not np.isfinite(prediction[_observed(truth)]).all():
         raise ValueError("a forecast is not a finite number where the truth is observed")
-    found = {
+    metrics = {
         "n": len(truth),
         "mse": mse(prediction, truth),
         "mae": mae(prediction, truth),
@@ -207,43 +183,22 @@ def forecasting_metrics(
         "smape": smape(prediction, truth),
     }
     if scale is not None:
-        found["mase"] = mase(prediction, truth, scale)
+        metrics["mase"] = mase(prediction, truth, scale)
     if squared_scale is not None:
-        found["rmsse"] = rmsse(prediction, truth, squared_scale)
+        metrics["rmsse"] = rmsse(prediction, truth, squared_scale)
     if quantiles is not None:
         quantiles = np.asarray(quantiles, np.float64)
         if quantiles.shape != (len(quantile_levels), *truth.shape) or not all(0 < q < 1 for q in quantile_levels):
             raise ValueError(
                 f"{quantiles.shape} quantiles do not fit levels {quantile_levels} and truth {truth.shape}"
             )
-        found["wql"] = weighted_quantile_loss(quantiles, truth, quantile_levels)
-        found["crps"] = crps(quantiles, truth, quantile_levels)
-        bounds = intervals(quantiles, quantile_levels) if bounds is None else bounds
-    for level, (lower, upper) in (bounds or {}).items():
-        found[f"coverage_{100 * level:g}"] = coverage(lower, upper, truth)
-        found[f"width_{100 * level:g}"] = width(lower, upper, truth)
-        if scale is not None:
-            found[f"msis_{100 * level:g}"] = msis(lower, upper, truth, scale, level)
-    if naive2 is not None and "mase" in found:
-        found["owa"] = owa(found["smape"], found["mase"], naive2)
-    return found
-
-
-class ForecastingMetric(evaluate.Metric):
-    """`evaluate.load("zoo/tasks/forecasting/metrics.py")`, or use the class itself."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        cells = datasets.Sequence(datasets.Value("float64"))
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_KWARGS_DESCRIPTION,
-            features=datasets.Features({"predictions": cells, "references": cells}),
-        )
-
-    def _compute(self, predictions, references, **options: Any) -> dict[str, float]:
-        for name in ("scale", "squared_scale"):
-            if options.get(name) is not None:
-                scale = np.asarray(options[name], np.float64)
-                options[name] = scale[:, None] if scale.ndim == 1 else scale
-        return forecasting_metrics(np.asarray(predictions), np.asarray(references), **options)
+        metrics["wql"] = weighted_quantile_loss(quantiles, truth, quantile_levels)
+        metrics["crps"] = crps(quantiles, truth, quantile_levels)
+        for level, (lower, upper) in intervals(quantiles, quantile_levels).items():
+            metrics[f"coverage_{100 * level:g}"] = coverage(lower, upper, truth)
+            metrics[f"width_{100 * level:g}"] = width(lower, upper, truth)
+            if scale is not None:
+                metrics[f"msis_{100 * level:g}"] = msis(lower, upper, truth, scale, level)
+    if naive2 is not None and "mase" in metrics:
+        metrics["owa"] = owa(metrics["smape"], metrics["mase"], naive2)
+    return metrics

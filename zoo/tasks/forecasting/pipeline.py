@@ -1,6 +1,6 @@
 """`pipeline("time-series-forecasting", model=...)`: series in, a table of their future out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import torch
 from transformers.pipelines.base import Pipeline
 from transformers.utils import FEATURE_EXTRACTOR_NAME, cached_file, logging
 
+from .forecast import Forecast
 from .processor import SeriesProcessor
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from .conformal import Outcomes
 
 logger = logging.get_logger(__name__)
-# Windows that go through the model at once.
+# Windows per forward pass.
 BATCH = 256
 
 
 def saved_processor(model: Any) -> SeriesProcessor:
-    """What was saved beside the model; for a model without it, one that changes nothing.
+    """The processor that was saved with the model; for a model without one, a processor that changes nothing.
 
     Raises:
         OSError: It is damaged, or may exist but cannot be read: forecasts without its z-scores would be wrong.
@@ -38,7 +39,7 @@ def saved_processor(model: Any) -> SeriesProcessor:
     return SeriesProcessor(["target"] if channels == 1 else [f"target_{number}" for number in range(channels)])
 
 
-def from_arrays(inputs: Any, channels: list[str]) -> "SeriesSet":
+def from_arrays(inputs: Any, channels: Sequence[str]) -> "SeriesSet":
     """One series, (rows,) or (rows, channels), or several: a list of such, (series, rows, channels), or {id: series}.
 
     Raises:
@@ -61,7 +62,7 @@ def from_arrays(inputs: Any, channels: list[str]) -> "SeriesSet":
         if infinite.any():
             raise ValueError(f"series {name!r}, row {infinite.argmax()}: holds an infinite value; NaN is missing")
     if not items:
-        raise ValueError("there is no series to forecast")
+        raise ValueError("expected at least one series to forecast, found none")
     offsets = np.r_[0, np.cumsum([len(item) for item in items])]
     return SeriesSet(np.concatenate(items), offsets, tuple(names), tuple(channels))
 
@@ -83,15 +84,15 @@ class TimeSeriesForecastingPipeline(Pipeline):
 
     Call it with a pandas frame (long or wide) or series, the path of a CSV or Parquet file, a list of numbers, an
     array (rows,) or (rows, channels), a list of arrays, or arrays by their ids. Missing values are NaN. A series that
-    a model with z-scores of each series was not trained on has those of its history; a model with item embeddings
-    refuses it.
+    a model with z-scores of each series was not trained on is scaled by its history; a model with item embeddings
+    rejects it.
 
     Args of a call:
         prediction_length: Steps to forecast; default: the model's.
-        recalibrate: Rows of the history to forecast too, as if the series had ended there: the intervals follow what
-            came of those forecasts, as they do on the test split; default: 0, they are those of the validation split.
-            Step k learns from the windows that begin k rows or more before the end, so give the horizon and more; rows
-            without a whole context before them are left out.
+        recalibrate: Rows of the history to forecast too, as if the series had ended there: the intervals follow the
+            outcomes of those forecasts, as they do on the test split; default: 0, the intervals of the validation
+            split. Step k follows the windows that begin k rows or more before the end, so give more than the horizon;
+            rows without a whole context before them are left out.
         future: Frame with the known covariates of exactly the steps to forecast, for a model that reads them.
         timestamp_column, timestamp_format, target_columns, item_id_column, frequency: As in a recipe's data; default:
             the training's target columns where they exist, else found by name.
@@ -115,13 +116,13 @@ class TimeSeriesForecastingPipeline(Pipeline):
         self.series_processor = series_processor or saved_processor(self.model)
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
-        known = {
+        names = {
             "prediction_length", "recalibrate", "future", "timestamp_column", "timestamp_format", "target_columns",
             "item_id_column", "frequency",
         }  # fmt: skip
-        unknown = sorted(set(parameters) - known)
+        unknown = sorted(set(parameters) - names)
         if unknown:
-            raise TypeError(f"unknown argument {unknown[0]!r}; known: {', '.join(sorted(known))}")
+            raise TypeError(f"unknown argument {unknown[0]!r}; known: {', '.join(sorted(names))}")
         return parameters, {}, {}
 
     def __call__(self, inputs: Any, **kwargs: Any) -> "pd.DataFrame":  # type: ignore[override]
@@ -156,11 +157,11 @@ class TimeSeriesForecastingPipeline(Pipeline):
     def read_on(
         self, series: "SeriesSet", past: "pd.DataFrame", future: "pd.DataFrame", columns: dict[str, Any]
     ) -> "SeriesSet":
-        """The series, read from the frame of the past, with the rows of the future behind them."""
+        """The series, read from the frame of the past, with the rows of the future after them."""
         import pandas as pd
 
         labels = {str(column): column for column in past.columns}
-        # What is the same in all rows of a series, the past has said already.
+        # Static columns are read from the past.
         columns = columns | {"target_columns": [labels[name] for name in series.channels], "static_columns": ()}
         # With their index: it may hold the time stamps.
         extended = self.read(pd.concat([past, future]), columns)
@@ -177,7 +178,9 @@ class TimeSeriesForecastingPipeline(Pipeline):
                 "`calibration_rate` above 0"
             )
         if 0 < rows < steps:
-            logger.warning_once(f"recalibrate={rows}: the intervals of the steps after {rows} have nothing to follow")
+            logger.warning_once(
+                f"recalibrate={rows}: the intervals of the steps after {rows} have no outcomes to follow"
+            )
 
     def preprocess(
         self,
@@ -207,7 +210,7 @@ class TimeSeriesForecastingPipeline(Pipeline):
                 raise ValueError(f"`future` has no column {missing[0]!r}, which the model reads")
             extended = self.read_on(series, inputs, future, dict(columns))
             if extended.item_ids != series.item_ids or (extended.lengths - series.lengths != steps).any():
-                raise ValueError(f"`future` must hold the {steps} steps after the end of each series, and no others")
+                raise ValueError(f"`future` must have exactly the {steps} steps after the end of each series")
         elif self.series_processor.known_columns:
             raise ValueError(f"the model reads {self.series_processor.known_columns}: give those of the `future`")
         else:
@@ -217,10 +220,10 @@ class TimeSeriesForecastingPipeline(Pipeline):
             logger.warning_once(
                 f"the model was trained on series of frequency {trained!r}; these have {series.frequency!r}"
             )
-        # Not of the extended series: a frame of the future may hold targets too.
+        # Not of the extended series: a frame of the future may have targets too.
         scaler = self.series_processor.scaler(series, new_series=True)
         ends = extended.lengths - steps
-        # What is forecast from less than a whole context says little of the forecasts to come.
+        # Forecasts from less than a whole context would not represent the next ones.
         before = np.clip(ends - self.model.config.context_length, 0, min(recalibrate, ends.max()))
         windows = WindowDataset(
             self.series_processor.prepare(extended, scaler),
@@ -271,47 +274,45 @@ class TimeSeriesForecastingPipeline(Pipeline):
         }
 
     def calibrate(
-        self,
-        points: np.ndarray,
-        quantiles: np.ndarray | None,
-        spreads: np.ndarray,
-        outcomes: "Outcomes | None",
-        last: np.ndarray,
-    ) -> tuple[np.ndarray | None, list[float]]:
-        """(levels, series, steps, channels) quantiles, by the saved calibration if there is one, and their levels."""
-        levels, calibration = list(self.model.config.quantiles), self.series_processor.intervals
+        self, forecast: Forecast, spreads: np.ndarray, outcomes: "Outcomes | None", last: np.ndarray
+    ) -> Forecast:
+        """The forecast of the windows `last`, with the intervals of the saved calibration if there is one."""
+        calibration = self.series_processor.intervals
         if calibration is None:
-            return quantiles, levels
+            return forecast.take(last)
         calibrated = len(calibration.intervals[0].margins)
-        if points.shape[1] > calibrated:
+        if forecast.point.shape[1] > calibrated:
             logger.warning_once(
-                f"intervals are calibrated for {calibrated} steps; the steps after them are less certain than they say"
+                f"intervals are calibrated for {calibrated} steps; those of later steps have less certain coverage"
             )
-        return calibration.apply(points, quantiles, levels, spreads, outcomes, last)
+        return calibration.apply(forecast, spreads, outcomes, last)
 
     def postprocess(self, model_outputs: dict[str, Any]) -> "pd.DataFrame":
         """The frame, in the units of the data."""
         import pandas as pd
 
         scaler, series = model_outputs["scaler"], model_outputs["series"]
-        items = np.arange(len(series))
-        points = model_outputs["points"].double().numpy()  # (windows, steps, channels)
         quantiles = model_outputs["quantiles"]
-        quantiles = None if quantiles is None else quantiles.double().movedim(-1, 0).numpy()
-        # Of each series the window that begins at its end; those before it were there for the intervals.
-        last = model_outputs["last"]
-        quantiles, levels = self.calibrate(
-            points, quantiles, model_outputs["spreads"], model_outputs["outcomes"], last
+        forecast = self.calibrate(
+            Forecast(
+                model_outputs["points"].double().numpy(),
+                None if quantiles is None else quantiles.double().movedim(-1, 0).numpy(),
+                self.model.config.quantiles,
+            ),
+            model_outputs["spreads"],
+            model_outputs["outcomes"],
+            # The window of each series that begins at its end; earlier ones serve as outcomes.
+            model_outputs["last"],
         )
-        points = points[last]
-        columns = {"predictions": scaler.inverse(points, items)}
-        for level, values in zip(levels, () if quantiles is None else quantiles):
+        items, steps = np.arange(len(series)), forecast.point.shape[1]
+        columns = {"predictions": scaler.inverse(forecast.point, items)}
+        for level, values in zip(forecast.levels, () if forecast.quantiles is None else forecast.quantiles):
             columns[f"{level:g}"] = scaler.inverse(values, items)
         frames = [
             pd.DataFrame(
                 {
                     "item_id": series.item_ids[item],
-                    "timestamp": series.timestamps(item)[-points.shape[1] :],
+                    "timestamp": series.timestamps(item)[-steps:],
                     "target": channel,
                     **{name: values[item, :, place] for name, values in columns.items()},
                 }

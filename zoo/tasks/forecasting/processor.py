@@ -1,4 +1,4 @@
-"""What a forecaster needs to know of its training data: channels, covariates, frequency and z-scores."""
+"""SeriesProcessor: channels, covariates, frequency and z-scores of a forecaster's training data."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,10 +19,10 @@ class SeriesProcessor(FeatureExtractionMixin):
     Args:
         channels: Names of the target columns, one a channel.
         mean: (1, channels) subtracted from the targets, or (items, channels) with `per_series`; default: 0.
-        std: The same shape; what they are divided by; default: 1.
+        std: The same shape; divisor of the targets; default: 1.
         per_series: Whether each series has its own mean and deviation.
-        item_ids: The series of the training data, where the model or `per_series` tells them apart.
-        item_embedding: Whether the model reads which series it forecasts, as the last static category.
+        item_ids: The series of the training data, where `per_series` or `item_embedding` distinguish them.
+        item_embedding: Whether the model reads the series' number, as the last static category.
         known_columns: Names of the covariates that are known for the future too.
         known_mean: (covariates,) of them; default: 0.
         known_std: (covariates,); default: 1.
@@ -71,7 +71,7 @@ class SeriesProcessor(FeatureExtractionMixin):
 
     @property
     def cardinality(self) -> list[int]:
-        """The config's: how many values each static category has."""
+        """Number of values of each static category, as in the config."""
         return [len(levels) for levels in self.static_levels] + [len(self.item_ids)] * self.item_embedding
 
     def scaler(self, series: "SeriesSet", new_series: bool = False) -> "SeriesScaler":
@@ -79,8 +79,8 @@ class SeriesProcessor(FeatureExtractionMixin):
 
         Args:
             series: In the units of the data if `new_series`.
-            new_series: With `per_series`, a series that was not trained on has the statistics of all its rows, and is
-                no error.
+            new_series: Whether a series that was not trained on is scaled by its own rows and not an error, with
+                `per_series`.
 
         Raises:
             ValueError: With `per_series`, a series was not trained on.
@@ -96,8 +96,7 @@ class SeriesProcessor(FeatureExtractionMixin):
         if (rows < 0).any() and not new_series:
             unknown = series.item_ids[int((rows < 0).argmax())]
             raise ValueError(
-                f"the model has z-scores of each training series, and none of {unknown!r}; "
-                f"known: {_few(self.item_ids)}"
+                f"the model has z-scores of each training series, and not of {unknown!r}; known: {_few(self.item_ids)}"
             )
         mean, std = saved.mean[rows], saved.std[rows]
         if (rows < 0).any():
@@ -107,7 +106,7 @@ class SeriesProcessor(FeatureExtractionMixin):
 
     @property
     def intervals(self) -> "Calibration | None":
-        """What turns the model's forecasts into calibrated intervals, if it was calibrated."""
+        """The model's calibration, if it has one."""
         from .conformal import Calibration
 
         return None if self.calibration is None else Calibration.from_dict(self.calibration)
@@ -120,8 +119,8 @@ class SeriesProcessor(FeatureExtractionMixin):
             scaler: Default: `self.scaler(series)`.
 
         Raises:
-            ValueError: They have other channels, other covariates, another calendar, or a category or (where they are
-                told apart) a series that was not trained on.
+            ValueError: They have other channels, other covariates, another calendar, or a category or (where the
+                model distinguishes them) a series that was not trained on.
         """
         series = self.arrange(series)
         if self.time_features:
@@ -136,9 +135,9 @@ class SeriesProcessor(FeatureExtractionMixin):
         return series if self.time_features else replace(series, starts=None)
 
     def arrange(self, series: "SeriesSet") -> "SeriesSet":
-        """The model's channels in the model's order: files may hold more of them, or in another order.
+        """Select the model's channels in the model's order.
 
-        Channels of other names are taken by their places.
+        Channels of other names are taken by position.
 
         Raises:
             ValueError: They are not as many, or some have the names of the model's channels and others not.
@@ -157,10 +156,10 @@ class SeriesProcessor(FeatureExtractionMixin):
         from zoo.data.series_time import calendar_names
 
         if not series.dated or calendar_names(series.frequency) != calendar_names(self.frequency):
-            found = f"have the frequency {series.frequency!r}" if series.dated else "have no dates"
+            problem = f"have the frequency {series.frequency!r}" if series.dated else "have no dates"
             raise ValueError(
                 f"time_features: the model reads the calendar of series of frequency {self.frequency!r}, but these "
-                f"{found}; give others, or train without time_features"
+                f"{problem}; give others, or train without time_features"
             )
 
     def _codes(self, series: "SeriesSet") -> np.ndarray | None:
@@ -174,14 +173,14 @@ class SeriesProcessor(FeatureExtractionMixin):
         """(series, categories) codes of the saved levels."""
         assert series.static_categories is not None
         codes = np.empty_like(series.static_categories)
-        for column, (known, found) in enumerate(zip(self.static_levels, series.static_levels, strict=True)):
-            table = _places(found, known, "category")
+        for column, (known, names) in enumerate(zip(self.static_levels, series.static_levels, strict=True)):
+            table = _places(names, known, "category")
             codes[:, column] = table[series.static_categories[:, column]]
         return codes
 
 
 def _places(names: Sequence[str], known: Sequence[str], what: str) -> np.ndarray:
-    """(names,) where each stands among the known ones."""
+    """(names,) position of each among the known ones."""
     place = {name: number for number, name in enumerate(known)}
     unknown = [name for name in names if name not in place]
     if unknown:

@@ -1,9 +1,4 @@
-"""What a person reads of a forecaster: errors by horizon step and by series, fans, and how true its quantiles are.
-
-MSE, MAE, RMSE, CRPS and widths are in the units that the model reads (z-scores with `standardize`, as the long-term
-benchmarks report them); MAPE, sMAPE, the weighted quantile loss and OWA are relative and always of the data's units;
-MASE, RMSSE and MSIS have none.
-"""
+"""Report of a forecaster: errors by horizon step and by series, coverage of the intervals, and plots."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,121 +9,13 @@ import numpy as np
 
 from zoo.tasks.base import Report
 
-from .batches import ForecastDataset
-from .bootstrap import block_intervals, blocks, window_terms
-from .metrics import (
-    coverage,
-    forecasting_metrics,
-    intervals,
-    mape,
-    mase,
-    msis,
-    owa,
-    smape,
-    weighted_quantile_loss,
-    width,
-)
+from . import plots
+from .dataset import ForecastDataset
+from .evaluation import BASELINES, baseline_metrics, calibrated, fixed, record_metrics
+from .forecast import Forecast
+from .metrics import coverage, forecasting_metrics, msis, width
 
-# In every report, the one that the fit diagnosis compares with first.
-BASELINES = ("seasonal_naive", "naive", "drift", "naive2")
-
-
-def unpack(predictions: Any, config: Any) -> tuple[np.ndarray, np.ndarray | None, list[float]]:
-    """(windows, horizon, channels) points, (levels, windows, horizon, channels) quantiles or None, their levels."""
-    if not isinstance(predictions, (tuple, list)):
-        return np.asarray(predictions), None, []
-    return np.asarray(predictions[0]), np.moveaxis(np.asarray(predictions[1]), -1, 0), list(config.quantiles)
-
-
-def calibrated(
-    predictions: Any, config: Any, dataset: ForecastDataset, follow: bool = True
-) -> tuple[np.ndarray, np.ndarray | None, list[float]]:
-    """`unpack`, with the quantiles that the processor's calibration makes of the model's, or of its points.
-
-    Args:
-        predictions: The Trainer's: point forecasts, or (points, quantiles).
-        config: Holds the levels of the quantiles.
-        dataset: The windows in the same order.
-        follow: Whether intervals of the test split follow the outcomes of its earlier windows.
-    """
-    point, quantiles, levels = unpack(predictions, config)
-    intervals = dataset.processor.intervals
-    if intervals is not None:
-        outcomes = dataset.outcomes() if follow and dataset.followed and intervals.rate else None
-        quantiles, levels = intervals.apply(point, quantiles, levels, dataset.spreads, outcomes)
-    return point, quantiles, levels
-
-
-def fixed(predictions: Any, config: Any, dataset: ForecastDataset) -> tuple[np.ndarray | None, list[float]] | None:
-    """Quantiles and levels of intervals that do not follow outcomes; None where there is nothing to follow anyway."""
-    intervals = dataset.processor.intervals
-    if intervals is None or not intervals.rate or not dataset.followed:
-        return None
-    return calibrated(predictions, config, dataset, follow=False)[1:]
-
-
-def score_forecasts(
-    point: np.ndarray, dataset: ForecastDataset, quantiles: np.ndarray | None = None, levels: Sequence[float] = ()
-) -> dict[str, float]:
-    """All metrics of forecasts in the model's units; those that are no number (a scale of 0) are left out."""
-    truth, (scale, squared_scale) = dataset.truth(), dataset.scales()
-    found = forecasting_metrics(
-        point, truth, scale=scale, squared_scale=squared_scale, quantiles=quantiles, quantile_levels=levels
-    )
-    raw_point, raw_truth = dataset.in_data_units(point), dataset.in_data_units(truth)
-    found |= {"mape": mape(raw_point, raw_truth), "smape": smape(raw_point, raw_truth)}
-    if quantiles is not None:
-        found["wql"] = weighted_quantile_loss(dataset.in_data_units(quantiles), raw_truth, levels)
-    found["owa"] = owa(found["smape"], found["mase"], naive2_errors(dataset))
-    return {name: value for name, value in found.items() if np.isfinite(value)}
-
-
-def naive2_errors(dataset: ForecastDataset) -> dict[str, float]:
-    """What OWA compares with."""
-    if "naive2" not in dataset.errors:
-        forecast, truth = dataset.baseline("naive2"), dataset.truth()
-        dataset.errors["naive2"] = {
-            "smape": smape(dataset.in_data_units(forecast), dataset.in_data_units(truth)),
-            "mase": mase(forecast, truth, dataset.scales()[0]),
-        }
-    return dataset.errors["naive2"]
-
-
-def score_baseline(method: str, dataset: ForecastDataset) -> dict[str, float]:
-    """All metrics of a baseline; report and record both ask for them."""
-    if method not in dataset.scores:
-        dataset.scores[method] = score_forecasts(dataset.baseline(method), dataset)
-    return dataset.scores[method]
-
-
-def score(predictions: Any, config: Any, dataset: ForecastDataset) -> dict[str, float]:
-    """All metrics of a model's predictions, calibrated if its processor is, with intervals of the main ones."""
-    return _score(*calibrated(predictions, config, dataset), fixed(predictions, config, dataset), dataset)
-
-
-def _score(
-    point: np.ndarray,
-    quantiles: np.ndarray | None,
-    levels: Sequence[float],
-    unmoved: tuple[np.ndarray | None, list[float]] | None,
-    dataset: ForecastDataset,
-) -> dict[str, float]:
-    """Where intervals follow outcomes, `crps_fixed` and `wql_fixed` are of those that do not."""
-    found = score_forecasts(point, dataset, quantiles, levels)
-    if unmoved is not None:
-        others = score_forecasts(point, dataset, *unmoved)
-        found |= {f"{name}_fixed": others[name] for name in ("crps", "wql") if name in others}
-    return found | score_intervals(point, dataset)
-
-
-def score_intervals(point: np.ndarray, dataset: ForecastDataset) -> dict[str, float]:
-    """The 95% intervals of MSE, MAE, sMAPE, MASE and OWA; see `bootstrap.py`."""
-    truth, (scale, _) = dataset.truth(), dataset.scales()
-    model, naive2 = (
-        window_terms(forecast, truth, dataset.in_data_units(forecast), dataset.in_data_units(truth), scale)
-        for forecast in (point, dataset.baseline("naive2"))
-    )
-    return block_intervals(model, naive2, blocks(*dataset.windows.locate(dataset.numbers), point.shape[1]))
+SHOWN = ("mse", "mae", "smape", "mase", "owa", "crps")
 
 
 def by_step(point: np.ndarray, truth: np.ndarray) -> dict[str, list[float]]:
@@ -153,49 +40,44 @@ def by_series(point: np.ndarray, dataset: ForecastDataset) -> list[dict[str, Any
             part = (of_item, slice(None), slice(channel, channel + 1))
             if np.isnan(truth[part]).all():
                 continue
-            found = forecasting_metrics(point[part], truth[part], scale=scale[of_item][..., channel : channel + 1])
-            kept = {key: found[key] for key in ("n", "mse", "mae", "mase") if np.isfinite(found[key])}
-            rows.append({"series": dataset.windows.series.item_ids[item], "channel": name, **kept})
+            metrics = forecasting_metrics(point[part], truth[part], scale=scale[of_item][..., channel : channel + 1])
+            finite = {key: metrics[key] for key in ("n", "mse", "mae", "mase") if np.isfinite(metrics[key])}
+            rows.append({"series": dataset.windows.series.item_ids[item], "channel": name, **finite})
     return sorted(rows, key=lambda row: -row.get("mase", row["mae"]))
 
 
-def calibration(quantiles: np.ndarray, truth: np.ndarray, levels: Sequence[float]) -> list[dict[str, float]]:
+def calibration(forecast: Forecast, truth: np.ndarray) -> list[dict[str, float]]:
     """Share of the truth at or below each quantile."""
     observed = ~np.isnan(truth)
-    return [
-        {"level": float(level), "share": float((truth <= quantile)[observed].mean())}
-        for level, quantile in zip(levels, quantiles)
-    ]
+    pairs = zip(forecast.levels, () if forecast.quantiles is None else forecast.quantiles)
+    return [{"level": float(level), "share": float((truth <= values)[observed].mean())} for level, values in pairs]
 
 
 def describe_intervals(
-    dataset: ForecastDataset,
-    quantiles: np.ndarray,
-    levels: Sequence[float],
-    others: Mapping[str, tuple[np.ndarray | None, Sequence[float]]],
+    forecast: Forecast, dataset: ForecastDataset, others: Mapping[str, Forecast]
 ) -> list[dict[str, Any]]:
-    """Coverage, mean width (units of the model) and MSIS of each interval.
+    """Coverage, mean width (in the model's units) and MSIS of each interval.
 
     Args:
+        forecast: With the quantiles that are used.
         dataset: The windows.
-        quantiles: (levels, windows, horizon, channels) as they are used.
-        levels: Of them.
-        others: Quantiles and levels to compare with, by the suffix of their names: `_fixed` with the margins of the
-            validation split alone, `_before` without calibration.
+        others: Forecasts to compare with, by the suffix of their metrics: `_fixed` with the margins of the validation
+            split alone, `_before` without calibration.
     """
     truth, (scale, _) = dataset.truth(), dataset.scales()
-    compared = {suffix: {} if values is None else intervals(values, of) for suffix, (values, of) in others.items()}
+    other_intervals = {suffix: other.intervals() for suffix, other in others.items()}
     rows = []
-    for level, ends in sorted(intervals(quantiles, levels).items()):
+    for level, ends in sorted(forecast.intervals().items()):
         row: dict[str, Any] = {"level": level}
-        for suffix, found in (("", ends), *((suffix, own.get(level)) for suffix, own in compared.items())):
-            if found is not None:
-                measured = {
-                    "coverage": coverage(*found, truth),
-                    "width": width(*found, truth),
-                    "msis": msis(*found, truth, scale, level),
-                }
-                row |= {f"{name}{suffix}": value for name, value in measured.items() if np.isfinite(value)}
+        for suffix, interval in (("", ends), *((suffix, own.get(level)) for suffix, own in other_intervals.items())):
+            if interval is None:
+                continue
+            metrics = {
+                "coverage": coverage(*interval, truth),
+                "width": width(*interval, truth),
+                "msis": msis(*interval, truth, scale, level),
+            }
+            row |= {f"{name}{suffix}": value for name, value in metrics.items() if np.isfinite(value)}
         inside = np.where(np.isnan(truth), np.nan, (ends[0] <= truth) & (truth <= ends[1]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a step or channel without truth
@@ -205,61 +87,62 @@ def describe_intervals(
     return rows
 
 
-def report(predictions: Any, config: Any, dataset: ForecastDataset, folder: Path) -> Report:
-    """Tables and pictures of one evaluation.
+def report(uncalibrated: Forecast, dataset: ForecastDataset, folder: Path) -> Report:
+    """Tables and plots of one evaluation.
 
     Args:
-        predictions: The Trainer's: point forecasts, or (points, quantiles).
-        config: Holds the levels of the quantiles.
+        uncalibrated: The model's forecast.
         dataset: The windows in the same order.
-        folder: Where the pictures go; it must exist.
+        folder: Where the plots go; it must exist.
     """
-    from . import pictures as draw
-
-    before = unpack(predictions, config)[1:]
-    point, quantiles, levels = calibrated(predictions, config, dataset)
-    unmoved = fixed(predictions, config, dataset)
-    truth = dataset.truth()
-    steps = {"model": by_step(point, truth), **{name: by_step(dataset.baseline(name), truth) for name in BASELINES}}
-    tables: dict[str, Any] = {"steps": steps, "series": by_series(point, dataset)}
+    forecast, truth = calibrated(uncalibrated, dataset), dataset.truth()
+    steps = {"model": by_step(forecast.point, truth)}
+    steps |= {name: by_step(dataset.baseline(name), truth) for name in BASELINES}
+    tables: dict[str, Any] = {"steps": steps, "series": by_series(forecast.point, dataset)}
     names = ["forecasts", "error_by_step"]
-    if quantiles is not None:
-        tables["calibration"] = calibration(quantiles, truth, levels)
-        if dataset.processor.calibration and before[0] is not None:
-            tables["calibration_before"] = calibration(before[0], truth, before[1])
-        others: dict[str, Any] = {"_before": before}
-        if unmoved is not None:
-            others["_fixed"] = unmoved
-        tables["intervals"] = describe_intervals(dataset, quantiles, levels, others)
+    if forecast.quantiles is not None:
+        tables["calibration"] = calibration(forecast, truth)
+        if dataset.processor.calibration and uncalibrated.quantiles is not None:
+            tables["calibration_before"] = calibration(uncalibrated, truth)
+        others = {"_before": uncalibrated}
+        fixed_forecast = fixed(uncalibrated, dataset)
+        if fixed_forecast is not None:
+            others["_fixed"] = fixed_forecast
+        tables["intervals"] = describe_intervals(forecast, dataset, others)
         names += ["calibration"] + (["coverage_by_step"] if tables["intervals"] else [])
-    pictures = {name: folder / f"{name}.png" for name in names}
-    draw.fans(point, quantiles, levels, dataset, pictures["forecasts"])
-    draw.steps(steps, pictures["error_by_step"])
-    if "calibration" in pictures:
-        draw.calibration(tables["calibration"], tables.get("calibration_before"), pictures["calibration"])
-    if "coverage_by_step" in pictures:
-        draw.coverage_by_step(tables["intervals"], pictures["coverage_by_step"])
-
-    metrics = _score(point, quantiles, levels, unmoved, dataset)
-    rows = {"model": metrics, **{name: score_baseline(name, dataset) for name in BASELINES}}
-    shown = [name for name in ("mse", "mae", "smape", "mase", "owa", "crps") if name in metrics]
-    lines = [f"{len(point):,} windows of {point.shape[1]} steps and {point.shape[2]} channels"]
-    lines += [f"{'':16}" + "".join(f"{name:>10}" for name in shown)]
-    for label, row in rows.items():
-        cells = (f"{row[name]:.4f}" if name in row else "-" for name in shown)
-        lines.append(f"{label:16}" + "".join(f"{cell:>10}" for cell in cells))
-    lines += [
-        f"95% interval of {name}: {metrics[f'{name}_low']:.4f} to {metrics[f'{name}_high']:.4f}, by "
-        f"{metrics['blocks']:,} blocks of windows"
-        for name in ("mse", "smape", "owa")
-        if f"{name}_low" in metrics
+    paths = {name: folder / f"{name}.png" for name in names}
+    plots.fans(forecast, dataset, paths["forecasts"])
+    plots.steps(steps, paths["error_by_step"])
+    if "calibration" in paths:
+        plots.calibration(tables["calibration"], tables.get("calibration_before"), paths["calibration"])
+    if "coverage_by_step" in paths:
+        plots.coverage_by_step(tables["intervals"], paths["coverage_by_step"])
+    metrics = record_metrics(uncalibrated, dataset)
+    rows = {"model": metrics, **{name: baseline_metrics(name, dataset) for name in BASELINES}}
+    windows, horizon, channels = forecast.point.shape
+    lines = [
+        f"{windows:,} windows of {horizon} steps and {channels} channels",
+        *_table(rows, [name for name in SHOWN if name in metrics]),
+        *(
+            f"95% interval of {name}: {metrics[f'{name}_low']:.4f} to {metrics[f'{name}_high']:.4f}, by "
+            f"{metrics['blocks']:,} blocks of windows"
+            for name in ("mse", "smape", "owa")
+            if f"{name}_low" in metrics
+        ),
+        *(_describe_interval(row) for row in tables.get("intervals", ())),
     ]
-    lines += [line_of_interval(row) for row in tables.get("intervals", ())]
-    return Report(text="\n".join(lines), tables=tables, pictures=pictures)
+    return Report(text="\n".join(lines), tables=tables, plots=paths)
 
 
-def line_of_interval(row: Mapping[str, Any]) -> str:
-    """What a person wants to know of an interval."""
+def _table(rows: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> list[str]:
+    lines = [f"{'':16}" + "".join(f"{name:>10}" for name in names)]
+    for label, row in rows.items():
+        cells = (f"{row[name]:.4f}" if name in row else "-" for name in names)
+        lines.append(f"{label:16}" + "".join(f"{cell:>10}" for cell in cells))
+    return lines
+
+
+def _describe_interval(row: Mapping[str, Any]) -> str:
     text = f"intervals of {100 * row['level']:g}% cover {row['coverage']:.1%}, mean width {row['width']:.4g}"
     for suffix, label in (("fixed", "if they did not follow"), ("before", "before calibration")):
         if f"coverage_{suffix}" in row:
@@ -267,4 +150,4 @@ def line_of_interval(row: Mapping[str, Any]) -> str:
     return text
 
 
-__all__ = ["by_series", "by_step", "calibrated", "calibration", "report", "score", "score_baseline", "unpack"]
+__all__ = ["by_series", "by_step", "calibration", "describe_intervals", "report"]

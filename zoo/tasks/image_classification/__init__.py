@@ -1,58 +1,193 @@
-"""Image classification: labelled pictures in, a class out."""
+"""Image classification: labelled images in, a class out."""
 
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import AutoImageProcessor, AutoModelForImageClassification
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import AutoImageProcessor, AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
-from zoo.tasks.base import Report, Task
+from zoo.data.images import ImageSplit, stratified_split
+from zoo.tasks.base import Report, Task, TaskData
 
-from . import batches
+from .arguments import ImageClassificationArguments
+from .augment import Augmentation
+from .dataset import ImageDataset
+from .loading import read
 
-
-def score(logits: np.ndarray, labels: np.ndarray, config: Any = None, dataset: Any = None) -> dict[str, Any]:
-    """Accuracy with interval, macro F1, NLL, Brier and calibration error."""
-    from .metrics import classification_metrics
-
-    return classification_metrics(logits, labels)
-
-
-def compute_metrics(prediction: Any) -> dict[str, float]:
-    """The Trainer's hook: the same numbers, without the count and the interval."""
-    metrics = score(prediction.predictions, prediction.label_ids)
-    return {name: metrics[name] for name in ("accuracy", "macro_f1", "nll", "ece")}
-
-
-def baselines(train: batches.ImageDataset, dataset: batches.ImageDataset) -> dict[str, dict[str, Any]]:
-    """A predictor that knows only how frequent each class is in the training data."""
-    labels = dataset.split.labels
-    counts = np.bincount(train.split.labels, minlength=int(labels.max()) + 1) + 1.0
-    return {"class_frequency": score(np.tile(np.log(counts / counts.sum()), (len(labels), 1)), labels)}
+if TYPE_CHECKING:
+    from zoo.models.base import Family
+    from zoo.training.trainer import Prediction, ZooTrainer
 
 
-def report(*arguments: Any) -> Report:
-    """Table by class, confusions, calibration and mistakes; see `report.py`."""
-    from .report import report
+def smoothed_cross_entropy(
+    outputs: ImageClassifierOutputWithNoAttention,
+    labels: Tensor,
+    num_items_in_batch: Tensor | int | None = None,
+    *,
+    smoothing: float,
+) -> Tensor:
+    """Cross-entropy with smoothed labels (Szegedy et al., 2016, arXiv:1512.00567): a `compute_loss_func`.
 
-    return report(*arguments)
+    The Trainer's own smoothing knows class numbers only, but mixup and cutmix make probabilities.
+
+    Args:
+        outputs: Its `logits` are (`torch.Tensor` of shape `(batch, classes)`).
+        labels (`torch.Tensor` of shape `(batch,)` or `(batch, classes)`): Class numbers or probabilities.
+        num_items_in_batch: Number of label values in all batches of one optimizer step.
+        smoothing: Probability that is spread evenly over all classes.
+    """
+    if num_items_in_batch is None:
+        return nn.functional.cross_entropy(outputs["logits"], labels, label_smoothing=smoothing)
+    total = nn.functional.cross_entropy(outputs["logits"], labels, label_smoothing=smoothing, reduction="sum")
+    return total * labels[0].numel() / num_items_in_batch
 
 
-TASK = Task(
-    name="image_classification",
-    auto_class=AutoModelForImageClassification,
-    data_arguments=batches.ImageClassificationArguments,
-    load_data=batches.load_data,
-    build_processor=batches.build_processor,
-    auto_processor=AutoImageProcessor,
-    build_collator=batches.build_collator,
-    evaluation_views=batches.evaluation_views,
-    evaluation_fields=("test_time_augmentation",),
-    compute_metrics=compute_metrics,
-    best_metric="accuracy",
-    score=score,
-    baselines=baselines,
-    report=report,
-    label_smoother=batches.LabelSmoother,
-)
+class ImageClassificationTask(Task):
+    """Image classification: accuracy chooses the checkpoint."""
 
-__all__ = ["TASK"]
+    name = "image_classification"
+    auto_class = AutoModelForImageClassification
+    auto_processor = AutoImageProcessor
+    arguments_class = ImageClassificationArguments
+    metric = "accuracy"
+    config_fields = ("image_size", "num_channels")
+
+    arguments: ImageClassificationArguments
+
+    def load_data(self, config: PreTrainedConfig, processor: BaseImageProcessor | None = None) -> TaskData:
+        """Read the images. A missing validation split is taken from the training images, never from the test images.
+
+        Raises:
+            FileNotFoundError: No source has the data.
+            ValueError: The data is damaged or does not fit the model.
+        """
+        splits = read(self.arguments, config)
+        if splits.train is not None and splits.validation is None:
+            splits.train, splits.validation = stratified_split(
+                splits.train, self.arguments.validation_size, self.arguments.validation_seed
+            )
+        limits = {
+            "train": self.arguments.max_train_samples,
+            "validation": self.arguments.max_eval_samples,
+            "test": self.arguments.max_predict_samples,
+        }
+        datasets: dict[str, ImageDataset] = {}
+        for name, limit in limits.items():
+            split: ImageSplit | None = getattr(splits, name)
+            if split is None:
+                continue
+            if limit is not None and limit < len(split):
+                # Evenly spaced: an image folder is sorted by class.
+                split = split.take(np.linspace(0, len(split) - 1, limit).astype(np.int64))
+            datasets[name] = ImageDataset(split, training=name == "train")
+        id2label = dict(enumerate(splits.labels))
+        return TaskData(
+            train=datasets.get("train"),
+            validation=datasets.get("validation"),
+            test=datasets.get("test"),
+            model_fields={"id2label": id2label, "label2id": {label: number for number, label in id2label.items()}},
+            fingerprint={name: dataset.split.fingerprint() for name, dataset in datasets.items()},
+            source=splits.source,
+            notes={"known_release": splits.train is not None and splits.train.is_release},
+        )
+
+    def make_processor(self, family: "Family", config: PreTrainedConfig, data: TaskData) -> BaseImageProcessor:
+        """The family's image processor for the config's image size and colours."""
+        processor_class = family.processor_class
+        size = {"height": config.image_size, "width": config.image_size}
+        if config.num_channels == 1:
+            return processor_class(size=size)
+        mean, std = processor_class.image_mean * 3, processor_class.image_std * 3
+        return processor_class(size=size, do_convert_grayscale=False, image_mean=mean, image_std=std)
+
+    def attach(self, model: PreTrainedModel, processor: BaseImageProcessor) -> None:
+        """Prepare normalisation and augmentation.
+
+        Raises:
+            ValueError: The augmentation does not fit the images.
+        """
+        super().attach(model, processor)
+        for name in ("random_shift", "random_erasing"):
+            if getattr(self.arguments, name) >= self.config.image_size:
+                raise ValueError(
+                    f"{name}={getattr(self.arguments, name)} must be below image_size={self.config.image_size}"
+                )
+        self.mean = torch.tensor(processor.image_mean)[:, None, None] * 255
+        self.std = torch.tensor(processor.image_std)[:, None, None] * 255
+        self.augmentation = Augmentation(
+            flip=self.arguments.random_flip,
+            shift=self.arguments.random_shift,
+            erase=self.arguments.random_erasing,
+            mixup=self.arguments.mixup,
+            cutmix=self.arguments.cutmix,
+            num_labels=self.config.num_labels,
+            seed=self.seed,
+        )
+
+    def collate(self, rows: dict[str, Any] | list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """uint8 images -> normalised float batches; those of a training data set are augmented.
+
+        Args:
+            rows: A batch of `ImageDataset.__getitems__`, or a list of its rows.
+        """
+        if isinstance(rows, list):
+            rows = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        images, labels = rows["pixel_values"], rows["labels"]
+        if "epoch" not in rows:
+            return {"pixel_values": (images.float() - self.mean) / self.std, "labels": labels}
+        index, epoch = rows["index"], rows["epoch"]
+        images = self.augmentation.geometric(images, index, epoch)
+        pixel_values = self.augmentation.erasing((images.float() - self.mean) / self.std, index, epoch)
+        pixel_values, labels = self.augmentation.mixing(pixel_values, labels, index, epoch)
+        return {"pixel_values": pixel_values, "labels": labels}
+
+    def make_trainer(self, **kwargs: Any) -> "ZooTrainer":
+        """The Trainer, with label smoothing that also takes the probabilities of mixup and cutmix."""
+        if smoothing := kwargs["args"].label_smoothing_factor:
+            kwargs["compute_loss_func"] = partial(smoothed_cross_entropy, smoothing=smoothing)
+        return super().make_trainer(**kwargs)
+
+    def views(self, dataset: Dataset) -> list[Dataset]:
+        """The images as they are, then the TTA views of `test_time_augmentation` (Jordan, 2024, arXiv:2404.00498)."""
+        assert isinstance(dataset, ImageDataset)
+        offsets = [(0, 0)]
+        if self.arguments.test_time_augmentation == "flip_shift":
+            offsets += [(1, 0), (-1, 0), (0, 1), (0, -1)]
+        sides = (False,) if self.arguments.test_time_augmentation == "none" else (False, True)
+        return [dataset.view(flipped, offset) for offset in offsets for flipped in sides]
+
+    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, Any]:
+        """Accuracy, macro F1, NLL and calibration error; with `intervals` also n, Brier and accuracy's interval."""
+        from .metrics import classification_metrics
+
+        metrics = classification_metrics(prediction.predictions, prediction.label_ids)
+        return metrics if intervals else {name: metrics[name] for name in ("accuracy", "macro_f1", "nll", "ece")}
+
+    def baselines(self, train: Dataset, dataset: Dataset) -> dict[str, dict[str, float]]:
+        """The frequency of each class in the training data as its probability."""
+        from .metrics import classification_metrics
+
+        assert isinstance(train, ImageDataset) and isinstance(dataset, ImageDataset)
+        labels = dataset.split.labels
+        counts = np.bincount(train.split.labels, minlength=int(labels.max()) + 1) + 1.0
+        logits = np.tile(np.log(counts / counts.sum()), (len(labels), 1))
+        return {"class_frequency": classification_metrics(logits, labels)}
+
+    def report(self, prediction: "Prediction", model: PreTrainedModel, folder: Path) -> Report:
+        """Metrics by class, confusion matrix, calibration and mistakes; see `report.py`."""
+        from .report import report
+
+        assert isinstance(prediction.dataset, ImageDataset)
+        names = [model.config.id2label[number] for number in range(model.config.num_labels)]
+        return report(prediction.predictions, prediction.label_ids, names, prediction.dataset.split.images, folder)
+
+
+TASK = ImageClassificationTask
+
+__all__ = ["TASK", "ImageClassificationTask", "smoothed_cross_entropy"]

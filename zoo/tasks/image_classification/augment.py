@@ -45,11 +45,11 @@ class Augmentation:
     """Random changes to training images. 0 and "none" switch a change off.
 
     Args:
-        flip: "random": mirror left-right half of the time; "alternate": each image every other epoch (Jordan, 2024,
+        flip: "random": mirror half of the images; "alternate": each image every other epoch (Jordan, 2024,
             arXiv:2404.00498), which shows each side equally often.
-        shift: Move by up to this many pixels each way; what comes in is the background, 0.
+        shift: Move by up to this many pixels each way; empty pixels are 0.
         erase: Side in pixels of a square that is set to the mean at a random place (DeVries and Taylor, 2017,
-            arXiv:1708.04552: cutout; the square may stand half outside).
+            arXiv:1708.04552: cutout; the square may be half outside).
         mixup: alpha of mixup (Zhang et al., 2018, arXiv:1710.09412): pairs of images are blended, and their labels.
         cutmix: Share of batches in which a square of another image is pasted in (Yun et al., 2019, arXiv:1905.04899).
         num_labels: Number of classes, for the blended labels.

@@ -1,4 +1,4 @@
-"""What a person reads of a classifier: a table by class, the confusions, the calibration, the worst mistakes."""
+"""Report of a classifier: metrics by class, confusion matrix, calibration and the most confident mistakes."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ from .metrics import calibration_bins, classification_metrics
 
 
 def most_confused(matrix: np.ndarray, names: list[str], count: int = 5) -> list[dict[str, Any]]:
-    """The largest off-diagonal cells of a confusion matrix (rows: true class)."""
+    """The largest off-diagonal cells of a confusion matrix (rows: true class).
+
+    Args:
+        matrix (`np.ndarray` of shape `(classes, classes)`): Counts by true (row) and predicted (column) class.
+        names: Of the classes.
+        count: How many cells.
+    """
     errors = matrix * (1 - np.eye(len(matrix), dtype=int))
     cells = np.argsort(errors, axis=None)[::-1][:count]
     pairs = [np.unravel_index(cell, errors.shape) for cell in cells if errors.flat[cell]]
@@ -91,33 +97,32 @@ def draw_mistakes(
     plt.close(figure)
 
 
-def report(logits: np.ndarray, labels: np.ndarray, config: Any, dataset: Any, folder: Path) -> Report:
-    """Tables and pictures of one evaluation.
+def report(logits: np.ndarray, labels: np.ndarray, names: list[str], images: np.ndarray, folder: Path) -> Report:
+    """Tables and plots of one evaluation.
 
     Args:
-        logits: (count, classes).
-        labels: (count,) true classes.
-        config: Holds the class names.
-        dataset: An `ImageDataset` with the images in the same order.
-        folder: Where the pictures go; it must exist.
+        logits (`np.ndarray` of shape `(count, classes)`): Predictions.
+        labels (`np.ndarray` of shape `(count,)`): True classes.
+        names: Of the classes.
+        images (`np.ndarray` of shape `(count, channels, height, width)`): uint8.
+        folder: Where the plots go; it must exist.
     """
     import matplotlib
     from sklearn.metrics import classification_report, confusion_matrix
 
     matplotlib.use("Agg")
-    names = [config.id2label[number] for number in range(config.num_labels)]
     numbers = range(len(names))
     predicted = logits.argmax(1)
     matrix = confusion_matrix(labels, predicted, labels=list(numbers))
     options: dict[str, Any] = {"labels": list(numbers), "target_names": names, "zero_division": 0}
     by_class = classification_report(labels, predicted, output_dict=True, **options)
     metrics, confused = classification_metrics(logits, labels), most_confused(matrix, names)
-    pictures = {
+    plots = {
         name: folder / f"{name}.png" for name in ("confusion_matrix", "reliability_diagram", "confident_mistakes")
     }
-    draw_confusion_matrix(matrix, names, pictures["confusion_matrix"])
-    draw_reliability(logits, labels, pictures["reliability_diagram"])
-    draw_mistakes(dataset.split.images, labels, softmax(logits, axis=1), names, pictures["confident_mistakes"])
+    draw_confusion_matrix(matrix, names, plots["confusion_matrix"])
+    draw_reliability(logits, labels, plots["reliability_diagram"])
+    draw_mistakes(images, labels, softmax(logits, axis=1), names, plots["confident_mistakes"])
 
     lines = [
         classification_report(labels, predicted, digits=4, **options),
@@ -136,7 +141,7 @@ def report(logits: np.ndarray, labels: np.ndarray, config: Any, dataset: Any, fo
         "most_confused": confused,
         "calibration": calibration_bins(logits, labels),
     }
-    return Report(text="\n".join(lines), tables=tables, pictures=pictures)
+    return Report(text="\n".join(lines), tables=tables, plots=plots)
 
 
 __all__ = ["draw_confusion_matrix", "draw_mistakes", "draw_reliability", "most_confused", "report"]

@@ -1,4 +1,4 @@
-"""Answers that need no training: the source again, its beginning, and the answer to the nearest training source."""
+"""Baselines: the first words of the source, the target of the nearest training source, token frequencies."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,15 @@ CHUNK = 256
 
 
 def nearest(train: Sequence[str], queries: Sequence[str], excluded: np.ndarray | None = None) -> np.ndarray:
-    """(queries,) the training text with the highest cosine of TF-IDF over words and pairs of words.
+    """The training text with the highest cosine of TF-IDF over words and word pairs.
 
     Args:
         train: Texts to choose from.
         queries: Texts to find the nearest of.
-        excluded: (queries,) a training text that may not be chosen, -1 for none.
+        excluded (`np.ndarray` of shape `(queries,)`): A training text that may not be chosen, -1 for none.
+
+    Returns:
+        Numbers of training texts, of shape `(queries,)`.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -25,18 +28,18 @@ def nearest(train: Sequence[str], queries: Sequence[str], excluded: np.ndarray |
         known = vectorizer.fit_transform(train).T.tocsr()
     except ValueError:  # texts without a single word
         return np.zeros(len(queries), np.int64)
-    found = []
+    rows = []
     for first in range(0, len(queries), CHUNK):
         similarity = (vectorizer.transform(queries[first : first + CHUNK]) @ known).toarray()
         if excluded is not None:
-            rows = np.flatnonzero(excluded[first : first + CHUNK] >= 0)
-            similarity[rows, excluded[first + rows]] = -1
-        found.append(similarity.argmax(1))
-    return np.concatenate(found)
+            own = np.flatnonzero(excluded[first : first + CHUNK] >= 0)
+            similarity[own, excluded[first + own]] = -1
+        rows.append(similarity.argmax(1))
+    return np.concatenate(rows)
 
 
 def nearest_targets(train: TextDataset, dataset: TextDataset) -> list[str]:
-    """For each source the target of the nearest training source; a training pair is not its own neighbour."""
+    """The target of the nearest training source of each row; a training pair is not its own neighbour."""
     excluded = None
     if dataset.training:
         places = {int(number): place for place, number in enumerate(train.numbers)}
@@ -45,13 +48,14 @@ def nearest_targets(train: TextDataset, dataset: TextDataset) -> list[str]:
 
 
 def token_frequencies(train: TextDataset, dataset: TextDataset) -> dict[str, float]:
-    """The perplexity of target tokens, each foretold by how often training targets have it (one more than counted)."""
+    """Perplexity of target tokens under their frequencies in training targets, smoothed by one."""
 
     def counts(tokens: Tokens) -> np.ndarray:
         return np.bincount(tokens.ids, minlength=len(train.tokenizer)).astype(np.float64)
 
-    known, found = counts(train.encoded[1][0]) + 1, counts(dataset.encoded[1][0])
-    return {"n": len(dataset), "perplexity": float(np.exp(-(found @ np.log(known / known.sum())) / found.sum()))}
+    frequencies, seen = counts(train.encoded[1][0]) + 1, counts(dataset.encoded[1][0])
+    loss = -(seen @ np.log(frequencies / frequencies.sum())) / seen.sum()
+    return {"n": len(dataset), "perplexity": float(np.exp(loss))}
 
 
 def lead(texts: Sequence[str], words: int) -> list[str]:

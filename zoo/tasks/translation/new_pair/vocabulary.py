@@ -1,4 +1,4 @@
-"""Another vocabulary for a model that has learned: its tokenizer, and where the row of each new piece comes from."""
+"""Changes the vocabulary of a trained model, and says where the embedding of each new token comes from."""
 
 import json
 from collections import Counter
@@ -10,17 +10,18 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from .tokenizer import TextFit, language_ids, language_tag, sentencepiece_type, text_fit
+from zoo.data.tokenizer import TextFit, language_ids, language_tag, sentencepiece_type, text_fit
+
 from .vocabulary_growth import grow_bpe, grow_unigram
 
 VOCABULARIES = ("keep", "extend", "replace")
 BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
 NEW_ROWS = ("mean", "rank", "compose")
-# An extended vocabulary has by default so many times the old one's pieces at most.
+# By default an extended vocabulary has so many times the old one's tokens at most.
 EXTENDED = 1.5
-# A side whose pieces are shorter than this share of the other side's is one that the vocabulary does not know.
+# The vocabulary does not know a side whose tokens are shorter than this share of the other side's.
 FITTING = 0.85
-# Above these a vocabulary is said not to fit a language: pieces a word (and fewer characters a piece), share of bytes.
+# A vocabulary does not fit a language above these: tokens a word (with fewer characters a token), share of bytes.
 MOST_PIECES, FEWEST_CHARACTERS, MOST_BYTES = 2.2, 2.0, 0.02
 
 
@@ -29,12 +30,12 @@ class RowOrigins:
     """Where each row of a new vocabulary comes from.
 
     Args:
-        rows: For each new id the old ids whose rows it begins with the mean of; one id for a copy.
-        noisy: New ids whose rows get noise besides, since many of them begin with the same mean.
-        old_size: Pieces of the old vocabulary.
-        copied: How many pieces both vocabularies have.
-        method: Of the other rows: a name of `NEW_ROWS`.
-        fresh: Ids of the pieces that the old vocabulary has not.
+        rows: For each new id the old ids whose mean row it begins with; one id for a copy.
+        noisy: New ids whose rows get noise, too, because many of them begin with the same mean.
+        old_size: Tokens of the old vocabulary.
+        copied: How many tokens both vocabularies have.
+        method: A name of `NEW_ROWS`, for the other rows.
+        fresh: Ids of the tokens that the old vocabulary does not have.
     """
 
     rows: tuple[tuple[int, ...], ...]
@@ -55,30 +56,30 @@ def change_vocabulary(
     languages: Sequence[str] = (),
     known: Sequence[str] = (),
 ) -> tuple[Any, RowOrigins | None]:
-    """(tokenizer, where its rows come from) of a model that goes on with other texts.
+    """Keep, extend or replace the vocabulary of a model that is trained on other texts.
 
     - "keep": the tokenizer as it is.
-    - "extend": pieces that are trained on the new texts are appended; old ids stay. Only the sides that the old
-      vocabulary cuts into markedly shorter pieces are learned from. The other sides, and `known`, are cut as before:
-      a piece that would change them is left out, so that a language that the model knows stays as it knows it.
+    - "extend": tokens that are trained on the new texts are appended; old ids stay. Only sides that the old vocabulary
+      splits into markedly shorter tokens are learned from. The other sides, and `known`, are tokenized as before: a
+      token that would change them is left out, so that the model still reads the languages that it knows.
     - "replace": a new joint vocabulary of the new texts, of the same kind.
 
-    New rows begin as (`new_rows`) "mean": the mean of all old pieces' rows and noise; "rank": the row of an old piece
+    New rows begin as (`new_rows`) "mean": the mean of all old tokens' rows and noise; "rank": the row of an old token
     that the new vocabulary does not need and that is as frequent among its like (Aji et al., 2020); "compose": the
-    mean of the old pieces that the new one's text is cut into (Gee et al., 2022). Language tags get mean and noise.
+    mean of the old tokens that spell the new one (Gee et al., 2022). Language tags get mean and noise.
 
     Args:
         tokenizer: The old one.
         sides: The new texts: sources, targets.
         mode: A name of `VOCABULARIES`.
-        size: Of the new vocabulary, at most; pieces that occur less than five times are left out in any case. Default:
-            the old one's size ("replace"), or half as many again ("extend").
+        size: Tokens of the new vocabulary at most; those that occur less than five times are left out in any case.
+            Default: the old one's size ("replace"), or half as many again ("extend").
         new_rows: A name of `NEW_ROWS`.
         languages: Languages that need a tag; new ones are appended.
-        known: Texts that an extended vocabulary cuts as the old one did.
+        known: Texts that an extended vocabulary tokenizes as the old one did.
 
     Returns:
-        Origins are None if the vocabulary stays.
+        The tokenizer, and the origins of its rows: None if the vocabulary stays.
 
     Raises:
         ValueError: The tokenizer is of another kind, or the size is too small.
@@ -90,7 +91,7 @@ def change_vocabulary(
     if kind is None:
         what = type(getattr(getattr(tokenizer, "backend_tokenizer", tokenizer), "model", tokenizer)).__name__
         raise ValueError(
-            f"the model's tokenizer ({what}) does not cut into the pieces of SentencePiece (unigram or BPE), so its "
+            f"the model's tokenizer ({what}) is not a SentencePiece tokenizer (unigram or BPE), so its "
             "vocabulary cannot be changed: use --vocabulary keep without --keep_pair, or start from another model"
         )
     settings = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -103,7 +104,7 @@ def change_vocabulary(
         replacing, there = mode == "replace", len(pieces_of(settings))
         most = (size or int((1 if replacing else EXTENDED) * len(tokenizer))) - there
         if most < 0:
-            raise ValueError(f"vocabulary_size={size} is less than the {there:,} pieces that stay")
+            raise ValueError(f"vocabulary_size={size} is less than the {there:,} tokens that stay")
         unknown = list(sides) if replacing else unknown_sides(tokenizer, sides)
         kept = [] if replacing else [*(side for side in sides if side not in unknown), known]
         grow = grow_bpe if kind == "bpe" else grow_unigram
@@ -114,14 +115,14 @@ def change_vocabulary(
 
 def unknown_sides(tokenizer: Any, sides: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     """The sides that the vocabulary fits markedly worse than the best; all if it fits all alike."""
-    found = [text_fit(tokenizer, side[:4000]) for side in sides]
-    # The unknown sign of a vocabulary without bytes stands for a whole word: it is long, and says nothing.
-    fits = [0.0 if fit.unknown_share > MOST_BYTES else fit.characters_per_piece for fit in found]
+    measured = [text_fit(tokenizer, side[:4000]) for side in sides]
+    # UNK of a vocabulary without bytes is a whole word: long, but unknown.
+    fits = [0.0 if fit.unknown_share > MOST_BYTES else fit.characters_per_piece for fit in measured]
     return [side for side, fit in zip(sides, fits) if fit < FITTING * max(fits)] or list(sides)
 
 
 def pieces_of(settings: dict[str, Any]) -> list[str]:
-    """The pieces of a tokenizer as JSON, in the order of their ids."""
+    """The tokens of a tokenizer as JSON, in the order of their ids."""
     vocabulary = settings["model"]["vocab"]
     if isinstance(vocabulary, dict):
         return sorted(vocabulary, key=vocabulary.__getitem__)
@@ -129,7 +130,7 @@ def pieces_of(settings: dict[str, Any]) -> list[str]:
 
 
 def append(settings: dict[str, Any], token: str) -> None:
-    """Make a token that no text becomes the last piece of the model."""
+    """Append a token that no text is tokenized into."""
     vocabulary = settings["model"]["vocab"]
     if isinstance(vocabulary, dict):
         vocabulary[token] = len(vocabulary)
@@ -138,7 +139,7 @@ def append(settings: dict[str, Any], token: str) -> None:
 
 
 def append_added(settings: dict[str, Any], size: int) -> None:
-    """Make tokens that were added behind the pieces part of the model, so that new pieces come behind them.
+    """Make added tokens part of the model, so that new tokens come after them.
 
     Raises:
         ValueError: Ids are not 0, 1, 2...
@@ -147,11 +148,11 @@ def append_added(settings: dict[str, Any], size: int) -> None:
         if added["id"] >= len(settings["model"]["vocab"]):
             append(settings, added["content"])
     if len(settings["model"]["vocab"]) != size:
-        raise ValueError(f"the ids of the tokenizer's {size:,} pieces are not 0 to {size - 1:,}: it cannot be changed")
+        raise ValueError(f"the ids of the tokenizer's {size:,} tokens are not 0 to {size - 1:,}: it cannot be changed")
 
 
 def empty(settings: dict[str, Any]) -> None:
-    """Leave nothing of a tokenizer but its rules, its signs and tags, and the bytes; their ids move together."""
+    """Remove all tokens but special tokens, tags and bytes, and renumber these."""
     model = settings["model"]
     kept = {token["content"] for token in settings["added_tokens"]} | (BYTES if model["byte_fallback"] else set())
     ids = {piece: number for number, piece in enumerate(piece for piece in pieces_of(settings) if piece in kept)}
@@ -163,12 +164,12 @@ def empty(settings: dict[str, Any]) -> None:
         model["unk_id"] = ids[unknown]
     for token in settings["added_tokens"]:
         token["id"] = ids[token["content"]]
-    for sign in (settings["post_processor"] or {}).get("special_tokens", {}).values():
-        sign["ids"] = [ids[token] for token in sign["tokens"]]
+    for special in (settings["post_processor"] or {}).get("special_tokens", {}).values():
+        special["ids"] = [ids[token] for token in special["tokens"]]
 
 
 def build(settings: dict[str, Any], old: Any, tags: Sequence[str]) -> PreTrainedTokenizerFast:
-    """The tokenizer that JSON describes, with the signs and limits of the old one and new tags."""
+    """The tokenizer that JSON describes, with the special tokens and limits of the old one and new tags."""
     backend = Tokenizer.from_str(json.dumps(settings))
     backend.add_special_tokens([AddedToken(tag, normalized=False, special=True) for tag in tags])
     return PreTrainedTokenizerFast(
@@ -186,19 +187,19 @@ def build(settings: dict[str, Any], old: Any, tags: Sequence[str]) -> PreTrained
 
 
 def count_pieces(tokenizer: Any, sides: Sequence[Sequence[str]]) -> Counter[int]:
-    """How often the texts have each piece."""
+    """How often the texts have each token."""
     counts = Counter[int]()
     for side in sides:
         for first in range(0, len(side), 4096):
             chunk = list(side[first : first + 4096])
-            found = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
-            for ids in found["input_ids"]:
+            batch = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
+            for ids in batch["input_ids"]:
                 counts.update(ids)
     return counts
 
 
 def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]) -> RowOrigins:
-    """Where the rows of the new tokenizer's pieces come from; see `change_vocabulary`.
+    """Where the rows of the new tokenizer's tokens come from; see `change_vocabulary`.
 
     Raises:
         ValueError: The method is unknown.
@@ -206,7 +207,7 @@ def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]
     if method not in NEW_ROWS:
         raise ValueError(f"new_rows={method!r} is not one of {', '.join(NEW_ROWS)}")
     known, wanted, tokens = old.get_vocab(), new.get_vocab(), new.get_added_vocab()
-    # Rows of signs and bytes say nothing of words.
+    # The rows of special tokens and bytes know nothing of words.
     hidden = BYTES | set(old.get_added_vocab())
     pieces = tuple(sorted(number for piece, number in known.items() if piece not in hidden)) or tuple(range(len(old)))
     rows: list[tuple[int, ...]] = [pieces] * len(new)
@@ -217,9 +218,9 @@ def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]
         elif piece not in tokens:
             fresh.append((piece, number))
     if method == "compose":
-        cutter = old.backend_tokenizer.model
+        model = old.backend_tokenizer.model
         for piece, number in fresh:
-            parts = [token.id for token in cutter.tokenize(piece) if token.id != old.unk_token_id]
+            parts = [token.id for token in model.tokenize(piece) if token.id != old.unk_token_id]
             rows[number] = tuple(parts) or pieces
     elif method == "rank":
         needed = count_pieces(old, sides) if len(new) >= len(old) and set(known) <= set(wanted) else {}
@@ -239,16 +240,16 @@ def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]
 
 
 def describe_fit(fit: TextFit) -> str:
-    """How a vocabulary cuts a text, in one line."""
+    """How well a vocabulary fits a text, in one line."""
     return (
-        f"{fit.pieces_per_word:.2f} pieces a word, {fit.characters_per_piece:.2f} characters a piece, "
-        f"{fit.byte_share:.1%} of the pieces are bytes, {fit.unknown_share:.1%} unknown"
+        f"{fit.pieces_per_word:.2f} tokens a word, {fit.characters_per_piece:.2f} characters a token, "
+        f"{fit.byte_share:.1%} of the tokens are bytes, {fit.unknown_share:.1%} unknown"
     )
 
 
 def fits_badly(fit: TextFit) -> bool:
-    """Whether a vocabulary does not know the language of a text."""
-    # Languages without spaces have many pieces a word with any vocabulary.
+    """Whether a vocabulary does not fit the language of a text."""
+    # Languages without spaces have many tokens a word with any vocabulary.
     chopped = fit.pieces_per_word > MOST_PIECES and fit.characters_per_piece < FEWEST_CHARACTERS
     return chopped or fit.byte_share + fit.unknown_share > MOST_BYTES
 

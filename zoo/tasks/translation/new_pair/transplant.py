@@ -1,4 +1,4 @@
-"""Weights of a model in a copy of it that has another vocabulary."""
+"""Moves the weights of a model to a copy of it that has another vocabulary."""
 
 import copy
 from typing import TYPE_CHECKING
@@ -7,17 +7,17 @@ import torch
 from transformers import PreTrainedModel
 
 if TYPE_CHECKING:
-    from zoo.data.vocabulary import RowOrigins
+    from .vocabulary import RowOrigins
 
-# Of the standard deviation of the old rows: what tells new rows apart that begin with one mean.
+# Noise of new rows that begin with the same mean, as a share of the standard deviation of the old rows.
 NOISE = 0.1
 
 
 def vocabulary_tensors(model: PreTrainedModel) -> list[str]:
-    """Names of the tensors with a row for each piece: those that grow when the vocabulary does.
+    """Names of the tensors with a row for each token: embeddings, output layers and their biases.
 
-    Found by making the model once more, without memory, for one piece more. So embeddings, output layers and their
-    biases are found wherever they are, tied or not and of any width, in every family.
+    They are the ones that grow when the model is made once more, on the meta device, for one token more. So they are
+    found in every family, tied or not and of any width.
     """
     config = copy.deepcopy(model.config)
     config.vocab_size += 1
@@ -27,7 +27,16 @@ def vocabulary_tensors(model: PreTrainedModel) -> list[str]:
 
 
 def new_rows(table: torch.Tensor, origins: "RowOrigins", seed: int = 0) -> torch.Tensor:
-    """(new pieces, ...) the mean of each piece's old rows of (old pieces, ...), with noise where it is asked for."""
+    """Rows of the new vocabulary.
+
+    Args:
+        table (`torch.Tensor` of shape `(old tokens, ...)`): Rows of the old vocabulary.
+        origins: The old rows whose mean each new row begins with.
+        seed: Seed of the noise.
+
+    Returns:
+        `torch.Tensor` of shape `(new tokens, ...)`.
+    """
     means = {ids: table[list(ids)].mean(0) for ids in dict.fromkeys(origins.rows)}
     rows = torch.stack([means[ids] for ids in origins.rows])
     noisy = sorted(origins.noisy)
@@ -47,16 +56,16 @@ def transplant(parent: PreTrainedModel, child: PreTrainedModel, origins: "RowOri
         parent: A trained model.
         child: A model of the same class for the new vocabulary; its weights are overwritten.
         origins: Where the rows of the new vocabulary come from.
-        seed: Of the noise.
+        seed: Seed of the noise.
 
     Raises:
-        ValueError: A vocabulary has not the size that `origins` speaks of, or the models differ in more; the message
-            names the tensor.
+        ValueError: A vocabulary size does not match `origins`, or the models differ in more; the message names the
+            tensor.
     """
     for model, size, name in ((parent, origins.old_size, "parent"), (child, len(origins.rows), "new model")):
         if model.config.vocab_size != size:
             raise ValueError(
-                f"the {name} has rows for {model.config.vocab_size:,} pieces and its tokenizer {size:,} pieces: they "
+                f"the {name} has rows for {model.config.vocab_size:,} tokens and its tokenizer {size:,} tokens: they "
                 "do not belong together"
             )
     by_row, weights = set(vocabulary_tensors(child)), {}

@@ -1,4 +1,4 @@
-"""The pictures of a forecaster's report: fans over history, error and coverage by step, true and nominal levels."""
+"""Plots of a forecaster's report: fans over history, error and coverage by step, true and nominal levels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +9,10 @@ import numpy as np
 from .metrics import intervals
 
 if TYPE_CHECKING:
-    from .batches import ForecastDataset
+    from .dataset import ForecastDataset
+    from .forecast import Forecast
 
-# Windows that the picture of forecasts shows, and the lightest and darkest shade of a fan.
+# Windows in the plot of forecasts, and the lightest and darkest shade of a fan.
 SHOWN = 6
 SHADES = (0.15, 0.45)
 
@@ -31,15 +32,13 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def _few(levels: Sequence[Any]) -> Sequence[Any]:
-    """Many intervals make a thicket: the outermost, the middle and the innermost say it all."""
+    """The outermost, the middle and the innermost of many intervals, to keep the plot readable."""
     return levels if len(levels) < 5 else [levels[0], levels[len(levels) // 2], levels[-1]]
 
 
-def fans(
-    point: np.ndarray, quantiles: np.ndarray | None, levels: Sequence[float], dataset: "ForecastDataset", path: Path
-) -> None:
+def fans(forecast: "Forecast", dataset: "ForecastDataset", path: Path) -> None:
     """History, truth, forecast and intervals of six windows spread over the split, in the units of the data."""
-    truth = dataset.truth()
+    truth, point, quantiles = dataset.truth(), forecast.point, forecast.quantiles
     shown = np.unique(np.linspace(0, len(point) - 1, SHOWN).astype(int))
     figure, grid = _pyplot().subplots(
         -(-len(shown) // 2), 2, figsize=(12, 2.9 * -(-len(shown) // 2) + 0.5), layout="constrained", squeeze=False
@@ -58,7 +57,7 @@ def fans(
         future = np.arange(1, horizon + 1)
         axes.plot(np.arange(1 - len(history), 1), history, color="0.55", linewidth=1, label="history")
         if quantiles is not None:
-            bands = _few(sorted(intervals(in_units(quantiles[:, row]), levels).items())[::-1])
+            bands = _few(sorted(intervals(in_units(quantiles[:, row]), forecast.levels).items())[::-1])
             for shade, (level, (low, high)) in zip(np.linspace(*SHADES, max(len(bands), 1)), bands):
                 label = f"{100 * level:g}% interval"
                 axes.fill_between(future, low, high, color="tab:blue", alpha=shade, linewidth=0, label=label)
@@ -81,10 +80,10 @@ def fans(
 def steps(errors: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
     """Mean absolute error by step of the horizon, of the model and the baselines."""
     figure, axes = _pyplot().subplots(figsize=(7.5, 4), layout="constrained")
-    for number, (name, found) in enumerate(errors.items()):
+    for number, (name, by_step) in enumerate(errors.items()):
         style = {"linewidth": 2.2, "zorder": 3} if name == "model" else {"linewidth": 1.1, "linestyle": "--"}
         label = "this model" if name == "model" else name.replace("_", " ")
-        axes.plot(np.arange(1, len(found["mae"]) + 1), found["mae"], color=f"C{number}", label=label, **style)
+        axes.plot(np.arange(1, len(by_step["mae"]) + 1), by_step["mae"], color=f"C{number}", label=label, **style)
     axes.set(xlabel="step of the horizon", ylabel="mean absolute error", ylim=(0, None), title="Error by horizon step")
     axes.margins(x=0.01)
     axes.legend(fontsize=8)
@@ -94,9 +93,9 @@ def steps(errors: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> No
 def calibration(
     shares: Sequence[Mapping[str, float]], before: Sequence[Mapping[str, float]] | None, path: Path
 ) -> None:
-    """Share of the truth below each quantile against the level it should have, calibrated and before."""
+    """Share of the truth below each quantile against its level, with and without calibration."""
     figure, axes = _pyplot().subplots(figsize=(5, 5), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="as it should be")
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="perfectly calibrated")
     if before is not None:
         pairs = [row["level"] for row in before], [row["share"] for row in before]
         axes.plot(*pairs, marker="o", markersize=4, color="tab:orange", label="before calibration")
@@ -120,9 +119,9 @@ def coverage_by_step(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Share of the truth within each interval by step of the horizon, with its nominal level dashed."""
     figure, axes = _pyplot().subplots(figsize=(7.5, 4), layout="constrained")
     for number, row in enumerate(_few(rows)):
-        found = row["coverage_by_step"]
+        shares = row["coverage_by_step"]
         label = f"{100 * row['level']:g}% interval: {100 * row['coverage']:.1f}%"
-        axes.plot(np.arange(1, len(found) + 1), found, color=f"C{number}", label=label)
+        axes.plot(np.arange(1, len(shares) + 1), shares, color=f"C{number}", label=label)
         axes.axhline(row["level"], color=f"C{number}", linestyle="--", linewidth=1)
     axes.set(
         xlabel="step of the horizon",

@@ -1,4 +1,4 @@
-"""New pieces for a vocabulary that has learned: which ones a text is worth, and how texts are cut with them."""
+"""Finds new tokens for the vocabulary of a trained model."""
 
 import heapq
 import json
@@ -11,32 +11,32 @@ from unicodedata import category
 from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import UnicodeScripts
 
-from .sentencepiece_model import SentencePieceModel, VocabularySizeError, read_model, train_sentencepiece
-from .tokenizer import SPACE, to_fast
+from zoo.data.sentencepiece_model import SentencePieceModel, VocabularySizeError, read_model, train_sentencepiece
+from zoo.data.tokenizer import SPACE, to_fast
 
-# Occurrences in the text that make a piece worth a row: an embedding that was seen twice learned nothing.
+# A token needs so many occurrences: an embedding that was seen twice learned nothing.
 FREQUENT = 5
-# Characters of the longest piece, as in SentencePiece.
+# Characters of the longest token, as in SentencePiece.
 LONGEST = 16
 JOINERS = "\u200c\u200d"
-# Tokens of a SentencePiece model that are no pieces: four signs and 256 bytes.
-_NO_PIECES = 260
+# Four special tokens and 256 bytes of a SentencePiece model.
+_SPECIAL = 260
 
 
 def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int, known: Sequence[str] = ()) -> list[str]:
-    """Go on with BPE's training on the text as the old merges leave it, and add what is found to the vocabulary.
+    """Continue BPE's training on texts as the old merges leave them, and add the new tokens to the vocabulary.
 
-    Merges of new pieces come behind all old ones: they join what the old merges left apart, and whatever they do not
-    join is cut as before. As in SentencePiece any two neighbours whose text is a piece are joined.
+    Merges of new tokens come after all old ones: they join what the old merges left apart, and nothing else changes.
+    As in SentencePiece any two neighbours whose text is a token are joined.
 
     Args:
         settings: A tokenizer as JSON; its model is changed.
         texts: To learn from.
-        most: New pieces at most; those that occur less than five times are never added.
-        known: Texts that are cut as before, whatever is added, but for characters that had no piece.
+        most: New tokens at most; those that occur less than five times are never added.
+        known: Texts that are tokenized as before, but for characters that had no token.
 
     Returns:
-        The new pieces, characters first, then in the order of their merges.
+        The new tokens, characters first, then in the order of their merges.
     """
     model = settings["model"]
     vocabulary: dict[str, int] = model["vocab"]
@@ -50,9 +50,9 @@ def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int, known: S
     for character in new:
         vocabulary[character] = len(vocabulary)
     cutter = Tokenizer.from_str(json.dumps(settings)).model
-    # Bytes stay what they are: characters that are too rare for a piece are no part of one.
+    # Characters that are too rare for a token stay bytes.
     cuts = {word: [token.value for token in cutter.tokenize(word)] for word in words}
-    # What two neighbours of a known text spell is never joined, so its cut cannot begin to change.
+    # Two neighbours of a known text are never joined, so that its tokens stay.
     known_cuts = ([token.value for token in cutter.tokenize(word)] for word in count_words(settings, known))
     apart = {left + right for cut in known_cuts for left, right in zip(cut, cut[1:])}
     merged = [piece for piece in next_merges(words, cuts, vocabulary, apart) if piece not in vocabulary]
@@ -68,7 +68,7 @@ def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int, known: S
 
 
 def count_words(settings: dict[str, Any], texts: Iterable[str]) -> Counter[str]:
-    """How often each of the parts occurs that no piece crosses."""
+    """How often each word occurs; no token crosses words."""
     tokenizer = Tokenizer.from_str(json.dumps(settings))
     words = Counter[str]()
     for text in texts:
@@ -79,9 +79,9 @@ def count_words(settings: dict[str, Any], texts: Iterable[str]) -> Counter[str]:
 
 @cache
 def is_of_one_script(piece: str) -> bool:
-    """Whether a piece is a word's part, or signs and digits, but not both, as SentencePiece has them.
+    """Whether a token is part of a word, or punctuation and digits, but not both, as in SentencePiece.
 
-    Marks and joiners belong to what they stand with: tokenizers takes those of every script for one of their own.
+    Marks and joiners belong to the letters around them; tokenizers counts those of every script as one of their own.
     """
     bases = "".join(char for char in piece if char not in JOINERS and not category(char).startswith("M"))
     return len(UnicodeScripts().pre_tokenize_str(bases.replace(SPACE, " "))) < 2
@@ -94,13 +94,13 @@ def next_merges(
     apart: Collection[str] = (),
     least: int = FREQUENT,
 ) -> Iterable[str]:
-    """The pieces that BPE makes next, the most frequent first, until the best occurs less than `least` times.
+    """The tokens that BPE makes next, the most frequent first, until the best occurs less than `least` times.
 
     Args:
         words: Word -> occurrences.
-        cuts: Word -> its pieces so far; it is changed.
-        vocabulary: Old pieces; the text of none is made again.
-        apart: Texts that become no piece either.
+        cuts: Word -> its tokens so far; it is changed.
+        vocabulary: Old tokens, which are not made again.
+        apart: Texts that must not become tokens.
         least: Occurrences.
     """
     counts = Counter[str]()
@@ -119,13 +119,13 @@ def next_merges(
             if len(text) <= LONGEST and text not in vocabulary and text not in apart and is_of_one_script(text)
         ]
 
-    def count(word: str, sign: int) -> set[str]:
-        found = pairs(word)
-        for text in found:
-            counts[text] += sign * words[word]
-            if sign > 0:
+    def count(word: str, change: int) -> set[str]:
+        joined = pairs(word)
+        for text in joined:
+            counts[text] += change * words[word]
+            if change > 0:
                 places[text].add(word)
-        return set(found)
+        return set(joined)
 
     for word in words:
         count(word, 1)
@@ -153,7 +153,7 @@ def next_merges(
 
 
 def join(cut: Sequence[str], piece: str) -> list[str]:
-    """A cut with each two neighbours joined whose text is the piece, from the left."""
+    """The tokens of a word, with neighbours that spell `piece` joined from the left."""
     joined: list[str] = []
     for part in cut:
         if joined and joined[-1] + part == piece:
@@ -164,27 +164,27 @@ def join(cut: Sequence[str], piece: str) -> list[str]:
 
 
 def grow_unigram(settings: dict[str, Any], texts: Sequence[str], most: int, known: Sequence[str] = ()) -> list[str]:
-    """Learn a unigram model of the text and add its pieces that are new, with their log probabilities.
+    """Learn a unigram model of the text and add its tokens that are new, with their log probabilities.
 
-    Arguments and return value as of `grow_bpe`; the new pieces come with the most probable first.
+    Arguments and return value as of `grow_bpe`; the new tokens come with the most probable first.
     """
     model = settings["model"]
     old = model["vocab"]
     pieces = {piece for piece, _ in old}
-    learned = train_unigram(texts, most + _NO_PIECES, bool(model["byte_fallback"]))
+    learned = train_unigram(texts, most + _SPECIAL, bool(model["byte_fallback"]))
     found: list[list[Any]] = [
         [piece, score]
         for piece, score, normal in zip(learned.pieces, learned.scores, learned.normal)
         if normal and piece not in pieces
     ]
     words = count_words(settings, known)
-    unsaid = {character for word in words for character in word} - pieces
+    new_characters = {character for word in words for character in word} - pieces
     while True:
         new = found[:most]
         model["vocab"] = [*old, *new]
         cutter = Tokenizer.from_str(json.dumps(settings)).model
-        # A piece that a known text is cut into makes place for the next one, but for characters that had no piece.
-        used = {token.value for word in words for token in cutter.tokenize(word)} - unsaid
+        # A new token that a known text would be tokenized into is replaced by the next one, but for new characters.
+        used = {token.value for word in words for token in cutter.tokenize(word)} - new_characters
         used &= {piece for piece, _ in new}
         if not used:
             return [piece for piece, _ in new]
@@ -192,12 +192,12 @@ def grow_unigram(settings: dict[str, Any], texts: Sequence[str], most: int, know
 
 
 def pieces_with_ids(learned: SentencePieceModel) -> list[tuple[int, str]]:
-    """(id, piece) of what text can become."""
+    """(id, token) of those that text is tokenized into."""
     return [(number, piece) for number, piece in enumerate(learned.pieces) if learned.normal[number]]
 
 
 def train_unigram(texts: Sequence[str], size: int, byte_fallback: bool) -> SentencePieceModel:
-    """A unigram model as large as asked for, or as the text has pieces that occur five times.
+    """A unigram model of this size, or of as many tokens as occur five times.
 
     Raises:
         ValueError: There is no text.
@@ -209,7 +209,7 @@ def train_unigram(texts: Sequence[str], size: int, byte_fallback: bool) -> Sente
         except VocabularySizeError as error:
             if error.limit is None:
                 raise
-            # The text cannot fill the size, or its characters do not fit into it.
+            # The text has fewer tokens, or more characters.
             return train_sentencepiece(texts, error.limit, "unigram", byte_fallback=byte_fallback)
 
     model = train(size)

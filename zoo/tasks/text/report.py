@@ -1,4 +1,4 @@
-"""What reports of text tasks share: rows by length, the best and the worst texts, attention maps."""
+"""Parts of the reports of text tasks: metrics by length, the best and the worst texts, attention maps."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,14 +11,14 @@ from zoo.tasks.base import Report
 
 from .dataset import TextDataset
 
-# Texts of each kind in the table of samples; of a bin by length at least so many.
+# Texts of each kind in the table of samples; texts of a bin at least; bins at most.
 SAMPLES, SMALLEST_BIN, BINS = 3, 10, 6
-# Texts whose attention is drawn, and the longest of them in tokens.
+# How many texts' attention is drawn, and the tokens of the longest.
 MAPS, LONGEST_MAP = 4, 30
 
 
 def length_bins(lengths: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
-    """(shortest, longest, rows) of up to six bins of about equally many texts, one length in one bin only."""
+    """(shortest, longest, rows) of up to six bins of about as many texts; texts of one length share a bin."""
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, BINS + 1)[1:-1], method="nearest"))
     numbers = np.searchsorted(edges, lengths)
     bins = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
@@ -32,19 +32,19 @@ def length_bins(lengths: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
 
 
 def by_length(sources: Sequence[str], metric: str, measure: Callable[[np.ndarray], float]) -> list[dict[str, Any]]:
-    """A table: words of the source, texts, and the metric of each bin.
+    """A table of a metric by words of the source.
 
     Args:
-        sources: The texts that went in.
+        sources: Source texts.
         metric: Its name.
-        measure: (rows) -> the metric of these rows.
+        measure: `(rows) -> value` of the metric on these rows.
     """
     lengths = np.array([len(text.split()) for text in sources])
     return [{"words": [low, high], "n": len(rows), metric: measure(rows)} for low, high, rows in length_bins(lengths)]
 
 
 def draw_by_length(table: Sequence[Mapping[str, Any]], metric: str, label: str, whole: float, path: Path) -> None:
-    """Bars of the metric by words of the source, and its value over all texts."""
+    """Draw the metric by words of the source, and its value over all texts."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
@@ -61,7 +61,7 @@ def draw_by_length(table: Sequence[Mapping[str, Any]], metric: str, label: str, 
 def sample_rows(
     scores: np.ndarray, metric: str, predictions: Sequence[str], dataset: TextDataset
 ) -> list[dict[str, Any]]:
-    """The best, the middle and the worst texts by a metric of single texts, the first of equal ones."""
+    """The best, median and worst texts by a metric of single texts, `scores` of shape `(rows,)`."""
     order = np.argsort(-scores, kind="stable")
     count = min(SAMPLES, len(order) // 3) or 1
     middle = max((len(order) - count) // 2, 0)
@@ -80,7 +80,7 @@ def sample_rows(
 
 
 def rows_for_maps(dataset: TextDataset) -> list[int]:
-    """Rows of different length that fit a picture, spread over the data set."""
+    """Rows of different length that fit into a plot."""
     lengths = dataset.lengths[:, 0]
     fitting = np.flatnonzero(lengths <= LONGEST_MAP)
     if not len(fitting):
@@ -92,13 +92,13 @@ def rows_for_maps(dataset: TextDataset) -> list[int]:
 
 @torch.no_grad()
 def attention_maps(model: Any, tokenizer: Any, dataset: TextDataset) -> list[dict[str, Any]]:
-    """For a few sources the tokens that the model reads and writes, and how it looks from one to the other.
+    """Cross-attention of a few rows.
 
     Returns:
-        source, target: tokens; weights: (target, source) mean over layers and heads. Empty for a model without
-        attention.
+        For each row `source` and `target`, its tokens, and `weights` of shape `(target, source)`, the mean over layers
+        and heads. Empty for a model without attention.
     """
-    found = []
+    maps: list[dict[str, Any]] = []
     implementation = model.config._attn_implementation
     model.eval()
     try:
@@ -115,7 +115,7 @@ def attention_maps(model: Any, tokenizer: Any, dataset: TextDataset) -> list[dic
             if not layers:
                 return []
             weights = torch.stack([layer[0].float().mean(0) for layer in layers]).mean(0).cpu().numpy()
-            found.append(
+            maps.append(
                 {
                     "source": tokenizer.convert_ids_to_tokens(source[0].tolist()),
                     "target": tokenizer.convert_ids_to_tokens(tokens[0, 1:].tolist()),
@@ -125,11 +125,11 @@ def attention_maps(model: Any, tokenizer: Any, dataset: TextDataset) -> list[dic
     finally:
         if implementation not in (None, "eager"):
             model.set_attn_implementation(implementation)
-    return found
+    return maps
 
 
 def draw_attention(maps: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """A heat map for each source: its tokens from left to right, what was written from top to bottom."""
+    """Draw a heat map for each row: source tokens from left to right, generated tokens from top to bottom."""
     import matplotlib.pyplot as plt
 
     figure, grid = plt.subplots(2, -(-len(maps) // 2), figsize=(14, 13), layout="constrained", squeeze=False)
@@ -141,22 +141,20 @@ def draw_attention(maps: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_xticks(range(len(labels[0])), labels[0], rotation=90, fontsize=8)
         axes.set_yticks(range(len(labels[1])), labels[1], fontsize=8)
         axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
-    figure.suptitle("Where the model looks (across) while it writes (down); mean over layers and heads")
+    figure.suptitle("Attention to source tokens (across) while generating (down); mean over layers and heads")
     figure.savefig(path, dpi=90)
     plt.close(figure)
 
 
-def inspect(model: Any, tokenizer: Any, dataset: TextDataset, folder: Path) -> Report:
+def attention_report(model: Any, tokenizer: Any, dataset: TextDataset, folder: Path) -> Report:
     """Attention maps; nothing for a model without attention."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     maps = attention_maps(model, tokenizer, dataset)
     if not maps:
-        return Report("")
-    draw_attention(maps, folder / "attention.png")
+        return Report()
+    path = folder / "attention.png"
+    draw_attention(maps, path)
     texts = [{side: tokenizer.convert_tokens_to_string(item[side]) for side in ("source", "target")} for item in maps]
-    return Report("", {"attention": texts}, {"attention": folder / "attention.png"})
+    return Report(tables={"attention": texts}, plots={"attention": path})
 
 
-__all__ = ["attention_maps", "by_length", "draw_attention", "draw_by_length", "inspect", "length_bins", "sample_rows"]
+__all__ = ["attention_maps", "attention_report", "by_length", "draw_by_length", "length_bins", "sample_rows"]

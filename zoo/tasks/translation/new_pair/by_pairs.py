@@ -1,4 +1,4 @@
-"""A study's further section: a model that goes on with other data against one from scratch, by number of pairs."""
+"""The section of a study that compares children with models from scratch, by number of pairs."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,9 +8,6 @@ from statistics import fmean
 from typing import Any
 
 from zoo.record import RunRecord
-
-from .study_runs import Run
-from .study_table import Row, places_of
 
 CHILD, SCRATCH, OWN = "child", "from scratch", "from scratch, own vocabulary"
 COLOURS = {CHILD: "tab:blue", SCRATCH: "tab:gray", OWN: "tab:orange"}
@@ -23,9 +20,9 @@ class Point:
 
     Args:
         kind: A name of `COLOURS`.
-        pairs: That it was trained on.
-        value: Its figure.
-        curve: (step, figure on the validation split) while it was trained.
+        pairs: Training pairs.
+        value: Its metric.
+        curve: (step, metric on the validation split) during training.
     """
 
     kind: str
@@ -35,53 +32,46 @@ class Point:
 
 
 def kind_of(recipe: dict[str, Any]) -> str:
-    """How a run began."""
+    """How a run began: a name of `COLOURS`."""
     scratch = recipe.get("training", {}).get("random_weights") or not recipe.get("model_name_or_path")
     if not scratch:
         return CHILD
     return OWN if recipe.get("data", {}).get("vocabulary") == "replace" else SCRATCH
 
 
-def points_of(runs: Sequence[Run], rows: Sequence[Row], metric: str, split: str) -> list[Point]:
-    """The finished runs of a study, with the figures of its table."""
-    values = {run["folder"]: run[split] for row in rows for run in row.runs if split in run}
-    points = []
-    for run in runs:
-        if run.folder.name in values:
-            record = RunRecord.read(run.folder)
-            curve = [(entry["step"], entry[f"eval_{metric}"]) for entry in record.history if f"eval_{metric}" in entry]
-            pairs = record.data["splits"]["train"]["n"]
-            points.append(Point(kind_of(record.recipe), pairs, values[run.folder.name], curve))
-    return points
+def point_of(record: RunRecord, value: float, metric: str) -> Point:
+    """A finished run and its metric."""
+    curve = [(entry["step"], entry[f"eval_{metric}"]) for entry in record.history if f"eval_{metric}" in entry]
+    return Point(kind_of(record.recipe), record.data["splits"]["train"]["n"], value, curve)
 
 
 def means(points: Sequence[Point]) -> dict[str, dict[int, float]]:
     """Kind -> number of pairs -> mean over the runs, smallest number first."""
-    found: dict[str, dict[int, list[float]]] = {kind: defaultdict(list) for kind in COLOURS}
+    values: dict[str, dict[int, list[float]]] = {kind: defaultdict(list) for kind in COLOURS}
     for point in points:
-        found[point.kind][point.pairs].append(point.value)
+        values[point.kind][point.pairs].append(point.value)
     return {
-        kind: {pairs: fmean(values) for pairs, values in sorted(sizes.items())}
-        for kind, sizes in found.items()
+        kind: {pairs: fmean(several) for pairs, several in sorted(sizes.items())}
+        for kind, sizes in values.items()
         if sizes
     }
 
 
 def table(points: Sequence[Point], places: int = 2) -> str:
-    """Means by number of pairs, and how far the child is ahead of the best that began from nothing."""
-    found = means(points)
-    lines = [f"| pairs | {' | '.join(found)} | child ahead |", "|---" * (len(found) + 2) + "|"]
-    for pairs in sorted({pairs for sizes in found.values() for pairs in sizes}):
-        cells = [f"{sizes[pairs]:.{places}f}" if pairs in sizes else "" for sizes in found.values()]
-        others = [sizes[pairs] for kind, sizes in found.items() if kind != CHILD and pairs in sizes]
-        child = found.get(CHILD, {}).get(pairs)
+    """Means by number of pairs, and how far the child is ahead of the best from scratch."""
+    by_kind = means(points)
+    lines = [f"| pairs | {' | '.join(by_kind)} | child ahead |", "|---" * (len(by_kind) + 2) + "|"]
+    for pairs in sorted({pairs for sizes in by_kind.values() for pairs in sizes}):
+        cells = [f"{sizes[pairs]:.{places}f}" if pairs in sizes else "" for sizes in by_kind.values()]
+        others = [sizes[pairs] for kind, sizes in by_kind.items() if kind != CHILD and pairs in sizes]
+        child = by_kind.get(CHILD, {}).get(pairs)
         ahead = f"{child - max(others):+.{places}f}" if others and child is not None else ""
         lines.append(f"| {pairs:,} | {' | '.join(cells)} | {ahead} |")
     return "\n".join(lines)
 
 
 def draw(points: Sequence[Point], metric: str, split: str, path: Path) -> None:
-    """Draw the figures against the number of training pairs, and the learning curves."""
+    """Draw the metric by number of training pairs, and the learning curves."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -102,7 +92,7 @@ def draw(points: Sequence[Point], metric: str, split: str, path: Path) -> None:
         if point.curve:
             right.plot(*zip(*point.curve), color=COLOURS[point.kind], linestyle=styles.get(point.pairs, "-"),
                        linewidth=1, label=f"{point.kind}, {point.pairs:,}")  # fmt: skip
-    right.set(xlabel="step", ylabel=f"validation {metric}", title="While training")
+    right.set(xlabel="step", ylabel=f"validation {metric}", title="During training")
     handles = dict(zip(*reversed(right.get_legend_handles_labels())))
     if handles:
         right.legend(handles.values(), handles.keys(), fontsize=8)
@@ -111,32 +101,32 @@ def draw(points: Sequence[Point], metric: str, split: str, path: Path) -> None:
     plt.close(figure)
 
 
-def by_pairs(runs: Sequence[Run], rows: Sequence[Row], metric: str, split: str, path: Path) -> str:
-    """Draw the picture and return the section of the page.
+def by_pairs(results: Sequence[tuple[RunRecord, float]], metric: str, split: str, plot: Path) -> str:
+    """Draw the plot and return the section of the page.
 
     Args:
-        runs: Of the study.
-        rows: Of its table.
-        metric: What decides.
-        split: Where it was measured.
-        path: The picture.
+        results: The record of each finished run, and its value of the metric.
+        metric: The primary metric of the study.
+        split: The split that it was measured on.
+        plot: The PNG file.
     """
-    points = points_of(runs, rows, metric, split)
-    if not points:
+    if not results:
         return ""
-    draw(points, metric, split, path)
+    points = [point_of(record, value, metric) for record, value in results]
+    draw(points, metric, split, plot)
+    places = 4 if all(abs(value) < 10 for _, value in results) else 2
     return "\n".join(
         [
             "## By number of pairs",
             "",
-            f"Mean {split} {metric}; the child against the better of those that began from nothing:",
+            f"Mean {split} {metric}; the child against the better of those from scratch:",
             "",
-            table(points, places_of(rows)),
+            table(points, places),
             "",
-            f"![By number of pairs, and while training]({path.name})",
+            f"![By number of pairs, and during training]({plot.name})",
             "",
         ]
     )
 
 
-__all__ = ["Point", "by_pairs", "draw", "kind_of", "means", "points_of", "table"]
+__all__ = ["Point", "by_pairs", "draw", "kind_of", "means", "table"]

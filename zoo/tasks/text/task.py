@@ -1,0 +1,324 @@
+"""TextTask: what translation and summarization share."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+
+from zoo.tasks.base import Report, Task, TaskData
+
+from .arguments import TextArguments
+from .dataset import TextDataset, collate, decode, perplexity
+from .splits import Corpus, drop_long, read_corpus, read_splits, take
+
+if TYPE_CHECKING:
+    from zoo.data.parallel_text import ParallelText
+    from zoo.training.arguments import ZooTrainingArguments
+    from zoo.training.trainer import Prediction, ZooTrainer
+
+LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test": "max_predict_samples"}
+
+
+class TextTask(Task):
+    """A model reads a text and generates another one.
+
+    A subclass names its data sets (`read_named`), its metrics (`text_metrics`), baselines and report. One that trains
+    on several kinds of pairs returns more than one corpus from `read_corpora`.
+    """
+
+    auto_class = AutoModelForSeq2SeqLM
+    auto_processor = AutoTokenizer
+    best_value = 100.0
+    gap = 0.1
+    config_fields: ClassVar[tuple[str, ...]] = ("vocab_size", "max_position_embeddings")
+    arguments: TextArguments
+
+    @classmethod
+    def training_arguments_class(cls) -> "type[ZooTrainingArguments]":
+        """The class of the recipe's `training` section."""
+        from zoo.training.arguments import ZooSeq2SeqTrainingArguments
+
+        return ZooSeq2SeqTrainingArguments
+
+    # Data
+
+    def read_named(self, arguments: TextArguments) -> "tuple[dict[str, ParallelText], dict[str, Any]] | None":
+        """The splits of a data set that the task knows by name, and notes; None for another name."""
+        return None
+
+    def read_corpora(self, splits: "Mapping[str, ParallelText]") -> list[Corpus]:
+        """The corpora of a run, the one that metrics under plain names are of first."""
+        return [read_corpus(self.arguments, splits, self.read_named)]
+
+    def make_tokenizer(
+        self, config: PreTrainedConfig, processor: Any, corpora: Sequence[Corpus], train: "ParallelText"
+    ) -> tuple[Any, dict[str, Any], list[str]]:
+        """The tokenizer of a run: trained on its texts, or that of the weights that it starts from.
+
+        Args:
+            config: The model's config.
+            processor: The tokenizer of the weights, if the run starts from any.
+            corpora: All pairs.
+            train: The training pairs of all corpora.
+
+        Returns:
+            The tokenizer, notes for the record and warnings.
+
+        Raises:
+            ValueError: The texts are too few for the vocabulary, or weights and tokenizer do not belong together.
+        """
+        if processor is not None:
+            check_tokenizer(config, processor)
+            return processor, {}, []
+        return self.train_tokenizer(config.vocab_size, train), {}, []
+
+    def train_tokenizer(self, vocab_size: int, train: "ParallelText", languages: Sequence[str] = ()) -> Any:
+        """A new tokenizer for the texts of both sides."""
+        from zoo.data.tokenizer import train_tokenizer
+
+        arguments = self.arguments
+        tokenizer = train_tokenizer(
+            [*train.source, *train.target],
+            vocab_size=vocab_size,
+            model_type=arguments.tokenizer_type,
+            byte_fallback=arguments.byte_fallback,
+            languages=languages,
+            special_tokens=arguments.special_tokens or (),
+        )
+        tokenizer.model_max_length = arguments.max_source_length  # a pipeline splits what is longer
+        return tokenizer
+
+    def make_rows(
+        self, texts: "Sequence[ParallelText | None]", tokenizer: Any, training: bool = False
+    ) -> TextDataset | None:
+        """The rows of a split.
+
+        Args:
+            texts: The pairs of each corpus, None for a corpus without the split.
+            tokenizer: The processor of the run.
+            training: Whether these are training pairs.
+        """
+        from zoo.data.parallel_text import concatenate
+
+        present = [(number, text) for number, text in enumerate(texts) if text]
+        if not present:
+            return None
+        pairs = present[0][1] if len(present) == 1 else concatenate([text for _, text in present])
+        corpus = np.repeat([number for number, _ in present], [len(text) for _, text in present])
+        return self.make_dataset(pairs, corpus, tokenizer, training)
+
+    def make_dataset(self, pairs: "ParallelText", corpus: np.ndarray, tokenizer: Any, training: bool) -> TextDataset:
+        """The rows of a split; `corpus` has the number of each row's corpus, of shape `(rows,)`."""
+        return TextDataset(pairs.source, pairs.target, tokenizer, *self.row_options(tokenizer, training))
+
+    def row_options(self, tokenizer: Any, training: bool) -> tuple[tuple[int, int], bool, Any]:
+        """Limits, `training` and `resample` of a data set."""
+        amount, resample = self.arguments.tokenizer_sampling, None
+        if training and amount:
+            from zoo.data.tokenizer_sampling import SubwordSampler
+
+            resample = SubwordSampler(tokenizer, amount, self.seed)
+        return (self.arguments.max_source_length, self.arguments.max_target_length), training, resample
+
+    def load_data(self, config: PreTrainedConfig, processor: Any = None) -> TaskData:
+        """Read, clean and tokenize the pairs of a run.
+
+        Training pairs are cleaned, and those that are in validation or test too are dropped; validation and test stay
+        as they are.
+
+        Args:
+            config: The model's config; `vocab_size` and `max_position_embeddings` are read.
+            processor: The tokenizer of the weights that a run starts from or measures.
+
+        Raises:
+            FileNotFoundError: The data is nowhere.
+            ValueError: The data is damaged, nothing is left of it, or it does not fit config or processor.
+        """
+        from zoo.data.parallel_text import concatenate
+
+        arguments = self.arguments
+        check_positions(config, arguments)
+        texts, notes = read_splits(arguments, self.read_named)
+        if "train" not in texts:
+            return self.load_test(texts["test"], processor, notes)
+        corpora = self.read_corpora(texts)
+        train = corpora[0].train if len(corpora) == 1 else concatenate([corpus.train for corpus in corpora])
+        tokenizer, tokenizer_notes, tokenizer_warnings = self.make_tokenizer(config, processor, corpora, train)
+        notes |= {**corpora[0].notes, **tokenizer_notes}
+        warnings = [*(warning for corpus in corpora for warning in corpus.warnings), *tokenizer_warnings]
+        splits = {}
+        for split, limit in LIMITS.items():
+            parts = [corpus.splits.get(split) for corpus in corpora]
+            if split != "train":
+                parts = [part and take(part, getattr(arguments, limit)) for part in parts]
+            rows = self.make_rows(parts, tokenizer, training=split == "train")
+            if rows is None:
+                continue
+            if split == "train":
+                rows.own = corpora[0].own
+            if split == "train" and arguments.over_long == "drop" and rows.is_long.any():
+                rows, more_warnings = self.drop_long(rows, corpora)
+                warnings += more_warnings
+            elif rows.is_long.any():
+                notes.setdefault("truncated", {})[split] = int(rows.is_long.sum())
+            splits[split] = rows
+        counts = [int(tokens.lengths.sum()) for tokens, _ in splits["train"].encoded]
+        notes["tokens_per_text"] = [round(count / len(splits["train"]), 2) for count in counts]
+        return TaskData(
+            train=splits["train"],
+            validation=splits.get("validation"),
+            test=splits.get("test"),
+            model_fields=fields_of(tokenizer),
+            fingerprint={split: pairs.fingerprint() for split, pairs in {**texts, "train": train}.items()},
+            source=train.origin,
+            notes=notes,
+            processor=tokenizer,
+            warnings=warnings,
+        )
+
+    def drop_long(self, rows: TextDataset, corpora: Sequence[Corpus]) -> tuple[TextDataset, list[str]]:
+        """Training rows without those that are too long, counted in the notes of their corpus, and warnings."""
+        ends = np.cumsum([len(corpus.train) for corpus in corpora])
+        parts = [(corpus.train.origin, np.arange(end - len(corpus.train), end)) for corpus, end in zip(corpora, ends)]
+        short, dropped, warnings = drop_long(self.arguments, rows, parts)
+        for corpus, count in zip(corpora, dropped):
+            corpus.count_long(count)
+        return short, warnings
+
+    def load_test(self, pairs: "ParallelText", processor: Any, notes: dict[str, Any]) -> TaskData:
+        """Pairs to measure a trained model on, without those of its training.
+
+        Raises:
+            ValueError: No model is given.
+        """
+        if processor is None:
+            raise ValueError("--validation_file and --test_file need --train_file")
+        rows = self.make_rows([take(pairs, self.arguments.max_predict_samples)], processor)
+        return TaskData(
+            train=None,
+            validation=None,
+            test=rows,
+            model_fields=fields_of(processor),
+            fingerprint={"test": pairs.fingerprint()},
+            source=pairs.origin,
+            notes=notes,
+            processor=processor,
+        )
+
+    def views(self, dataset: Dataset) -> list[Dataset]:
+        """The rows that are measured: a sample of the training rows, and all others."""
+        return [dataset.measured]  # type: ignore[attr-defined]
+
+    # Model and Trainer
+
+    def attach(self, model: PreTrainedModel, processor: Any) -> None:
+        """Give the model its generation settings, before a Seq2SeqTrainer fills in its own (20 tokens, greedy)."""
+        super().attach(model, processor)
+        settings = {name: getattr(self.arguments, name) for name in self.arguments.names("used_by", "evaluation")}
+        if self.arguments.num_beams == 1:
+            # transformers saves no beam settings without beams: those of the weights that a run starts from must go.
+            settings |= dict.fromkeys(("length_penalty", "early_stopping"))
+        model.generation_config.update(
+            **settings,
+            max_length=self.arguments.max_target_length + 1,  # BOS, which starts the decoder, counts
+            use_cache=True,  # the Trainer sets it to False in the config, which generation settings are made from
+            decoder_start_token_id=model.config.decoder_start_token_id,
+            pad_token_id=processor.pad_token_id,
+            bos_token_id=processor.bos_token_id,
+            eos_token_id=processor.eos_token_id,
+        )
+
+    def collate(self, rows: Any) -> dict[str, Tensor]:
+        """Rows of a data set as arguments of the model's forward."""
+        return collate(rows, self.processor.pad_token_id, self.config.decoder_start_token_id)
+
+    def make_trainer(self, **kwargs: Any) -> "ZooTrainer":
+        """A Trainer that generates."""
+        from zoo.training.trainer import ZooSeq2SeqTrainer
+
+        return ZooSeq2SeqTrainer(data_collator=self.collate, compute_metrics=self.evaluate, **kwargs)
+
+    # Metrics
+
+    @abstractmethod
+    def text_metrics(
+        self, predictions: Sequence[str], dataset: TextDataset, intervals: bool = False
+    ) -> dict[str, Any]:
+        """The metrics of generated texts; see `Task.evaluate`."""
+
+    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, Any]:
+        """Metrics of the generated texts, if there are any, and the perplexity of the targets."""
+        metrics: dict[str, Any] = {}
+        rows: Any = prediction.dataset
+        if prediction.predictions is not None:
+            metrics |= self.text_metrics(decode(prediction.predictions, rows.tokenizer), rows, intervals)
+        if prediction.losses is not None:
+            metrics["perplexity"] = perplexity(prediction.losses, prediction.label_ids)
+        return metrics
+
+    @abstractmethod
+    def text_report(self, metrics: Mapping[str, Any], texts: Sequence[str], rows: TextDataset, folder: Path) -> Report:
+        """Tables and plots of generated texts.
+
+        Args:
+            metrics: Those of the record.
+            texts: One for each row.
+            rows: The measured rows.
+            folder: Where plots go.
+        """
+
+    def report(self, prediction: "Prediction", model: PreTrainedModel, folder: Path) -> Report:
+        """Tables and plots of the texts, and attention maps of some."""
+        import matplotlib
+
+        from .report import attention_report
+
+        matplotlib.use("Agg")
+        rows: Any = prediction.dataset
+        texts = decode(prediction.predictions, rows.tokenizer)
+        report = self.text_report(self.evaluate(prediction, intervals=True), texts, rows, folder)
+        return report + attention_report(model, self.processor, rows, folder)
+
+
+def check_positions(config: PreTrainedConfig, arguments: TextArguments) -> None:
+    """Raise a ValueError if the limits are above the positions that the model has."""
+    most = getattr(config, "max_position_embeddings", None)
+    for name in ("max_source_length", "max_target_length"):
+        # The decoder also reads BOS, but not EOS.
+        if most is not None and getattr(arguments, name) > most:
+            raise ValueError(f"{name}={getattr(arguments, name)} is above the model's max_position_embeddings={most}")
+
+
+def check_tokenizer(config: PreTrainedConfig, tokenizer: Any) -> None:
+    """Raise a ValueError if weights and tokenizer were not made for each other; the model would learn nothing."""
+    if len(tokenizer) != config.vocab_size:
+        raise ValueError(
+            f"the model has vocab_size={config.vocab_size}, its tokenizer {len(tokenizer)} tokens: they do not belong "
+            "together; take both from one folder"
+        )
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        ours, theirs = getattr(config, name, None), getattr(tokenizer, name)
+        if ours is not None and ours != theirs:
+            raise ValueError(
+                f"the model has {name}={ours}, its tokenizer {name}={theirs}: they do not belong together; take both "
+                "from one folder"
+            )
+
+
+def fields_of(tokenizer: Any) -> dict[str, Any]:
+    """The config fields that follow from the tokenizer."""
+    return {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "decoder_start_token_id": tokenizer.bos_token_id,
+    }
+
+
+__all__ = ["TextTask"]

@@ -1,0 +1,98 @@
+"""The parser behind the command line: one flag for each field of some dataclasses."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from enum import Enum
+from typing import Any, NoReturn, get_args, get_type_hints
+
+from transformers import HfArgumentParser
+
+from zoo.registry import nearest
+
+from .recipe import UsageError, default_values
+
+# What argparse reads of a field's metadata; the rest is for the library.
+ARGPARSE_KEYS = ("help", "action", "choices", "aliases")
+
+
+class RecipeParser(HfArgumentParser):
+    """transformers' parser, with the values of a recipe as defaults; a wrong flag is one line that names the nearest.
+
+    Flags cannot be abbreviated, and `null` sets a field to None where None is possible.
+
+    Args:
+        classes: Dataclasses, one flag for each of their fields.
+        prog: The command, for the help.
+        usage: Its usage line.
+    """
+
+    def __init__(self, *classes: type, prog: str, usage: str | None = None):
+        super().__init__(classes, prog=prog, usage=usage, allow_abbrev=False)
+        hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
+        for action in self._actions:
+            if action.nargs is None and type(None) in get_args(hints.get(action.dest)):
+                action.type = _or_null(action.type)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _parse_dataclass_field(parser: Any, field: dataclasses.Field) -> None:
+        field = copy(field)
+        metadata = {key: value for key, value in field.metadata.items() if key in ARGPARSE_KEYS}
+        field.metadata = metadata  # type: ignore[assignment]
+        HfArgumentParser._parse_dataclass_field(parser, field)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a UsageError."""
+        raise UsageError(message)
+
+    def set_recipe(self, values: Mapping[str, Any]) -> None:
+        """Make the values of a recipe the defaults."""
+        self.set_defaults(**{key: json.dumps(v) if isinstance(v, dict) else v for key, v in values.items()})
+
+    def parse_values(self, flags: Sequence[str]) -> dict[type, dict[str, Any]]:
+        """The values of each dataclass's fields.
+
+        Raises:
+            UsageError: A flag is unknown, or its value does not fit.
+        """
+        namespace, unknown = self.parse_known_args(list(flags))
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            flag = unknown[0].split("=")[0]  # not its value, which may be a token
+            raise UsageError(f"unknown argument {flag!r}; {nearest(flag, known)}")
+        return {cls: {name: getattr(namespace, name) for name in default_values(cls)} for cls in self.dataclass_types}
+
+
+def _or_null(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    @functools.wraps(read)  # argparse's messages name the type
+    def read_or_null(text: str) -> Any:
+        return None if text == "null" else read(text)
+
+    return read_or_null
+
+
+def changed_values(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that differ from the defaults of a dataclass, as a recipe holds them."""
+
+    def plain(value: Any) -> Any:
+        return value.value if isinstance(value, Enum) else value
+
+    defaults = default_values(cls)
+    return {name: plain(value) for name, value in values.items() if plain(value) != plain(defaults[name])}
+
+
+def make_arguments(cls: type, values: Mapping[str, Any], where: str) -> Any:
+    """An arguments object.
+
+    Raises:
+        UsageError: The constructor refuses a value.
+    """
+    try:
+        return cls(**values)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{where}: {' '.join(str(error).split())}") from None
+
+
+__all__ = ["RecipeParser", "changed_values", "make_arguments"]

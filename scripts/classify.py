@@ -6,16 +6,14 @@ shipped model (`zoo list`) or a Hub id.
 
 import sys
 
-sys.path.pop(0)  # this folder: its evaluate.py would hide the package `evaluate`
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-from transformers import AutoImageProcessor, AutoModelForImageClassification  # noqa: E402
-
-import zoo  # noqa: E402
-from zoo.commands import guarded  # noqa: E402
-from zoo.data.fashion_mnist import load_fashion_mnist  # noqa: E402
-from zoo.pretrained import shipped_models  # noqa: E402
+import zoo
+from zoo.commands import guarded
+from zoo.data.fashion_mnist import load_fashion_mnist
+from zoo.pretrained import shipped_models
 
 
 def main(name: str, files: list[str]) -> None:

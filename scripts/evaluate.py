@@ -5,9 +5,7 @@ MODEL is a run's folder, the id of a shipped model (`zoo list`) or a Hub id.
 
 import sys
 
-sys.path.pop(0)  # this folder: its evaluate.py would hide the package `evaluate`
-
-from zoo.commands.evaluate import main  # noqa: E402
+from zoo_cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

@@ -6,9 +6,7 @@ The token comes from HF_TOKEN or from `hf auth login`. See docs/publishing.md.
 
 import sys
 
-sys.path.pop(0)  # this folder: its evaluate.py would hide the package `evaluate`
-
-from zoo.commands.publish import main  # noqa: E402
+from zoo_cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["publish", *sys.argv[1:]]))

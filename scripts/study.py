@@ -5,9 +5,7 @@ STUDY is the id of a shipped study (`zoo list`) or the path of a YAML file. Othe
 
 import sys
 
-sys.path.pop(0)  # this folder: its evaluate.py would hide the package `evaluate`
-
-from zoo.commands.study import main  # noqa: E402
+from zoo_cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["study", *sys.argv[1:]]))

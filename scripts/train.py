@@ -5,9 +5,7 @@ RECIPE is the id of a shipped recipe (`zoo list`) or the path of a YAML file. Fl
 
 import sys
 
-sys.path.pop(0)  # this folder: its evaluate.py would hide the package `evaluate`
-
-from zoo.commands.train import main  # noqa: E402
+from zoo_cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["train", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""The house keeps its rules (docs/architecture.md): who may import whom, and nothing is left lying about."""
+"""The rules of docs/architecture.md: who may import whom, and what a file may hold."""
 
 import ast
 import re
@@ -13,20 +13,25 @@ from zoo.registry import FAMILIES, TASKS
 ROOT = Path(__file__).parents[1]
 ZOO = ROOT / "zoo"
 FILES = sorted(ZOO.rglob("*.py"))
-PORTABLE = re.compile(r"zoo/models/[^/]+/(configuration|modeling|image_processing|layers)_\w+\.py$")
-# Room -> the rooms of zoo that it may import. A room that is not named here may import everything below it.
+PORTABLE = re.compile(
+    r"zoo/models/[^/]+/(configuration|modeling|image_processing|feature_extraction|processing|cache|heads)_\w+\.py$"
+)
+# Folder (or the base class in it) -> what of zoo it may import. A folder that is missing here may import everything.
 MAY_IMPORT = {
     "data": {"data"},
     "record": set(),
     "pretrained": {"record", "registry"},
     "registry": {"models", "tasks"},
     "models": {"models"},
-    "tasks": {"data", "record", "tasks"},
+    # The public Trainer is no part of a run: a task may subclass it, as code outside of the library does.
+    "tasks": {"data", "record", "tasks", "models.base", "training.trainer", "training.arguments"},
+    "training.trainer": {"training"},
+    "training.arguments": {"training"},
     "training": {"data", "record", "models.base", "tasks.base", "registry", "pretrained", "training"},
     "tuning": {"data", "record", "models.base", "tasks.base", "registry", "pretrained", "training", "tuning"},
-    "hub": {"record", "registry", "pretrained", "hub"},
+    "hub": {"record", "registry", "pretrained", "models.base", "tasks.base", "hub"},
 }
-# A heavy or special import -> the rooms that may have it.
+# A heavy or special import -> the folders that may have it.
 ONLY_IN = {"ray": {"tuning"}, "jinja2": {"hub"}}
 
 
@@ -59,10 +64,14 @@ def zoo_modules(path: Path) -> list[str]:
     return found
 
 
-def room(module: str) -> str:
-    """The folder below zoo; the base class of families or of tasks is a room of its own."""
-    parts = module.split(".")
-    return ".".join(parts[1:3]) if parts[2:] == ["base"] else parts[1] if len(parts) > 1 else ""
+def places(module: str) -> list[str]:
+    """`zoo.tasks.base` -> ["tasks.base", "tasks"]: the names under which the rules may know a module."""
+    parts = module.split(".")[1:]
+    return [".".join(parts[:2]), *parts[:1]] if parts else [""]
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if PORTABLE.search(p.as_posix())], ids=name_of)
@@ -79,14 +88,10 @@ def test_modeling_files_travel_to_the_hub(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_arrows_only_run_down(path):
-    here = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    if here not in MAY_IMPORT:
-        return
-    for module in zoo_modules(path):
-        assert {room(module), module.split(".")[1] if "." in module else ""} & MAY_IMPORT[here], (
-            f"{name_of(path)} imports {module}"
-        )
+def test_imports_only_go_down(path):
+    allowed = next((MAY_IMPORT[place] for place in places(module_of(path)) if place in MAY_IMPORT), None)
+    for module in zoo_modules(path) if allowed is not None else ():
+        assert allowed & set(places(module)), f"{name_of(path)} imports {module}"
 
 
 @pytest.mark.parametrize("kind", ["models", "tasks"])
@@ -101,8 +106,8 @@ def test_no_family_or_task_imports_another(kind):
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_special_libraries_stay_in_their_rooms(path):
-    here = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+def test_special_libraries_stay_in_their_folders(path):
+    here = places(module_of(path))[-1]
     for module, _, at_top in imports(path):
         top = module.split(".")[0]
         assert here in ONLY_IN.get(top, {here}), f"{name_of(path)} imports {module}"
@@ -144,7 +149,8 @@ def test_recipes_and_cards_share_their_ids():
 
 @pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "tests").rglob("*.py"))], ids=name_of)
 def test_files_are_read_in_one_sitting(path):
-    assert len(path.read_text().splitlines()) <= 520, f"{name_of(path)} has grown past one subject"
+    limit = 900 if path.name.startswith("modeling_") else 500
+    assert len(path.read_text().splitlines()) <= limit, f"{name_of(path)} has grown past one subject"
     assert path.stem not in ("utils", "helpers", "misc", "common")
 
 

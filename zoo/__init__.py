@@ -1,42 +1,41 @@
-"""zoo: the classic architectures of a first deep-learning course, at home in the Hugging Face ecosystem.
+"""zoo: the classic architectures of a first deep-learning course in the Hugging Face ecosystem.
 
 Importing it registers every family with transformers' Auto classes, and every pipeline with transformers.
 """
 
-from .pretrained import pretrained  # the function, which stands before the module of its name
-from .registry import available, load_family, load_task, register_all
+import sys
+from importlib import import_module
+from typing import Any
 
-__version__ = "0.1.0"
+from .pretrained import pretrained
+from .registry import available, load_family, load_task, public_classes, register_all
 
-register_all()
+__version__ = "0.2.0"
 
-_PUBLIC = {
-    "FashionCNNConfig": "zoo.models.fashion_cnn",
-    "FashionCNNForImageClassification": "zoo.models.fashion_cnn",
-    "FashionCNNImageProcessor": "zoo.models.fashion_cnn",
-    "FashionCNNModel": "zoo.models.fashion_cnn",
-    "LSTMForecasterConfig": "zoo.models.lstm_forecaster",
-    "LSTMForecasterForPrediction": "zoo.models.lstm_forecaster",
-    "LSTMForecasterModel": "zoo.models.lstm_forecaster",
-    "RNNSeq2SeqConfig": "zoo.models.rnn_seq2seq",
-    "RNNSeq2SeqForConditionalGeneration": "zoo.models.rnn_seq2seq",
-    "RNNSeq2SeqModel": "zoo.models.rnn_seq2seq",
+# Imported on first use: the Trainer brings datasets and pandas.
+_MODULES = {
     "RunRecord": "zoo.record",
-    "TransformerSeq2SeqConfig": "zoo.models.transformer_seq2seq",
-    "TransformerSeq2SeqForConditionalGeneration": "zoo.models.transformer_seq2seq",
-    "TransformerSeq2SeqModel": "zoo.models.transformer_seq2seq",
+    "ZooSeq2SeqTrainer": "zoo.training.trainer",
+    "ZooSeq2SeqTrainingArguments": "zoo.training.arguments",
+    "ZooTrainer": "zoo.training.trainer",
+    "ZooTrainingArguments": "zoo.training.arguments",
 }
 
-__all__ = ["available", "load_family", "load_task", "pretrained", *sorted(_PUBLIC)]
+__all__ = ["available", "load_family", "load_task", "pretrained", *sorted(_MODULES)]
+
+# The command line registers them only when a command needs models: `zoo --help` answers at once.
+if "zoo_cli" not in sys.modules:
+    register_all()
+    __all__ += sorted(public_classes())
 
 
-def __getattr__(name: str):
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_PUBLIC[name]), name)
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    if not name.startswith("_") and name in public_classes():
+        return public_classes()[name]
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted({*globals(), *_MODULES, *public_classes()})

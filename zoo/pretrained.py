@@ -1,4 +1,4 @@
-"""Where a published model lies: a shipped folder, or its repository on the Hub at one commit; verified either way."""
+"""Find a published model, in a shipped folder or on the Hub at one commit, and verify its weights."""
 
 import json
 from functools import cache
@@ -10,10 +10,10 @@ from .record import RECORD_NAME, RunRecord, sha256
 ORGANISATION = "primer-zoo"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
-# What loads by running code from the file.
+# Formats that run code from the file when they are loaded.
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".msgpack", ".h5", ".npy")
 _HERE = Path(__file__).parent
-# In an installed package the wheel puts the cards inside it; in a checkout they lie beside it.
+# An installed wheel has the cards inside the package, a checkout beside it.
 _PLACES = (_HERE / "model_cards", _HERE.parent / "model_cards")
 # Id -> {repo_id, commit, files: name -> sha256} of each model on the Hub; `zoo publish --pin` writes it.
 PUBLISHED = _HERE / "published.json"
@@ -38,7 +38,7 @@ def known_models() -> list[str]:
 
 
 def check_weights(folder: Path | str) -> Path:
-    """Refuse weights that would run code or that lie outside of their folder.
+    """Refuse weights that would run code or that are outside of their folder.
 
     transformers loads a pickle where there are no safetensors, and follows a shard index wherever it points.
 
@@ -64,7 +64,7 @@ def check_weights(folder: Path | str) -> Path:
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{index} is no index of weights") from None
+        raise ValueError(f"{index} is not an index of weights") from None
     for name in sorted(map(str, names)):
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise ValueError(f"{index} names the file {name!r}: a shard is a .safetensors file in the same folder")
@@ -74,16 +74,16 @@ def check_weights(folder: Path | str) -> Path:
 
 
 def verify(path: Path, expected: str, source: str) -> None:
-    """Raise unless a file has the recorded checksum; a file is hashed once for each state that it is in.
+    """Compare a file with its recorded checksum. A file that did not change is hashed once.
 
     Raises:
-        ValueError: It has another one; both are named.
+        ValueError: The checksums differ; the message names both.
     """
     stat = path.stat()
-    found = _checksum(str(path), stat.st_size, stat.st_mtime_ns)
-    if found != expected:
+    actual = _checksum(str(path), stat.st_size, stat.st_mtime_ns)
+    if actual != expected:
         raise ValueError(
-            f"{path} has sha256 {found}, but {source} says {expected}: the file is damaged or was replaced; "
+            f"{path} has sha256 {actual}, but {source} says {expected}: the file is damaged or was replaced; "
             "fetch it again"
         )
 
@@ -107,23 +107,23 @@ def _from_hub(model_id: str, entry: dict[str, Any]) -> str:
 
 
 def pretrained(model_id: str) -> str:
-    """What to give to any `from_pretrained` or `pipeline` for a model of this library.
+    """The folder of a model of this library, for any `from_pretrained` or `pipeline`.
 
     ```python
     >>> AutoModelForImageClassification.from_pretrained(zoo.pretrained("fashion-cnn"))
     ```
 
-    The weights are compared with their recorded checksum, so that a damaged download does not load in silence. A model
-    on the Hub is taken at the commit that this version of the library names; none of its code is run.
+    The weights are compared with their recorded checksum, so that a damaged download raises. A model on the Hub is
+    downloaded at the commit that this version of the library names; none of its code runs.
 
     Args:
         model_id: An id such as "fashion-cnn" (`zoo list` shows them).
 
     Returns:
-        The shipped folder, or the folder in the Hub's cache where the published files lie.
+        The shipped folder, or the folder of the published files in the Hub's cache.
 
     Raises:
-        ValueError: There is no such model, or its weights are not those that were published; both checksums are named.
+        ValueError: There is no such model, or the checksum of its weights is wrong.
         FileNotFoundError: A file is missing.
         OSError: The Hub does not answer, and the model is not in the cache.
     """

@@ -1,4 +1,4 @@
-"""results.json: what a run was and what it measured. The only thing that cards, tables and publishing read."""
+"""results.json: what a run was and what it measured. Cards, tables and publishing read nothing else."""
 
 import dataclasses
 import hashlib
@@ -19,30 +19,30 @@ PACKAGES = ("primer-zoo", "torch", "transformers", "datasets", "accelerate", "ev
 
 @dataclass
 class RunRecord:
-    """One run.
+    """One run: what it was and what it measured.
 
     Args:
         model_id: The recipe's id.
-        command: What reproduces the run.
+        command: The command that reproduces the run.
         recipe: The resolved recipe.
         data: Source, sha256 and size of each split, notes.
-        seed: Of weights, order and augmentation.
-        metrics: Split -> metric -> value, with the final weights; `<split>_plain` holds the figures without test-time
-            augmentation where that was asked for.
-        baselines: Name of a trivial predictor -> metrics on the test (else validation) split.
+        seed: Seed of weights, order and augmentation.
+        metrics: Split -> metric -> value, with the final weights; `<split>_plain` holds the metrics without test-time
+            augmentation where a recipe uses it.
+        baselines: Name of a baseline -> metrics on the test (else validation) split.
         fit: Verdict underfit, good fit or overfit, with the rule and its numbers.
-        tables: What the task's report found on the test (else validation) split.
+        tables: Tables of the task's report on the test (else validation) split.
         history: The Trainer's log, one entry an evaluation or log step.
-        averaging: Which checkpoints were averaged, the validation figure of the average and of the single weights, and
-            which of them the run saved; empty if nothing was averaged.
+        averaging: Which checkpoints were averaged, the validation metric of the average and of the single weights, and
+            which of the two the run saved; empty if nothing was averaged.
         compute: Seconds, samples a second, parameters, peak memory in bytes, machine.
-        versions: Of Python and the packages that matter.
-        commit: Of the library, if it was run from a checkout.
+        versions: Versions of Python and the packages that matter.
+        commit: Commit of the library, if it ran from a checkout.
         created: UTC time.
-        weights_sha256: Of model.safetensors.
-        before: The same metrics of the weights that the run started from, where a pair of languages was to be kept.
-        usage: What the card's code examples printed when `zoo card` ran them: the repository's id, and each one's code
-            and output.
+        weights_sha256: Checksum of model.safetensors.
+        before: The same metrics of the weights that the run started from, where a task compares them.
+        usage: What the card's code examples printed when `zoo card` ran them: the repository's id, and code and output
+            of each example.
     """
 
     model_id: str
@@ -75,7 +75,7 @@ class RunRecord:
 
         Raises:
             FileNotFoundError: The folder holds no results.json.
-            ValueError: It is not a run record; the message names what is wrong.
+            ValueError: The file is not a run record; the message names the field.
         """
         path = Path(folder) / RECORD_NAME
         if not path.is_file():
@@ -91,12 +91,12 @@ class RunRecord:
             kind: Any = part.type if isinstance(part.type, UnionType) else get_origin(part.type) or part.type
             if not isinstance(getattr(record, part.name), kind):
                 name = getattr(kind, "__name__", kind)
-                raise ValueError(f"{path}: not a run record: {part.name} is no {name}")
+                raise ValueError(f"{path}: not a run record: {part.name} is not a {name}")
         return record
 
 
 def write_whole(path: Path, text: str) -> Path:
-    """Write a text file under a temporary name, then rename: a full disk or a kill leaves the earlier file alone."""
+    """Write a text file under a temporary name, then rename it: a full disk or a kill keeps the earlier file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -124,14 +124,14 @@ def _digest(file: Any) -> str:
 
 
 def installed_versions() -> dict[str, str]:
-    """Python and the packages that decide what a run gives."""
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the packages that decide the result of a run."""
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def library_commit() -> str | None:

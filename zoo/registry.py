@@ -1,13 +1,14 @@
-"""The families and tasks that the library has: one literal line each."""
+"""The families and tasks of the library: one literal line each."""
 
 import difflib
 import importlib
+from collections.abc import Collection
+from functools import cache
+from typing import TYPE_CHECKING
 
-from transformers import pipelines
-from transformers.pipelines import PIPELINE_REGISTRY
-
-from .models.base import Family
-from .tasks.base import Task
+if TYPE_CHECKING:  # torch and transformers take seconds, and a list of names does not need them
+    from .models.base import Family
+    from .tasks.base import Task
 
 FAMILIES = {
     "fashion_cnn": "zoo.models.fashion_cnn",
@@ -25,9 +26,9 @@ TASKS = {
 }
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """ ", did you mean X?" for a misspelt name, or the known names when nothing is near."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+def nearest(name: str, known: Collection[str]) -> str:
+    """ "did you mean X?" for a misspelt name, or all known names if none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
 
 
@@ -36,41 +37,51 @@ def available() -> dict[str, list[str]]:
     return {"families": list(FAMILIES), "tasks": list(TASKS)}
 
 
-def load_family(name: str) -> Family:
+def load_family(name: str) -> "Family":
     """The family of this name.
 
     Raises:
-        ValueError: There is none; the message names the nearest.
+        ValueError: There is no such family; the message names the nearest.
     """
     if name not in FAMILIES:
-        raise ValueError(f"unknown family {name!r}; {nearest(name, list(FAMILIES))}")
+        raise ValueError(f"unknown family {name!r}; {nearest(name, FAMILIES)}")
     return importlib.import_module(FAMILIES[name]).FAMILY
 
 
-def load_task(name: str) -> Task:
-    """The task of this name.
+def load_task(name: str) -> "type[Task]":
+    """The class of the task of this name.
 
     Raises:
-        ValueError: There is none; the message names the nearest.
+        ValueError: There is no such task; the message names the nearest.
     """
     if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}; {nearest(name, list(TASKS))}")
+        raise ValueError(f"unknown task {name!r}; {nearest(name, TASKS)}")
     return importlib.import_module(TASKS[name]).TASK
 
 
+@cache
 def register_all() -> None:
-    """Make transformers know every family and every pipeline."""
+    """Register every family and every pipeline with transformers."""
+    from transformers import pipelines
+    from transformers.pipelines import PIPELINE_REGISTRY
+
     tasks = {name: load_task(name) for name in TASKS}
-    auto_classes = {name: task.auto_class for name, task in tasks.items()}
     for name in FAMILIES:
-        load_family(name).register(auto_classes)
+        load_family(name).register({task_name: task.auto_class for task_name, task in tasks.items()})
     for task in tasks.values():
         for name, pipeline_class in task.pipelines.items():
-            # Names that transformers 5 dropped would be refused though they are registered.
+            # transformers refuses names that it dropped in version 5, even if they are registered again.
             getattr(pipelines, "REMOVED_TASKS", {}).pop(name, None)
-            # Not a second time: transformers warns of that.
             if name not in PIPELINE_REGISTRY.get_supported_tasks():
                 PIPELINE_REGISTRY.register_pipeline(name, pipeline_class, pt_model=task.auto_class)
 
 
-__all__ = ["FAMILIES", "TASKS", "available", "load_family", "load_task", "nearest", "register_all"]
+@cache
+def public_classes() -> dict[str, type]:
+    """Name -> class of everything that the families offer."""
+    return {cls.__name__: cls for name in FAMILIES for cls in load_family(name).classes}
+
+
+__all__ = [
+    "FAMILIES", "TASKS", "available", "load_family", "load_task", "nearest", "public_classes", "register_all",
+]  # fmt: skip

@@ -1,62 +1,60 @@
-"""The commands: `zoo train`, `zoo evaluate`, ...; scripts/ calls the same functions."""
+"""The commands: `zoo train`, `zoo evaluate`, ...; the scripts call the same functions."""
 
 import argparse
 import io
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import NoReturn
+
+from zoo.training.recipe import UsageError
 
 # Name -> (module, what it does). A module called `list` would hide the builtin in this package.
 COMMANDS = {
     "train": ("train", "train a model by a recipe"),
-    "evaluate": ("evaluate", "measure a saved model again"),
-    "tune": ("tune", "search what a recipe leaves open"),
+    "evaluate": ("evaluate", "measure a saved model"),
+    "tune": ("tune", "search hyperparameters and layers with Ray Tune"),
     "study": ("study", "train variants of a recipe and compare them"),
     "card": ("card", "write the model card of a finished run"),
-    "publish": ("publish", "put a finished run on the Hub, and verify it"),
-    "list": ("catalogue", "list recipes and shipped models"),
+    "publish": ("publish", "upload a finished run to the Hub and verify it"),
+    "list": ("catalogue", "list recipes, studies and shipped models"),
 }
-
-
-INTERRUPTED = "interrupted; go on with --resume_from_checkpoint last"
+INTERRUPTED = "interrupted; continue with --resume_from_checkpoint last"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints `guarded` tells, as any other: argparse would print what may be a token."""
+    """A parser that raises its errors, so that `guarded` can hide tokens in them."""
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError."""
-        from zoo.training.recipe import UsageError
-
         raise UsageError(message)
 
 
 def guarded(command: Callable[[list[str]], None], argv: Sequence[str] | None, interrupted: str = INTERRUPTED) -> int:
-    """Run a command: 0 if it went well, 2 for a wrong call, 1 for a failure, each told in one line.
+    """Run a command and print an error as one line; `--debug` prints the traceback too.
 
-    `--debug` anywhere on the command line shows the traceback as well.
+    Returns:
+        0, or 2 for a usage error, 1 for a failure, 130 after Ctrl-C.
     """
-    from zoo.training.recipe import UsageError
-
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # progress shows in a log file, too
+        sys.stdout.reconfigure(line_buffering=True)  # a log file shows progress line by line
     try:
         command(arguments)
     except UsageError as error:
-        return _tell(error, 2, debug)
+        return _print_error(error, 2, debug)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        return _tell(error, 1, debug)
+        return _print_error(error, 1, debug)
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
     return 0
 
 
-def _tell(error: BaseException, code: int, debug: bool) -> int:
+def _print_error(error: BaseException, code: int, debug: bool) -> int:
     from zoo.hub.tokens import scrub
 
     if debug:
@@ -68,14 +66,17 @@ def _tell(error: BaseException, code: int, debug: bool) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The `zoo` command."""
-    from importlib import import_module
-
     parser = argparse.ArgumentParser(
-        prog="zoo", description="Classic deep-learning architectures for the Hugging Face ecosystem."
+        prog="zoo",
+        description="Classic deep-learning architectures for the Hugging Face ecosystem.",
+        epilog="commands:\n" + "\n".join(f"  {name:10} {summary}" for name, (_, summary) in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    described = "; ".join(f"{name}: {what}" for name, (_, what) in COMMANDS.items())
-    parser.add_argument("command", choices=COMMANDS, help=described)
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the command")
+    parser.add_argument("command", choices=COMMANDS, metavar="command", help="one of the commands below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments; `zoo command --help` lists them")
     parsed = parser.parse_args(argv)
     module, _ = COMMANDS[parsed.command]
     return import_module(f"zoo.commands.{module}").main(parsed.arguments)
+
+
+__all__ = ["COMMANDS", "INTERRUPTED", "Parser", "guarded", "main"]

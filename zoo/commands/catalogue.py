@@ -1,91 +1,82 @@
-"""`zoo list [--markdown]`: the recipes and the models with their figures; --markdown prints docs/models.md."""
+"""`zoo list [--markdown]`: the recipes, studies and models with their metrics; --markdown prints docs/models.md."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import guarded
+from zoo.pretrained import published_models, shipped_models
+from zoo.record import RunRecord
+from zoo.training.recipe import RECIPES, read_yaml
+
+from . import Parser, guarded
 
 PAGE = """# Models
 
-Every figure comes from the model's `results.json`, which a command on its card makes again. This page is
-`zoo list --markdown`.
+Every number comes from the model's `results.json`; each card shows the command that reproduces it. This page is the
+output of `zoo list --markdown`.
 
 """
+COLUMNS = {
+    "model": "model", "task": "task", "metric": "metric (95% interval)", "split": "split", "baseline": "baseline",
+    "parameters": "parameters", "size": "weights", "license": "license", "hub": "on the Hub",
+}  # fmt: skip
 
 
-def row(name: str, folder: Path) -> dict[str, str]:
-    """What the lists say of a shipped model."""
-    from zoo.pretrained import published_models
-    from zoo.record import RunRecord
-
+def describe_model(name: str, folder: Path) -> dict[str, str]:
+    """The columns of a shipped model in the lists."""
     record = RunRecord.read(folder)
     split = "test" if "test" in record.metrics else "validation"
-    metric, found = record.fit["metric"], record.metrics[split]
-    figure = f"{metric} {found[metric]:.4f}"
-    if f"{metric}_low" in found:
-        figure += f" ({found[f'{metric}_low']:.4f} to {found[f'{metric}_high']:.4f})"
-    trivial, baseline = next(iter(record.baselines.items()), ("", {}))
+    metric, metrics = record.fit["metric"], record.metrics[split]
+    text = f"{metric} {metrics[metric]:.4f}"
+    if f"{metric}_low" in metrics:
+        text += f" ({metrics[f'{metric}_low']:.4f} to {metrics[f'{metric}_high']:.4f})"
+    baseline, baseline_metrics = next(iter(record.baselines.items()), ("", {}))
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    entry: dict[str, Any] = published_models().get(name, {})
+    published: dict[str, Any] = published_models().get(name, {})
     return {
         "model": name,
         "task": record.recipe["task"].replace("_", " "),
-        "family": record.recipe["family"],
-        "figure": figure,
-        "split": f"{split}, n = {found['n']:,}",
-        "trivial": f"{trivial.replace('_', ' ')} {baseline[metric]:.4f}" if trivial else "",
+        "metric": text,
+        "split": f"{split}, n = {metrics['n']:,}",
+        "baseline": f"{baseline.replace('_', ' ')} {baseline_metrics[metric]:.4f}" if baseline else "",
         "parameters": f"{record.compute['parameters']:,}",
         "size": f"{size / 1e6:.1f} MB",
-        "licence": record.recipe["publish"].get("license", ""),
-        "hub": f"{entry['repo_id']} at `{entry['commit'][:8]}`" if entry else "",
+        "license": record.recipe["publish"].get("license", ""),
+        "hub": f"{published['repo_id']} at `{published['commit'][:8]}`" if published else "",
     }
 
 
 def markdown() -> str:
     """The page of all shipped models."""
-    from zoo.pretrained import shipped_models
-
-    heads = {
-        "model": "model", "task": "task", "figure": "measured (95% interval)", "split": "on",
-        "trivial": "trivial predictor", "parameters": "parameters", "size": "weights",
-        "licence": "licence", "hub": "on the Hub",
-    }  # fmt: skip
-    lines = [f"| {' | '.join(heads.values())} |", "|---" * len(heads) + "|"]
+    lines = [f"| {' | '.join(COLUMNS.values())} |", "|---" * len(COLUMNS) + "|"]
     for name, folder in shipped_models().items():
-        found = row(name, folder)
-        found["model"] = f"[{name}](../model_cards/{name}/README.md)"
-        found["hub"] = found["hub"] or "not yet"
-        lines.append(f"| {' | '.join(found[key] for key in heads)} |")
+        columns = describe_model(name, folder)
+        columns["model"] = f"[{name}](../model_cards/{name}/README.md)"
+        columns["hub"] = columns["hub"] or "not yet"
+        lines.append(f"| {' | '.join(columns[key] for key in COLUMNS)} |")
     return PAGE + "\n".join(lines)
 
 
 def show(argv: list[str]) -> None:
-    """Print one line for each recipe and each model."""
-    from zoo.pretrained import published_models, shipped_models
-    from zoo.training.recipe import UsageError, available_recipes, load_recipe
-    from zoo.tuning.study import available_studies, load_study
-
-    parser = argparse.ArgumentParser("zoo list", description=__doc__, exit_on_error=False)
+    """Print one line for each recipe, study and model."""
+    parser = Parser("zoo list", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--markdown", action="store_true", help="print docs/models.md")
-    arguments, unknown = parser.parse_known_args(argv)
-    if unknown:
-        raise UsageError(f"zoo list takes no arguments but --markdown, got {unknown[0]!r}")
-    if arguments.markdown:
+    if parser.parse_args(argv).markdown:
         print(markdown())
         return
     print("recipes (zoo train RECIPE):")
-    for name in available_recipes():
-        recipe = load_recipe(name)
-        print(f"  {name:32} {recipe.task}, {recipe.family or 'any family'}: {recipe.description}")
+    for path in sorted(RECIPES.glob("*.yaml")):
+        recipe = read_yaml(path, "recipe")
+        family = recipe.get("family") or "any family"
+        print(f"  {path.stem:32} {recipe['task']}, {family}: {recipe.get('description', '')}")
     print("studies (zoo study STUDY):")
-    for name in available_studies():
-        print(f"  {name:32} {load_study(name).title}")
+    for path in sorted(RECIPES.glob("studies/*.yaml")):
+        print(f"  {path.stem:32} {read_yaml(path, 'study')['title']}")
     print("shipped models (zoo.pretrained(ID)):")
     for name, folder in shipped_models().items():
-        found = row(name, folder)
-        line = ", ".join(found[key] for key in ("figure", "split", "size", "licence") if found[key])
+        columns = describe_model(name, folder)
+        line = ", ".join(columns[key] for key in ("metric", "split", "size", "license") if columns[key])
         print(f"  {name:32} {line}")
     for name, entry in published_models().items():
         print(f"  {name:32} on the Hub: {entry['repo_id']} at {entry['commit']}")
@@ -94,3 +85,6 @@ def show(argv: list[str]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command."""
     return guarded(show, argv)
+
+
+__all__ = ["describe_model", "main", "markdown"]

@@ -1,0 +1,15 @@
+"""The `zoo` command. A module of its own: `zoo` then registers its models only when a command needs them."""
+
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    from zoo.commands import main
+
+    return main(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -72,8 +72,13 @@ def register_all() -> None:
         for name, pipeline_class in task.pipelines.items():
             # transformers refuses names that it dropped in version 5, even if they are registered again.
             getattr(pipelines, "REMOVED_TASKS", {}).pop(name, None)
-            if name not in PIPELINE_REGISTRY.get_supported_tasks():
+            known = PIPELINE_REGISTRY.supported_tasks.get(name)
+            if known is None:
                 PIPELINE_REGISTRY.register_pipeline(name, pipeline_class, pt_model=task.auto_class)
+            elif known["impl"] is not pipeline_class:
+                # Ours extends transformers' own pipeline, and serves all models that it loads.
+                PIPELINE_REGISTRY.supported_tasks[name] = {**known, "impl": pipeline_class}
+                pipeline_class._registered_impl = {name: PIPELINE_REGISTRY.supported_tasks[name]}  # type: ignore
 
 
 @cache

@@ -599,6 +599,7 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
     """The net with an output layer that writes text with `generate()`, and a CTC output layer on the encoder."""
 
     _tied_weights_keys = {"lm_head.weight": "model.decoder.embed_tokens.weight"}
+    accepts_label_smoothing = True
 
     def __init__(self, config: SpeechTransformerConfig):
         super().__init__(config)

@@ -76,8 +76,10 @@ def register_all() -> None:
             if known is None:
                 PIPELINE_REGISTRY.register_pipeline(name, pipeline_class, pt_model=task.auto_class)
             elif known["impl"] is not pipeline_class:
-                # Ours extends transformers' own pipeline, and serves all models that it loads.
-                PIPELINE_REGISTRY.supported_tasks[name] = {**known, "impl": pipeline_class}
+                # Ours extends transformers' own pipeline, and serves all models that it loads, ours first: the first
+                # Auto class that knows a config wins.
+                auto_classes = tuple(dict.fromkeys((task.auto_class, *known["pt"])))
+                PIPELINE_REGISTRY.supported_tasks[name] = {**known, "impl": pipeline_class, "pt": auto_classes}
                 pipeline_class._registered_impl = {name: PIPELINE_REGISTRY.supported_tasks[name]}  # type: ignore
 
 

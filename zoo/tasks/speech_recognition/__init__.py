@@ -100,7 +100,7 @@ class SpeechRecognitionTask(Task):
             datasets[name] = SpeechDataset(
                 features[name], split, rows, arguments.join_clips, training=name == "train", seed=arguments.split_seed
             )
-            longest = int(datasets[name].lengths.max())
+            longest = int(datasets[name].lengths.max() + 100 * arguments.join_pause * (arguments.join_clips - 1))
             if name != "train" and longest > config.max_source_positions:
                 raise ValueError(
                     f"joined to {longest} frames, utterances of {name} are longer than max_source_positions="

@@ -14,7 +14,7 @@ from zoo.models.lstm_forecaster import (
     LSTMForecasterConfig,
     LSTMForecasterForPrediction,
     LSTMForecasterModel,
-    layers_recurrent,
+    modeling_lstm_forecaster,
 )
 from zoo.models.lstm_forecaster.configuration_lstm_forecaster import CELL_STATES, DECODINGS, HEADS, SCALINGS
 
@@ -206,9 +206,9 @@ def test_direct_forecast_by_hand(cell, module, patch_length):
 def test_no_python_loop_over_time(monkeypatch):
     """Each recurrent layer runs once over the context, and once more for all segments together."""
     calls = []
-    forward = layers_recurrent.LSTMForecasterLayer.forward
+    forward = modeling_lstm_forecaster.LSTMForecasterLayer.forward
     monkeypatch.setattr(
-        layers_recurrent.LSTMForecasterLayer,
+        modeling_lstm_forecaster.LSTMForecasterLayer,
         "forward",
         lambda self, *args: (calls.append(len(args[0])), forward(self, *args))[1],
     )
@@ -393,7 +393,7 @@ def test_other_cells_begin_as_intended(cell):
         if name.startswith("bias"):
             assert (parameter == 0).all()
         elif name.startswith("weight_hh"):
-            for recurrence in parameter.chunk(layers_recurrent.GATES[layers_recurrent.CELLS[cell]]):
+            for recurrence in parameter.chunk(modeling_lstm_forecaster.GATES[modeling_lstm_forecaster.CELLS[cell]]):
                 torch.testing.assert_close(recurrence @ recurrence.T, torch.eye(8))
 
 

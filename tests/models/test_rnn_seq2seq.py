@@ -16,11 +16,10 @@ from zoo.models.rnn_seq2seq import (
     RNNSeq2SeqConfig,
     RNNSeq2SeqForConditionalGeneration,
     RNNSeq2SeqModel,
-    layers_decoder,
+    modeling_rnn_seq2seq,
 )
 from zoo.models.rnn_seq2seq.configuration_rnn_seq2seq import ATTENTIONS, CELL_STATES
-from zoo.models.rnn_seq2seq.layers_cache import RNNCache
-from zoo.models.rnn_seq2seq.layers_recurrent import CELLS, GATES, step
+from zoo.models.rnn_seq2seq.modeling_rnn_seq2seq import CELLS, GATES, RNNCache, step
 
 PAD, START, END, IGNORED = 0, 2, 3, -100
 SINGLE = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}
@@ -230,17 +229,17 @@ def test_nothing_loops_over_tokens_by_default(monkeypatch):
     def forbidden(*args):
         raise AssertionError("a loop over tokens")
 
-    monkeypatch.setattr(layers_decoder, "step", forbidden)
+    monkeypatch.setattr(modeling_rnn_seq2seq, "step", forbidden)
     model, calls = build().train(), []
     for module in model.modules():
         if isinstance(module, nn.RNNBase):
             module.register_forward_hook(lambda module, inputs, output: calls.append(inputs[0].shape[1]))
     model(tokens(2, 9), labels=tokens(2, 8)).loss.backward()
     assert calls == [9] * 4 + [8] * 2
-    mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])  # padding behind the target needs no loop either
+    mask = torch.tensor([[1] * 8, [0] * 3 + [1] * 5])  # padding needs no loop, unless a cache goes on behind it
     model(tokens(2, 9), labels=tokens(2, 8), decoder_attention_mask=mask)
     with pytest.raises(AssertionError, match="a loop"):
-        model(tokens(2, 9), labels=tokens(2, 8), decoder_attention_mask=mask.flip(1))
+        model(tokens(2, 9), decoder_input_ids=tokens(2, 8), decoder_attention_mask=mask, use_cache=True)
 
 
 # Cache

@@ -171,7 +171,7 @@ def test_the_batch_size_is_not_frozen_on_export():
     ("arguments", "message"),
     [
         ({"input_features": torch.zeros(1, 10, 7)}, "7 mel bins, the model reads 8"),
-        ({"input_features": torch.zeros(1, 401, 8)}, "401 frames are more than max_source_positions=400"),
+        ({"input_features": torch.zeros(1, 601, 8)}, "601 frames are more than max_source_positions=600"),
         ({"input_features": torch.zeros(1, 10, 8), "attention_mask": torch.ones(1, 9)}, "attention_mask has shape"),
         ({}, "input_features or encoder_outputs"),
     ],

@@ -14,10 +14,10 @@ from zoo.models.transformer_seq2seq import (
     TransformerSeq2SeqConfig,
     TransformerSeq2SeqForConditionalGeneration,
     TransformerSeq2SeqModel,
-    layers_attention,
-    layers_dropout,
     layers_loss,
-    layers_positions,
+)
+from zoo.models.transformer_seq2seq import (
+    modeling_transformer_seq2seq as modeling,
 )
 
 PAD, START, END, IGNORED = 0, 2, 3, -100
@@ -187,7 +187,7 @@ def test_flash_attention_never_meets_the_padding_of_the_source():
     def flash(module, query, key, value, attention_mask, **kwargs):
         calls.append((type(module).__name__, attention_mask))
         assert attention_mask is None or attention_mask.ndim == 2
-        return layers_attention.eager_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return modeling.eager_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
     AttentionInterface.register("keys_and_padding", flash)
     AttentionMaskInterface.register("keys_and_padding", flash_attention_mask)
@@ -216,31 +216,6 @@ def test_short_and_long_texts_train_alike(length):
         model(ids, attention_mask=mask, labels=ids).loss.backward()
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
     torch.testing.assert_close(*gradients)
-
-
-@every_variant
-def test_beams_that_share_a_source_are_beams_with_copies_of_it(fields):
-    """The decoder takes a source once for several targets; with a copy for each it answers alike."""
-    model, inputs = build(**fields), source(batch())
-    targets = torch.randint(4, 32, (6, 4), generator=torch.Generator().manual_seed(1))
-    copies = {name: value.repeat_interleave(2, 0) for name, value in inputs.items()}
-    expected = model(**copies, decoder_input_ids=targets, output_attentions=True)
-    encoded = model.get_encoder()(**inputs)
-    mask = inputs["attention_mask"]
-    shared = model(encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=targets, output_attentions=True)
-    torch.testing.assert_close(shared.logits, expected.logits)
-    torch.testing.assert_close(shared.cross_attentions, expected.cross_attentions)
-
-
-def test_beam_search_of_marians_way_finds_the_same():
-    """Copies of the source for each beam, and a cache that is reordered as a whole."""
-    model, inputs = build(), source(batch())
-    settings = {"num_beams": 4, "num_return_sequences": 3, "max_new_tokens": 8}
-    shared = model.generate(**inputs, **settings)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delattr(TransformerSeq2SeqForConditionalGeneration, "_expand_inputs_for_generation")
-        patch.delattr(TransformerSeq2SeqForConditionalGeneration, "_reorder_cache")
-        assert torch.equal(model.generate(**inputs, **settings), shared)
 
 
 def test_half_precision_trains_towards_the_same(monkeypatch):
@@ -294,34 +269,34 @@ def test_labels_that_are_all_ignored_cost_nothing():
 def test_dropout_drops_as_many_as_it_says(probability):
     torch.manual_seed(0)
     values = torch.full((400, 101), 2.0, requires_grad=True)
-    dropped = layers_dropout.dropout(values, probability, True)
+    dropped = modeling.fast_dropout(values, probability, True)
     dropped.sum().backward()
     assert (dropped == 0).float().mean().item() == pytest.approx(probability, abs=0.01)
     assert dropped.mean().item() == pytest.approx(2, abs=0.05)
     torch.testing.assert_close(values.grad, dropped.detach() / 2)
-    added = layers_dropout.add_dropout(torch.ones_like(values), values, probability, True)
+    added = modeling.add_fast_dropout(torch.ones_like(values), values, probability, True)
     assert (added == 1).float().mean().item() == pytest.approx(probability, abs=0.01)
     assert added.mean().item() == pytest.approx(3, abs=0.05)
-    assert layers_dropout.dropout(values, probability, False) is values
+    assert modeling.fast_dropout(values, probability, False) is values
     torch.manual_seed(0)
-    assert torch.equal(layers_dropout.dropout(values, probability, True), dropped)
+    assert torch.equal(modeling.fast_dropout(values, probability, True), dropped)
 
 
 def test_sinusoidal_positions_by_hand():
     config = TransformerSeq2SeqConfig(**{**FAMILY.tiny, "d_model": 4})
-    table = layers_positions.TransformerSeq2SeqSinusoidalPositions(config).table
+    table = modeling.TransformerSeq2SeqSinusoidalPositions(config).table
     sines = [math.sin(3), math.sin(3 / 10000), math.cos(3), math.cos(3 / 10000)]
     torch.testing.assert_close(table[3], torch.tensor(sines))
 
 
 def test_rotary_scores_depend_on_distance_alone():
-    positions = layers_positions.TransformerSeq2SeqRotaryPositions(8, 100.0)
+    positions = modeling.TransformerSeq2SeqRotaryPositions(8, 100.0)
     generator = torch.Generator().manual_seed(0)
     query, key = (torch.randn(1, 1, 1, 8, generator=generator) for _ in range(2))
 
     def score(query_at: int, key_at: int) -> torch.Tensor:
         turned = [
-            layers_positions.rotate(states, positions(torch.tensor([[at]]), torch.float32))
+            modeling.rotate(states, positions(torch.tensor([[at]]), torch.float32))
             for states, at in ((query, query_at), (key, key_at))
         ]
         return (turned[0] * turned[1]).sum()

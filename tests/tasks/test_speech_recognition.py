@@ -144,6 +144,8 @@ def test_texts_come_back_from_tokens(kind):
     assert all(row[-1] == 3 and 1 not in row for row in ids)
     assert tokenizer.batch_decode(ids, skip_special_tokens=True) == texts
     assert 1 in tokenizer("xyz")["input_ids"]
+    words = train_tokenizer(["one", "two"], kind, 40)  # that are joined later
+    assert words.decode(words("two one")["input_ids"], skip_special_tokens=True) == "two one"
     if kind == "characters":
         assert len(ids[2]) == 4
     else:

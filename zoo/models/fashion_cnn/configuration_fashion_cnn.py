@@ -81,14 +81,18 @@ class FashionCNNConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         if getattr(self, "label2id", None) is None:
             self.label2id = {label: number for number, label in self.id2label.items()}
+        self.label2id = {label: int(number) for label, number in self.label2id.items()}
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
         # `from_pretrained(..., num_labels=3)` and `id2label=...` ask for a new head: the saved names make room.
         if kwargs.get("num_labels") not in (None, len(config_dict.get("id2label") or ())):
             config_dict = {key: value for key, value in config_dict.items() if key not in ("id2label", "label2id")}
-        if "id2label" in kwargs:
-            kwargs.setdefault("label2id", {label: int(number) for number, label in kwargs["id2label"].items()})
+        if kwargs.get("id2label"):
+            # transformers' example scripts write the numbers as strings.
+            kwargs["id2label"] = {int(number): label for number, label in kwargs["id2label"].items()}
+            label2id = kwargs.get("label2id") or {label: number for number, label in kwargs["id2label"].items()}
+            kwargs["label2id"] = {label: int(number) for label, number in label2id.items()}
         return super().from_dict(config_dict, **kwargs)
 
     def to_diff_dict(self):

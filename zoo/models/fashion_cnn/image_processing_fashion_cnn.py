@@ -1,4 +1,4 @@
-"""Image processor of the Fashion CNN: anything that is a picture of a garment to a normalised 28x28 tensor."""
+"""Image processor of the Fashion CNN: images of garments in any format to normalised 28x28 tensors."""
 
 from typing import Any
 
@@ -24,21 +24,21 @@ class FashionCNNImageProcessor(PilBackend):
     Grayscale, resize, rescale and normalise, with PIL and NumPy alone (no torchvision).
 
     Takes PIL images of any mode, NumPy arrays and torch tensors: (height, width), (height, width, 1, 3 or 4),
-    (1, 3 or 4, height, width), batches of these, and lists of these. Integers are read as 0..255; floats that lie
+    (1, 3 or 4, height, width), batches of these, and lists of these. Integers are read as 0..255; floats
     between 0 and 1 as fractions of 255. Transparent pixels become black, the background of Fashion-MNIST. An array of
-    three axes whose first or last has 1, 3 or 4 entries is one picture with channels, any other a batch of grayscale
-    pictures: give small batches as (batch, 1, height, width).
+    three axes whose first or last has 1, 3 or 4 entries is one image with channels, any other a batch of grayscale
+    images: give small batches as (batch, 1, height, width).
 
     Fashion-MNIST shows light garments on black. For dark garments on a white background, as most photographs are, pass
     `do_invert=True`. Larger images are resized to `size` (bilinear); crop them around the garment first. With
-    `do_convert_grayscale=False` pictures stay RGB; `image_mean` and `image_std` then need three values.
+    `do_convert_grayscale=False` images stay RGB; `image_mean` and `image_std` then need three values.
 
     Returns:
         `pixel_values` (batch, 1, 28, 28) with mean 0 and standard deviation 1 over the Fashion-MNIST training images.
 
     Raises:
-        ValueError: No picture, no pixels, NaN or infinite pixels, or a number of axes or channels that no picture has.
-        TypeError: Something that is no picture.
+        ValueError: No image, no pixels, NaN or infinite pixels, or a number of axes or channels that no image has.
+        TypeError: The input is not an image.
     """
 
     valid_kwargs = FashionCNNImageProcessorKwargs

@@ -126,15 +126,17 @@ class FashionCNNModel(FashionCNNPreTrainedModel):
     ) -> BaseModelOutputWithPoolingAndNoAttention | tuple:
         r"""
         Args:
-            pixel_values: (batch, num_channels, image_size, image_size), normalised by the image processor.
-            output_hidden_states: Also return the input of the first stage and the output of every stage.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            pixel_values (`torch.Tensor` of shape `(batch, num_channels, image_size, image_size)`): Normalised by the
+                image processor.
+            output_hidden_states (`bool`, *optional*): Also return the input of the first stage and the output of every
+                stage.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Returns:
             `last_hidden_state` (batch, channels, height, width) and `pooler_output` (batch, features).
 
         Raises:
-            ValueError: The images have another shape than the config says.
+            ValueError: The images have another shape than the config describes.
         """
         expected = (self.config.num_channels, self.config.image_size, self.config.image_size)
         if tuple(pixel_values.shape[1:]) != expected:
@@ -147,6 +149,9 @@ class FashionCNNModel(FashionCNNPreTrainedModel):
         return_dict = self.config.return_dict if return_dict is None else return_dict
 
         hidden_state = self.stem(pixel_values)
+        if self.training and self.stages[0].gradient_checkpointing and not hidden_state.requires_grad:
+            # Re-entrant checkpointing gives no gradient to weights whose inputs need none.
+            hidden_state = hidden_state.detach().requires_grad_(torch.is_grad_enabled())
         hidden_states = [hidden_state]
         for stage in self.stages:
             hidden_state = stage(hidden_state)
@@ -176,6 +181,24 @@ class FashionCNNForImageClassification(FashionCNNPreTrainedModel):
         self.classifier = nn.Linear(sizes[-1], config.num_labels)
         self.post_init()
 
+    def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """
+        The mean loss that `config.problem_type` names.
+
+        Args:
+            logits (`torch.Tensor` of shape `(batch, num_labels)`)
+            labels (`torch.Tensor` of shape `(batch,)` or `(batch, num_labels)`)
+        """
+        # transformers' own ForSequenceClassificationLoss would take the probabilities of mixup for several labels.
+        default = "regression" if self.num_labels == 1 else "single_label_classification"
+        problem_type = self.config.problem_type or default
+        if problem_type == "single_label_classification":
+            return nn.functional.cross_entropy(logits, labels)
+        labels = labels.to(logits.dtype).view_as(logits)
+        if problem_type == "regression":
+            return nn.functional.mse_loss(logits, labels)
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels)
+
     def forward(
         self,
         pixel_values: torch.Tensor,
@@ -186,13 +209,19 @@ class FashionCNNForImageClassification(FashionCNNPreTrainedModel):
     ) -> ImageClassifierOutputWithNoAttention | tuple:
         r"""
         Args:
-            pixel_values: (batch, num_channels, image_size, image_size), normalised by the image processor.
-            labels: (batch,) class indices, or (batch, num_labels) class probabilities as mixup and cutmix make them.
-            output_hidden_states: Also return the input of the first stage and the output of every stage.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            pixel_values (`torch.Tensor` of shape `(batch, num_channels, image_size, image_size)`): Normalised by the
+                image processor.
+            labels (`torch.Tensor` of shape `(batch,)` or `(batch, num_labels)`): By `config.problem_type`: class
+                indices or, as mixup and cutmix make them, class probabilities for `"single_label_classification"`,
+                the default; numbers for `"regression"`, the default of a single label; zeros and ones for
+                `"multi_label_classification"`.
+            output_hidden_states (`bool`, *optional*): Also return the input of the first stage and the output of every
+                stage.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Returns:
-            `loss` (mean cross-entropy in nats, with labels only) and `logits` (batch, num_labels).
+            `loss` (with labels only: the mean cross-entropy in nats, squared error or binary cross-entropy) and
+            `logits` (batch, num_labels).
         """
         return_dict = self.config.return_dict if return_dict is None else return_dict
         outputs = self.fashion_cnn(pixel_values, output_hidden_states=output_hidden_states, return_dict=True)
@@ -200,7 +229,7 @@ class FashionCNNForImageClassification(FashionCNNPreTrainedModel):
         for layer in self.dense:
             features = self.activation(layer(self.dropout(features)))
         logits = self.classifier(self.dropout(features))
-        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        loss = None if labels is None else self.compute_loss(logits, labels)
         output = ImageClassifierOutputWithNoAttention(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
         return output if return_dict else output.to_tuple()
 

@@ -47,17 +47,17 @@ class LSTMForecasterConfig(PreTrainedConfig):
         log_values (`bool`, defaults to `False`): Read and forecast logarithms: of positive values whose errors grow
             with their size, as most counts and loads do. Errors of the point and quantile heads are then relative.
             Outputs are in the units of the data; `loc` and `scale` are those of the logarithms.
-        decoding (`str`, defaults to `"direct"`): `"direct"` reads all steps from the last state; `"segments"` asks the
-            recurrent net for every patch of the horizon in parallel, by position and channel embeddings (SegRNN);
+        decoding (`str`, defaults to `"direct"`): `"direct"` reads all steps from the last state; `"segments"` runs the
+            recurrent net once for each patch of the horizon, in parallel, on position and channel embeddings (SegRNN);
             `"recursive"` forecasts patch after patch and reads its own forecasts (DeepAR, arXiv:1704.04110), with true
             values instead while training (teacher forcing).
         linear_skip (`bool`, defaults to `False`): Add a linear map from the scaled window to every step of the
             forecast: the autoregressive highway of LSTNet (arXiv:1703.07015). It reads seasons of any length that the
             window holds, and the recurrent net learns what they leave. For parallel decoding.
-        level_weight (`float`, defaults to 0.0): Tell the net and the linear map where a window stands: what `scaling`
+        level_weight (`float`, defaults to 0.0): Give the net and the linear map the level of a window: what `scaling`
             subtracts, times this weight. Series that come back to a mean, as loads and temperatures do, are forecast
             better when that is known; a penalty holds a small weight back. For values that are standardised: the
-            further from 0 their mean lies, the less it helps. (DeepAR and TimeSeriesTransformer hand the scale over
+            further their mean is from 0, the less it helps. (DeepAR and TimeSeriesTransformer hand the scale over
             likewise.) 0 hides it, so the forecast moves with the series wherever it goes.
         head (`str`, defaults to `"point"`): What is forecast: `"point"`, `"quantile"`, or a distribution's parameters:
             `"normal"`, `"student_t"`, `"negative_binomial"` (counts; needs `scaling` `"none"` or `"mean"`).
@@ -230,7 +230,7 @@ class LSTMForecasterConfig(PreTrainedConfig):
         if self.level_weight and self.scaling in ("none", "mean"):
             raise ValueError(
                 f"level_weight={self.level_weight} tells what scaling subtracts, but scaling={self.scaling!r} "
-                "subtracts nothing, so the net sees where a window stands: use 'last', 'last_std', 'std' or 'revin'"
+                "subtracts nothing, so the net sees the level already: use 'last', 'last_std', 'std' or 'revin'"
             )
         if self.log_values and self.head not in ("point", "quantile"):
             raise ValueError(

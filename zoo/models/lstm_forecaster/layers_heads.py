@@ -11,7 +11,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_lstm_forecaster import LSTMForecasterConfig
 
-# The smallest spread of a distribution in units of the window's scale: the likelihood of a series that stands still
+# The smallest spread of a distribution in units of the window's scale: the likelihood of a constant series
 # stays bounded.
 MINIMUM_SPREAD = 1e-4
 Params = tuple[torch.Tensor, ...]
@@ -34,7 +34,7 @@ class LSTMForecasterHead(GradientCheckpointingLayer):
             self.covariate_embedding = nn.Linear(config.num_step_features, sizes[-1], bias=False)
             self.covariate_output = nn.Linear(sizes[-1], math.prod(self.shape), bias=False)
 
-    def say_nothing(self) -> None:
+    def zero_output(self) -> None:
         """Zero the last layer: raw numbers are 0 until it learns."""
         for parameter in (
             *self.output.parameters(),
@@ -45,8 +45,9 @@ class LSTMForecasterHead(GradientCheckpointingLayer):
     def forward(self, features: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
         r"""
         Args:
-            features: (rows, segments, hidden_size).
-            covariates: (rows, segments * steps, num_step_features), what is known of the steps to forecast.
+            features (`torch.Tensor` of shape `(rows, segments, hidden_size)`)
+            covariates (`torch.Tensor` of shape `(rows, segments * steps, num_step_features)`): What is known of the
+                steps to forecast.
 
         Returns:
             (rows, segments * steps, channels, numbers), the raw numbers of the output.
@@ -56,7 +57,7 @@ class LSTMForecasterHead(GradientCheckpointingLayer):
         features = self.dropout(features)
         raw = self.output(features).unflatten(-1, (self.steps, *self.shape))
         if self.has_covariates:
-            # A step meets its own covariates here and nobody else's (the local decoder of MQ-RNN, arXiv:1711.11053),
+            # A step reads only its own covariates here (the local decoder of MQ-RNN, arXiv:1711.11053),
             # so the forecast of a step does not change with what is known about later ones.
             local = self.covariate_embedding(covariates).unflatten(1, (-1, self.steps)) + features.unsqueeze(2)
             raw = raw + self.covariate_output(self.activation(local)).unflatten(-1, self.shape)
@@ -143,7 +144,7 @@ class QuantileOutput(PointOutput):
         return 2 * torch.maximum(levels * error, (levels - 1) * error).mean(-1)
 
     def sample(self, params):
-        """A random level of the piecewise linear quantile function; its outermost pieces go on beyond the levels."""
+        """A random level of the piecewise linear quantile function; its outermost segments are extrapolated."""
         values = self.restore(params[0])
         if self.numbers == 1:
             return values[..., 0]

@@ -1,7 +1,8 @@
-"""The LSTM forecaster: scale, cut into patches, recurrent layers, decode the horizon, undo the scale."""
+"""The LSTM forecaster: scaling, patches, recurrent layers, decoding of the horizon, and back to the data's units."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -9,27 +10,455 @@ from torch.distributions import Distribution
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import SampleTSPredictionOutput
+from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_lstm_forecaster import LSTMForecasterConfig
-from .layers_decoding import Choose, decode_recursive, join
+from .configuration_lstm_forecaster import CELL_STATES, LSTMForecasterConfig
 from .layers_heads import OUTPUTS, DistributionOutput, LSTMForecasterHead, Params
-from .layers_outputs import LSTMForecasterForPredictionOutput, LSTMForecasterModelOutput
-from .layers_recurrent import LSTMForecasterLayer, LSTMForecasterSegmentQueries, init_recurrent_weights
-from .layers_scaling import LSTMForecasterScaler
-from .layers_skip import LSTMForecasterSkip, RidgeRegression
-from .layers_window import (
-    Window,
-    fit,
-    logarithms,
-    read_request,
-    read_series,
-    read_static_features,
-    read_step_features,
-    tile,
-    tile_or_none,
-)
+
+
+@dataclass
+class LSTMForecasterModelOutput(ModelOutput):
+    """
+    What the recurrent net remembers of a window. `rows` is batch * input_size with `channel_independent`, else batch.
+
+    Args:
+        last_hidden_state (`torch.Tensor` of shape `(batch, input_size, num_patches, hidden_size)`): With
+            `channel_independent`, as in PatchTST, else (batch, num_patches, hidden_size).
+        recurrent_state (`tuple` of `torch.Tensor`): The state after the last patch of each layer, (1, or 2 with an
+            LSTM, rows, hidden_size).
+        hidden_states (`tuple` of `torch.Tensor`, *optional*): The input of the first recurrent layer and the output of
+            each, shaped as `last_hidden_state`.
+        loc (`torch.Tensor` of shape `(batch, 1, input_size)`): What was subtracted from the values.
+        scale (`torch.Tensor` of shape `(batch, 1, input_size)`): What they were divided by.
+        static_features (`torch.Tensor` of shape `(batch, num_static_features)`): Categories embedded.
+        scaled_values (`torch.Tensor` of shape `(batch, num_patches * patch_length, input_size)`): The window as the
+            net reads it, 0 where nothing was observed; with `linear_skip` only.
+    """
+
+    # A ModelOutput wants defaults, also for what is always there.
+    last_hidden_state: torch.Tensor = None  # type: ignore[assignment]
+    recurrent_state: tuple[torch.Tensor, ...] = None  # type: ignore[assignment]
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    loc: torch.Tensor = None  # type: ignore[assignment]
+    scale: torch.Tensor = None  # type: ignore[assignment]
+    static_features: torch.Tensor | None = None
+    scaled_values: torch.Tensor | None = None
+
+
+@dataclass
+class LSTMForecasterForPredictionOutput(ModelOutput):
+    """
+    A forecast in the units of `past_values`. Where `past_values` has no channel axis, neither has anything here.
+
+    Args:
+        loss (`torch.Tensor` of shape `()`): Mean over the observed future values, with `future_values` only.
+        prediction_outputs (`torch.Tensor` of shape `(batch, length, input_size)`): The point forecast: the number
+            itself, the median of the quantile head (or the level next to it), the mean of a distribution.
+        quantile_outputs (`torch.Tensor` of shape `(batch, length, input_size, quantiles)`): Never crossing: of the
+            quantile head, and outside training of the normal and Student-t heads. Negative binomial ones come from
+            `generate()`.
+        params (`tuple` of `torch.Tensor`): Parameters of the distribution, (batch, length, input_size) each; see
+            `output_distribution`.
+        loc (`torch.Tensor` of shape `(batch, 1, input_size)`): What was subtracted from the (first) window.
+        scale (`torch.Tensor` of shape `(batch, 1, input_size)`): What it was divided by.
+        hidden_states (`tuple` of `torch.Tensor`, *optional*): As in [`LSTMForecasterModelOutput`].
+    """
+
+    loss: torch.Tensor | None = None
+    prediction_outputs: torch.Tensor | None = None
+    quantile_outputs: torch.Tensor | None = None
+    params: tuple[torch.Tensor, ...] | None = None
+    loc: torch.Tensor | None = None
+    scale: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+
+
+def read_series(
+    name: str, values: torch.Tensor, mask: torch.Tensor | None, channels: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Values and what was observed of them, both (batch, length, channels); what is missing, by the mask or because it is
+    not a finite number, becomes 0. Statistics of bf16 values would be off: values are float32 or wider from here on.
+    """
+    if values.ndim == 2 and channels == 1:
+        values = values.unsqueeze(-1)
+    if values.ndim != 3 or values.shape[-1] != channels:
+        flat = " or (batch, length)" if channels == 1 else ""
+        raise ValueError(
+            f"{name}_values has shape {tuple(values.shape)}, but this model takes (batch, length, {channels}){flat}"
+        )
+    values = values.to(torch.promote_types(values.dtype, torch.float32))
+    observed = values.isfinite()
+    if mask is not None:
+        mask = mask.unsqueeze(-1) if mask.ndim == 2 else mask
+        if mask.shape not in (values.shape, (*values.shape[:2], 1)):
+            raise ValueError(
+                f"{name}_observed_mask has shape {tuple(mask.shape)}, but {name}_values has {tuple(values.shape)}"
+            )
+        observed = observed & mask.to(torch.bool)
+    return torch.where(observed, values, 0.0), observed
+
+
+def logarithms(values: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """Natural logarithms of the observed values, 0 where nothing was observed.
+
+    Raises:
+        ValueError: An observed value is not positive.
+    """
+    if not torch.compiler.is_compiling() and bool((observed & (values <= 0)).any()):
+        least = values[observed].min().item()
+        raise ValueError(f"a value is {least:g}, but log_values=True takes positive values: use log_values=False")
+    return torch.where(observed, values, 1.0).log()
+
+
+def read_step_features(
+    name: str, features: torch.Tensor | None, batch: int, length: int, width: int, exact: bool = False
+) -> torch.Tensor | None:
+    """
+    Features of the steps of a window, (batch, length, width), or `None` where the model takes none. Unless `exact`,
+    more steps than needed are cropped.
+    """
+    if features is None:
+        if width:
+            raise ValueError(f"{name} is missing: this model takes {width} features of each step")
+        return None
+    fits = features.ndim == 3 and features.shape[0] == batch and features.shape[-1] == width
+    if not fits or features.shape[1] < length or (exact and features.shape[1] > length):
+        raise ValueError(
+            f"{name} has shape {tuple(features.shape)}, but ({batch}, {length}, {width}) is needed: batch, steps, "
+            "num_time_features + num_dynamic_real_features"
+        )
+    return features[:, :length] if width else None
+
+
+def read_static_features(
+    config: LSTMForecasterConfig,
+    embeddings: nn.ModuleList,
+    categorical: torch.Tensor | None,
+    real: torch.Tensor | None,
+    batch: int,
+) -> torch.Tensor | None:
+    """(batch, num_static_features), categories embedded, or `None` where the model takes none."""
+    for name, features, width in (
+        ("static_categorical_features", categorical, len(config.cardinality)),
+        ("static_real_features", real, config.num_static_real_features),
+    ):
+        if features is None and width:
+            raise ValueError(f"{name} is missing: this model takes {width} for each window")
+        if features is not None and tuple(features.shape) != (batch, width):
+            raise ValueError(f"{name} has shape {tuple(features.shape)}, but ({batch}, {width}) is needed")
+    parts = []
+    if categorical is not None:
+        parts += [embed(categorical[:, index]) for index, embed in enumerate(embeddings)]
+    if real is not None and config.num_static_real_features:
+        parts.append(real)
+    return torch.cat(parts, dim=-1) if parts else None
+
+
+def fit(series: torch.Tensor, config: LSTMForecasterConfig) -> torch.Tensor:
+    """The last `context_length` steps of (batch, length, ...), padded with zeros on the left to whole patches."""
+    # Padded first whatever its length is: a branch on the length would be frozen by torch.export.
+    series = nn.functional.pad(series, (0, 0, config.context_length, 0))[:, -config.context_length :]
+    return nn.functional.pad(series, (0, 0, config.num_patches * config.patch_length - config.context_length, 0))
+
+
+def tile(tensor: Any, copies: int, dim: int = 0) -> Any:
+    """The whole tensor `copies` times in a row along `dim`; None stays None."""
+    return tensor if tensor is None or copies == 1 else torch.cat([tensor] * copies, dim=dim)
+
+
+class Window(NamedTuple):
+    """The past as the base model's `forward` takes it, argument by argument."""
+
+    past_values: torch.Tensor
+    past_observed_mask: torch.Tensor
+    past_time_features: torch.Tensor | None
+    static_categorical_features: torch.Tensor | None
+    static_real_features: torch.Tensor | None
+
+    def tile(self, copies: int) -> "Window":
+        """Copies of the whole batch, one after the other."""
+        return Window(*(tile(part, copies) for part in self))
+
+    def move_on(self, values: torch.Tensor, step_features: torch.Tensor | None) -> "Window":
+        """The window that ends with `values` (batch, length, channels), taken for observed ones."""
+        observed = torch.ones_like(values, dtype=torch.bool)
+        features = self.past_time_features
+        if features is not None and step_features is not None:
+            features = torch.cat([features, step_features], dim=1)
+        return self._replace(
+            past_values=torch.cat([self.past_values, values], dim=1),
+            past_observed_mask=torch.cat([self.past_observed_mask, observed], dim=1),
+            past_time_features=features,
+        )
+
+
+def read_request(
+    config: LSTMForecasterConfig,
+    past_values: torch.Tensor,
+    past_time_features: torch.Tensor | None,
+    past_observed_mask: torch.Tensor | None,
+    static_categorical_features: torch.Tensor | None,
+    static_real_features: torch.Tensor | None,
+    future_time_features: torch.Tensor | None,
+    prediction_length: int | None,
+) -> tuple[Window, torch.Tensor | None, int]:
+    """The window, what is known of the steps to forecast, and how many they are."""
+    length = config.prediction_length if prediction_length is None else prediction_length
+    if length < 1:
+        raise ValueError(f"prediction_length={length} must be at least 1")
+    values, observed = read_series("past", past_values, past_observed_mask, config.input_size)
+    known = read_step_features(
+        "future_time_features", future_time_features, values.shape[0], length, config.num_step_features
+    )
+    window = Window(values, observed, past_time_features, static_categorical_features, static_real_features)
+    return window, known, length
+
+
+# What varies less than this is rounding noise: it would turn an ordinary value into one whose square overflows.
+SMALLEST_SCALE = 1e-15
+
+
+class LSTMForecasterScaler(nn.Module):
+    """
+    Location and scale of each channel of a window, from its observed values alone: the net sees
+    `(values - loc) / scale`, and its outputs are multiplied by `scale` and shifted by `loc`.
+
+    A window without observed values has location 0, and one that does not vary has scale 1, whatever the others in the
+    batch look like: a row's forecast never depends on its neighbours.
+    """
+
+    def __init__(self, config: LSTMForecasterConfig):
+        super().__init__()
+        self.scaling = config.scaling
+        if config.scaling == "revin":
+            # The logarithm of RevIN's weight: the scale stays positive, so quantiles keep their order, and never zero.
+            self.log_weight = nn.Parameter(torch.zeros(config.input_size))
+            self.bias = nn.Parameter(torch.zeros(config.input_size))
+
+    def forward(self, values: torch.Tensor, observed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        r"""
+        Args:
+            values (`torch.Tensor` of shape `(batch, length, channels)`): 0 where nothing was observed, in float32 or
+                wider.
+            observed (`torch.Tensor` of shape `(batch, length, channels)`): Bool.
+
+        Returns:
+            `loc` and `scale`, each (batch, 1, channels).
+        """
+        count = observed.sum(dim=1, keepdim=True).clamp(min=1)
+        loc = torch.zeros_like(values[:, :1])
+        scale = torch.ones_like(loc)
+        if self.scaling == "mean":
+            scale = values.abs().sum(dim=1, keepdim=True) / count
+            scale = torch.where(scale > SMALLEST_SCALE, scale, 1.0)
+        elif self.scaling != "none":
+            mean = values.sum(dim=1, keepdim=True) / count
+            loc = last_observed(values, observed) if self.scaling.startswith("last") else mean
+            if self.scaling != "last":
+                variance = ((values - mean) * observed).square().sum(dim=1, keepdim=True) / count
+                # A constant series of large values varies by rounding alone: dividing by that would amplify noise.
+                varies = variance.sqrt() > 1e-6 * mean.abs() + SMALLEST_SCALE
+                scale = torch.where(varies, variance, 1.0).sqrt()
+        if self.scaling == "revin":
+            # ((x - loc) / scale) * weight + bias, written as another location and scale, is inverted like the rest.
+            scale = scale / self.log_weight.exp().to(scale.dtype)
+            loc = loc - self.bias.to(scale.dtype) * scale
+        return loc, scale
+
+
+def last_observed(values: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """The last observed value of each channel, 0 without one: (batch, length, channels) -> (batch, 1, channels)."""
+    steps = torch.arange(1, values.shape[1] + 1, device=values.device).view(1, -1, 1)
+    return values.gather(1, (steps * observed).argmax(dim=1, keepdim=True))
+
+
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+GATES: dict[type[nn.Module], int] = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}
+
+
+class LSTMForecasterLayer(GradientCheckpointingLayer):
+    """One recurrent layer with dropout on what the layer below hands over."""
+
+    def __init__(self, config: LSTMForecasterConfig, index: int, input_size: int):
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout if index else 0.0)
+        self.cell = CELLS[config.cell_type](input_size, config.hidden_size, batch_first=True)
+        self.initial_state: nn.Parameter | None = None
+        if config.learned_initial_state:
+            self.initial_state = nn.Parameter(torch.zeros(CELL_STATES[config.cell_type], config.hidden_size))
+
+    def forward(
+        self, hidden_states: torch.Tensor, state: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        (rows, patches, input_size) -> (rows, patches, hidden_size) and the state after the last patch. A state is one
+        tensor (1, or 2 with an LSTM, rows, hidden_size): re-entrant checkpointing sees gradients of tensors only.
+        Without a state the layer starts from `initial_state`, or from zeros.
+        """
+        hidden_states = self.dropout(hidden_states)
+        if state is None and self.initial_state is not None:
+            state = self.initial_state.unsqueeze(1).expand(-1, hidden_states.shape[0], -1).contiguous()
+        device = hidden_states.device.type
+        if torch.is_autocast_enabled(device):
+            # Autocast leaves inputs alone here, and CPUs without bfloat16 refuse float32 inputs with bfloat16 weights.
+            dtype = torch.get_autocast_dtype(device)
+            hidden_states, state = hidden_states.to(dtype), None if state is None else state.to(dtype)
+        if isinstance(self.cell, nn.LSTM):
+            hidden_states, after = self.cell(hidden_states, None if state is None else (state[:1], state[1:]))
+            return hidden_states, torch.cat(after)
+        return self.cell(hidden_states, state)
+
+
+class LSTMForecasterSegmentQueries(nn.Module):
+    """What the recurrent net is asked with for each patch of the horizon: its position and its channel (SegRNN)."""
+
+    def __init__(self, config: LSTMForecasterConfig):
+        super().__init__()
+        has_channels = config.channel_independent and config.input_size > 1
+        channel_size = config.hidden_size // 2 if has_channels else 0
+        self.position = nn.Parameter(torch.zeros(config.num_segments, config.hidden_size - channel_size))
+        self.channel = nn.Parameter(torch.zeros(config.input_size, channel_size)) if has_channels else None
+
+    def forward(self, rows: int) -> torch.Tensor:
+        """-> (rows * num_segments, 1, hidden_size), segments of a row side by side."""
+        queries = self.position.unsqueeze(0)
+        if self.channel is not None:
+            channel = self.channel.unsqueeze(1).expand(-1, self.position.shape[0], -1)
+            queries = torch.cat([queries.expand(self.channel.shape[0], -1, -1), channel], dim=-1)
+        return queries.repeat(rows // queries.shape[0], 1, 1).flatten(0, 1).unsqueeze(1)
+
+
+def init_recurrent_weights(cell: nn.RNNBase) -> None:
+    """
+    Gate by gate: Glorot for the input, orthogonal for the recurrence (Saxe et al. 2013, arXiv:1312.6120), bias 0 but 1
+    for an LSTM's forget gate (Jozefowicz et al. 2015), which remembers until it learns what to forget.
+    """
+    gates = GATES[type(cell)]
+    for name, parameter in cell.named_parameters():
+        value = torch.zeros_like(parameter, dtype=torch.float32)
+        for gate in value.chunk(gates) if name.startswith("weight") else ():
+            if name.startswith("weight_ih"):
+                init.xavier_uniform_(gate)
+            else:
+                init.orthogonal_(gate)
+        if isinstance(cell, nn.LSTM) and name.startswith("bias_ih"):
+            value.chunk(gates)[1].fill_(1.0)
+        init.copy_(parameter, value)
+
+
+class LSTMForecasterSkip(nn.Module):
+    """
+    A linear map from the scaled window to the forecast, the same for every channel (LSTNet's highway). With
+    `level_weight` it also reads the level of the window, so forecasts can return to a mean, and has an intercept.
+    """
+
+    def __init__(self, config: LSTMForecasterConfig):
+        super().__init__()
+        decoded = config.num_segments * config.patch_length  # the last segment is cropped later
+        steps = config.prediction_length if config.decoding == "direct" else decoded
+        self.length = config.num_patches * config.patch_length
+        self.level_weight = config.level_weight
+        # Zeros at first: training begins at the plain net.
+        self.weight = nn.Parameter(torch.zeros(steps, self.length + (2 if config.level_weight else 0)))
+
+    def level(self, loc: torch.Tensor) -> torch.Tensor:
+        """(batch, 1, input_size) -> (batch, 2, input_size): the weighted level and 1."""
+        return torch.cat([self.level_weight * loc, torch.ones_like(loc)], dim=1)
+
+    def forward(self, scaled_values: torch.Tensor, loc: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        r"""
+        Args:
+            scaled_values (`torch.Tensor` of shape `(batch, num_patches * patch_length, input_size)`): 0 where nothing
+                was observed.
+            loc, scale: (batch, 1, input_size), what was taken out of them.
+
+        Returns:
+            (batch, steps, input_size), the difference between forecast and `loc`, in the units of the data.
+        """
+        dtype = self.weight.dtype
+        # Not `weight @ inputs(...)`: half precision would round values of any size, where scaled ones are about 1.
+        shift = torch.matmul(self.weight[:, : self.length], scaled_values.to(dtype)).to(loc.dtype) * scale
+        if self.level_weight:
+            shift = shift + torch.matmul(self.weight[:, self.length :], self.level(loc).to(dtype)).to(loc.dtype)
+        return shift
+
+    def inputs(self, scaled_values: torch.Tensor, loc: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """What `weight` is multiplied with, (batch, columns of `weight`, input_size); arguments as of `forward`."""
+        inputs = scaled_values * scale
+        return torch.cat([inputs, self.level(loc)], dim=1) if self.level_weight else inputs
+
+    def set(self, weight: torch.Tensor) -> None:
+        """Take (prediction_length, columns) as the map and stop learning it; steps beyond the horizon stay 0."""
+        self.weight.zero_()
+        self.weight[: len(weight)] = weight.to(self.weight)
+        self.requires_grad_(False)
+
+
+class RidgeRegression:
+    """
+    Least squares with a penalty (Hoerl and Kennard 1970), batch by batch: the matrix W of the smallest
+    `mean |y - W x|^2 + ridge * |W|^2`, the intercept among its columns. On the long-term benchmarks a linear map
+    fitted in closed form is at least as good as one found by gradient descent (Toner and Darlow, arXiv:2403.14587).
+
+    Args:
+        ridge (`float`): Strength of the penalty, above 0, so that there is one solution, of however few rows. It
+            counts in squares of the unit of `x`.
+    """
+
+    def __init__(self, ridge: float):
+        if isinstance(ridge, bool) or not isinstance(ridge, (int, float)) or not 0 < ridge < float("inf"):
+            raise ValueError(f"ridge={ridge} must be a number above 0, such as 0.05")
+        self.ridge = ridge
+        self.rows = 0
+        self.inner: torch.Tensor | None = None
+        self.outer: torch.Tensor | None = None
+
+    def add(
+        self, inputs: torch.Tensor, targets: torch.Tensor, whole: torch.Tensor, unit: torch.Tensor | None = None
+    ) -> None:
+        r"""
+        Args:
+            inputs (`torch.Tensor` of shape `(batch, columns, channels)`)
+            targets (`torch.Tensor` of shape `(batch, steps, channels)`)
+            whole (`torch.Tensor` of shape `(batch, channels)`): Bool: the others are left out.
+            unit (`torch.Tensor` of shape `(batch, 1, channels)`): What errors are measured in; default: the units of
+                the targets.
+        """
+        if unit is not None:
+            inputs, targets = inputs / unit, targets / unit
+        # In double precision: a sum over all windows of squares of values that are alike.
+        x, y = (part.transpose(1, 2)[whole].double() for part in (inputs, targets))
+        inner, outer = x.T @ x, x.T @ y
+        self.inner = inner if self.inner is None else self.inner + inner
+        self.outer = outer if self.outer is None else self.outer + outer
+        self.rows += len(x)
+
+    def solve(self) -> torch.Tensor:
+        """W, (steps, columns).
+
+        Raises:
+            ValueError: There were no rows.
+        """
+        if self.inner is None or self.outer is None or not self.rows:
+            raise ValueError(
+                "ridge regression has nothing to fit to: no window has a future that was wholly observed; fill the "
+                "gaps of the series, or let the linear map learn with the net"
+            )
+        penalty = self.ridge * self.rows * torch.eye(len(self.inner)).to(self.inner)
+        return torch.linalg.solve(self.inner + penalty, self.outer).T
+
+
+# Parameters of a forecast -> the values that it goes on from.
+Choose = Callable[[Params], torch.Tensor]
+
+
+def join(params: list[Params], length: int) -> Params:
+    """Parameters of consecutive steps, cropped to the first `length`."""
+    return tuple(torch.cat(parts, dim=1)[:, :length] for parts in zip(*params))
 
 
 class LSTMForecasterPreTrainedModel(PreTrainedModel):
@@ -139,28 +568,38 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         values: torch.Tensor,
         observed: torch.Tensor,
         step_features: torch.Tensor | None,
-        encoded: LSTMForecasterModelOutput,
+        loc: torch.Tensor,
+        scale: torch.Tensor,
+        static_features: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Whole patches of values (batch, patches * patch_length, input_size) -> (rows, patches, width)."""
-        scaled = torch.where(observed, (values - encoded.loc) / encoded.scale, 0.0)
+        """
+        Values (batch, patches * patch_length, input_size) -> what the first recurrent layer reads, (batch, patches,
+        width), or (batch, input_size, patches, width) with independent channels.
+        """
+        scaled = torch.where(observed, (values - loc) / scale, 0.0)
         steps = [self.to_rows(scaled), self.to_rows(~observed)]
         steps += [] if step_features is None else [self.spread(step_features)]
         patches = [part.to(self.dtype).unflatten(1, (-1, self.config.patch_length)).flatten(2) for part in steps]
-        if encoded.static_features is not None:
-            static = self.spread(encoded.static_features.to(self.dtype)).unsqueeze(1)
+        if static_features is not None:
+            static = self.spread(static_features.to(self.dtype)).unsqueeze(1)
             patches.append(static.expand(-1, patches[0].shape[1], -1))
         if self.config.level_weight:
-            level = self.to_rows(self.config.level_weight * encoded.loc).to(self.dtype)
+            level = self.to_rows(self.config.level_weight * loc).to(self.dtype)
             patches.append(level.expand(-1, patches[0].shape[1], -1))
-        return self.embedding(torch.cat(patches, dim=-1))
+        return self.from_rows(self.embedding(torch.cat(patches, dim=-1)))
 
     def recur(
         self, hidden_state: torch.Tensor, states: tuple[torch.Tensor, ...] | None = None
     ) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-        """Inputs (rows, patches, width) -> the input and each layer's output, and each layer's state at the end."""
+        """Inputs (..., patches, width) -> the input and each layer's output, and each layer's state at the end."""
+        if self.training and self.layers[0].gradient_checkpointing and not hidden_state.requires_grad:
+            # Re-entrant checkpointing gives no gradient to weights whose inputs need none.
+            hidden_state = hidden_state.detach().requires_grad_(torch.is_grad_enabled())
+        shape = hidden_state.shape[:-2]
         outputs, after = [hidden_state], []
         for index, layer in enumerate(self.layers):
-            hidden_state, state = layer(hidden_state, None if states is None else states[index])
+            rows, state = layer(hidden_state.flatten(0, -3), None if states is None else states[index])
+            hidden_state = rows.unflatten(0, shape)
             outputs.append(hidden_state)
             after.append(state)
         return tuple(outputs), tuple(after)
@@ -174,20 +613,24 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         static_categorical_features: torch.Tensor | None = None,
         static_real_features: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ) -> LSTMForecasterModelOutput:
         r"""
         Args:
-            past_values: (batch, length, input_size), or (batch, length) of a single series. The last `context_length`
-                steps are read; a shorter window is padded on the left with missing values. NaN is missing too.
-            past_time_features: (batch, length, num_time_features + num_dynamic_real_features), finite numbers.
-            past_observed_mask: As `past_values`, or one channel for all; 1 where a value was observed.
-            static_categorical_features: (batch, len(cardinality)), integers.
-            static_real_features: (batch, num_static_real_features), finite numbers.
-            output_hidden_states: Also return the input and the output of every recurrent layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            past_values (`torch.Tensor` of shape `(batch, length, input_size)`): Or (batch, length) of a single series.
+                The last `context_length` steps are read; a shorter window is padded on the left with missing values.
+                NaN is missing too.
+            past_time_features (`torch.Tensor` of shape `(batch, length, num_time_features +
+                num_dynamic_real_features)`): Finite numbers.
+            past_observed_mask (`torch.Tensor`, *optional*): As `past_values`, or one channel for all; 1 where a value
+                was observed.
+            static_categorical_features (`torch.LongTensor` of shape `(batch, len(cardinality))`): Integers.
+            static_real_features (`torch.Tensor` of shape `(batch, num_static_real_features)`): Finite numbers.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every recurrent layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Raises:
-            ValueError: An argument is missing or has another shape than the config says; the message names it.
+            ValueError: An argument is missing or has another shape than the config describes; the message names it.
         """
         config = self.config
         values, observed, loc, scale = self.read_window(past_values, past_observed_mask)
@@ -202,14 +645,18 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         static_features = read_static_features(
             config, self.static_embeddings, static_categorical_features, static_real_features, batch
         )
-        encoded = LSTMForecasterModelOutput(loc=loc, scale=scale, static_features=static_features)
-        hidden_states, encoded.recurrent_state = self.recur(self.embed(values, observed, features, encoded))
-        encoded.last_hidden_state = self.from_rows(hidden_states[-1])
-        if config.linear_skip:
-            encoded.scaled_values = torch.where(observed, (values - loc) / scale, 0.0)
-        if output_hidden_states:
-            encoded.hidden_states = tuple(self.from_rows(hidden_state) for hidden_state in hidden_states)
-        return encoded
+        hidden_states, recurrent_state = self.recur(
+            self.embed(values, observed, features, loc, scale, static_features)
+        )
+        return LSTMForecasterModelOutput(
+            last_hidden_state=hidden_states[-1],
+            recurrent_state=recurrent_state,
+            hidden_states=hidden_states if output_hidden_states else None,
+            loc=loc,
+            scale=scale,
+            static_features=static_features,
+            scaled_values=torch.where(observed, (values - loc) / scale, 0.0) if config.linear_skip else None,
+        )
 
 
 class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
@@ -246,12 +693,13 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         net alone, which learns what the map leaves. See [`RidgeRegression`] for what is minimised.
 
         Args:
-            batches: Arguments of `forward`, `future_values` of `prediction_length` steps among them. Series whose
-                future is not wholly observed are left out.
-            ridge: Strength of the penalty, above 0, for values (with `scale_loss` scaled ones) of deviation 1.
+            batches (`Iterable`): Arguments of `forward`, `future_values` of `prediction_length` steps among them.
+                Series whose future is not wholly observed are left out.
+            ridge (`float`): Strength of the penalty, above 0, for values (with `scale_loss` scaled ones) of deviation
+                1.
 
         Returns:
-            How many series of windows the map was fitted to.
+            The number of series of windows that the map was fitted to.
 
         Raises:
             ValueError: The model has no linear map, `ridge` is not above 0, a future is of another length, or none is
@@ -272,7 +720,7 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
             inputs = self.skip.inputs(torch.where(observed, (values - loc) / scale, 0.0), loc, scale)
             regression.add(inputs, target - loc, known.all(dim=1), scale if self.config.scale_loss else None)
         self.skip.set(regression.solve())
-        self.head.say_nothing()
+        self.head.zero_output()
         return regression.rows
 
     def read_out(
@@ -298,11 +746,49 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         step_features: torch.Tensor | None,
         encoded: LSTMForecasterModelOutput,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """The net meets more patches: (batch, steps, input_size) -> (rows, patches, hidden_size) and its states."""
+        """The net reads more patches: (batch, steps, input_size) -> (rows, patches, hidden_size) and its states."""
         values = logarithms(values, observed) if self.config.log_values else values
-        inputs = self.model.embed(values, observed, step_features, encoded)
+        inputs = self.model.embed(values, observed, step_features, encoded.loc, encoded.scale, encoded.static_features)
         hidden_states, states = self.model.recur(inputs, encoded.recurrent_state)
-        return hidden_states[-1], states
+        return hidden_states[-1].flatten(0, -3), states
+
+    def decode_recursive(
+        self,
+        features: torch.Tensor,
+        encoded: LSTMForecasterModelOutput,
+        step_features: torch.Tensor | None,
+        length: int,
+        choose: Choose,
+        copies: int,
+    ) -> tuple[Params, torch.Tensor]:
+        """
+        Patch after patch, reading its own choices (DeepAR, arXiv:1704.04110).
+
+        Args:
+            features (`torch.Tensor` of shape `(rows, 1, hidden_size)`): The last outputs for the window.
+            encoded, step_features, length, choose, copies: As of `decode`, and so is what is returned.
+        """
+        patch = self.config.patch_length
+        features = tile(features, copies)
+        encoded = LSTMForecasterModelOutput(
+            recurrent_state=tuple(tile(state, copies, dim=1) for state in encoded.recurrent_state),
+            loc=tile(encoded.loc, copies),
+            scale=tile(encoded.scale, copies),
+            static_features=tile(encoded.static_features, copies),
+        )
+        if step_features is not None:
+            step_features = tile(nn.functional.pad(step_features, (0, 0, 0, -length % patch)), copies)
+        params: list[Params] = []
+        path: list[torch.Tensor] = []
+        for start in range(0, length, patch):
+            if start:
+                read = None if step_features is None else step_features[:, start - patch : start]
+                observed = torch.ones_like(path[-1], dtype=torch.bool)
+                features, encoded.recurrent_state = self.read_on(path[-1], observed, read, encoded)
+            known = None if step_features is None else step_features[:, start : start + patch]
+            params.append(self.read_out(features, known, encoded))
+            path.append(choose(params[-1]))
+        return join(params, length), torch.cat(path, dim=1)[:, :length]
 
     def decode(
         self,
@@ -317,11 +803,11 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         The steps that follow a window.
 
         Args:
-            encoded: What the base model returned for it.
-            step_features: (batch, length, features), what is known of the steps.
-            length: How many; with parallel decoding no more than `prediction_length`.
+            encoded (`LSTMForecasterModelOutput`): What the base model returned for it.
+            step_features (`torch.Tensor` of shape `(batch, length, features)`): What is known of the steps.
+            length (`int`): How many; with parallel decoding no more than `prediction_length`.
             choose: Parameters -> values: the point forecast, or a sample.
-            copies: Decode each window so many times, copies of the whole batch one after the other.
+            copies (`int`): Decode each window so many times, copies of the whole batch one after the other.
             teacher: True values and what was observed of them, read in place of own forecasts.
 
         Returns:
@@ -329,8 +815,8 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         """
         features = encoded.last_hidden_state[..., -1:, :].reshape(-1, 1, self.config.hidden_size)
         if self.config.decoding == "recursive" and teacher is None:
-            return decode_recursive(self, features, encoded, step_features, length, choose, copies)
-        if self.config.decoding == "recursive" and teacher is not None:
+            return self.decode_recursive(features, encoded, step_features, length, choose, copies)
+        if teacher is not None and self.config.decoding == "recursive":
             known = (length - 1) // self.config.patch_length * self.config.patch_length
             if known:
                 values, observed = (series[:, :known] for series in teacher)
@@ -340,8 +826,8 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
             # Every segment is one step away from the end of the window, so errors do not add up (arXiv:2308.11200).
             segments = self.config.num_segments
             states = tuple(state.repeat_interleave(segments, dim=1) for state in encoded.recurrent_state)
-            hidden_states, _ = self.model.recur(self.queries(len(features)), states)
-            features = hidden_states[-1].view(len(features), segments, -1)
+            hidden_states, _ = self.model.recur(self.queries(features.shape[0]), states)
+            features = hidden_states[-1].unflatten(0, (-1, segments)).flatten(1, 2)
         params = self.read_out(features, step_features, encoded)
         params = tuple(tile(param[:, :length], copies) for param in params)
         return params, choose(params)
@@ -375,8 +861,8 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
             params.append(part)
             path.append(values)
             if start + reach < length:
-                window = window.tile(copies).move_on(values, tile_or_none(known, copies))
-                step_features, copies = tile_or_none(step_features, copies), 1
+                window = window.tile(copies).move_on(values, tile(known, copies))
+                step_features, copies = tile(step_features, copies), 1
         return join(params, length), torch.cat(path, dim=1), first
 
     @can_return_tuple
@@ -392,40 +878,49 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         future_observed_mask: torch.Tensor | None = None,
         prediction_length: int | None = None,
         output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ) -> LSTMForecasterForPredictionOutput:
         r"""
         Args:
-            past_values: (batch, length, input_size), or (batch, length) of a single series. The last `context_length`
-                steps are read; a shorter window is padded on the left with missing values. NaN is missing too.
-            past_time_features: (batch, length, num_time_features + num_dynamic_real_features), finite numbers.
-            past_observed_mask: As `past_values`, or one channel for all; 1 where a value was observed.
-            static_categorical_features: (batch, len(cardinality)), integers.
-            static_real_features: (batch, num_static_real_features), finite numbers.
-            future_values: (batch, prediction length, input_size) or (batch, prediction length), the truth.
-            future_time_features: (batch, prediction length or more, num_time_features + num_dynamic_real_features).
-            future_observed_mask: As `future_values`; only observed values count in the loss. NaN counts as missing.
-            prediction_length: Steps to forecast; by default those of `future_values`, or the config's. A shorter
-                forecast is a crop; a longer one is rolled out: the window moves on over the point forecast.
-            output_hidden_states: Also return the input and the output of every recurrent layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            past_values (`torch.Tensor` of shape `(batch, length, input_size)`): Or (batch, length) of a single series.
+                The last `context_length` steps are read; a shorter window is padded on the left with missing values.
+                NaN is missing too.
+            past_time_features (`torch.Tensor` of shape `(batch, length, num_time_features +
+                num_dynamic_real_features)`): Finite numbers.
+            past_observed_mask (`torch.Tensor`, *optional*): As `past_values`, or one channel for all; 1 where a value
+                was observed.
+            static_categorical_features (`torch.LongTensor` of shape `(batch, len(cardinality))`): Integers.
+            static_real_features (`torch.Tensor` of shape `(batch, num_static_real_features)`): Finite numbers.
+            future_values (`torch.Tensor` of shape `(batch, prediction length, input_size)`): Or (batch, prediction
+                length), the truth.
+            future_time_features (`torch.Tensor` of shape `(batch, prediction length or more, num_time_features +
+                num_dynamic_real_features)`)
+            future_observed_mask (`torch.Tensor`, *optional*): As `future_values`; only observed values count in the
+                loss. NaN counts as missing.
+            prediction_length (`int`, *optional*): Steps to forecast; by default those of `future_values`, or the
+                config's. A shorter forecast is a crop; a longer one is rolled out: the window moves on over the point
+                forecast.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every recurrent layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         With `decoding="recursive"`, `future_values` are read by the net while training (teacher forcing). In
         evaluation mode no forecast depends on what the future held.
 
         Raises:
-            ValueError: An argument is missing or has another shape than the config says; the message names it.
+            ValueError: An argument is missing or has another shape than the config describes; the message names it.
         """
         target = None
         if future_values is not None:
             target, target_observed = read_series(
                 "future", future_values, future_observed_mask, self.config.input_size
             )
-            if prediction_length not in (None, target.shape[1]) or len(target) != len(past_values):
+            if prediction_length not in (None, target.shape[1]) or target.shape[0] != past_values.shape[0]:
                 raise ValueError(
-                    f"future_values has shape {tuple(future_values.shape)}, but {len(past_values)} windows of "
+                    f"future_values has shape {tuple(future_values.shape)}, but {past_values.shape[0]} windows of "
                     f"prediction_length={prediction_length or target.shape[1]} steps are forecast"
                 )
-            if self.config.head == "negative_binomial" and bool((target < 0).any()):
+            counts = self.config.head == "negative_binomial"
+            if counts and not torch.compiler.is_compiling() and bool((target < 0).any()):
                 raise ValueError("future_values has negative numbers, but head='negative_binomial' forecasts counts")
             prediction_length = target.shape[1]
         window, step_features, length = read_request(
@@ -491,7 +986,7 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         too narrow for that of their sum. A point head knows one path.
 
         Args:
-            num_parallel_samples: Paths of each window, by default `config.num_parallel_samples`.
+            num_parallel_samples (`int`, *optional*): Paths of each window, by default `config.num_parallel_samples`.
 
         Returns:
             `sequences` (batch, num_parallel_samples, prediction_length, input_size), without the last axis where

@@ -29,8 +29,8 @@ class RNNSeq2SeqConfig(PreTrainedConfig):
             `"dot"`, their product; `"general"`, with a matrix between them (Luong et al. 2015, arXiv:1508.04025);
             `"additive"`, a small net (Bahdanau et al. 2014, arXiv:1409.0473); `"none"`: the source reaches the decoder
             through its first state alone (Sutskever et al. 2014, arXiv:1409.3215).
-        attention_layer (`int`, defaults to 1): The decoder layer, counted from 1, whose output asks for the source.
-            The layers above it, and the output, read the answer. 1 with several layers is GNMT's way
+        attention_layer (`int`, defaults to 1): The decoder layer, counted from 1, whose output is the query of
+            attention. The layers above it, and the output, read the context. 1 with several layers is GNMT's way
             (arXiv:1609.08144): the upper layers remember what was looked at, and training still needs no loop over
             tokens. `decoder_layers` is Luong's way.
         input_feeding (`bool`, defaults to `False`): Give the vector from which a token was chosen to the first layer
@@ -125,7 +125,7 @@ class RNNSeq2SeqConfig(PreTrainedConfig):
             )
 
     def validate_token_ids(self):
-        """Special tokens lie in the vocabulary."""
+        """Special tokens are in the vocabulary."""
         for field in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
             value = getattr(self, field)
             for token in value if isinstance(value, list) else [value]:

@@ -54,6 +54,14 @@ def count_positions(attention_mask: torch.Tensor) -> torch.Tensor:
     return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
 
 
+def mask_left_padding(decoder_input_ids: torch.Tensor, labels: torch.Tensor, pad: int | None) -> torch.Tensor | None:
+    """`(batch, length)`, 0 where rows begin with padding that nothing is predicted from; `None` without any."""
+    padded = (labels == IGNORED) & (decoder_input_ids == pad)
+    if not is_torchdynamo_compiling() and not padded[:, 0].any():
+        return None
+    return 1 - padded.long().cumprod(-1)
+
+
 def cross_entropy(
     logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float, num_items: torch.Tensor | int
 ) -> torch.Tensor:
@@ -562,9 +570,12 @@ class SpeechTransformerModel(SpeechTransformerPreTrainedModel):
     def shift_right(self, labels: torch.Tensor) -> torch.Tensor:
         """What the decoder reads to predict labels `(batch, length)`: each one's predecessor, before the first one
         `decoder_start_token_id`, on padding `pad_token_id`."""
-        shifted = labels.masked_fill(labels == IGNORED, self.config.pad_token_id).roll(1, dims=-1)
+        padded = labels == IGNORED
+        shifted = labels.masked_fill(padded, self.config.pad_token_id).roll(1, dims=-1)
+        shifted[:, 0] = self.config.pad_token_id
+        first = padded.long().cumprod(-1).sum(-1, keepdim=True)  # labels may be padded on the left
         start: Any = self.config.decoder_start_token_id
-        return torch.cat([torch.full_like(shifted[:, :1], start), shifted[:, 1:]], dim=1)
+        return shifted.scatter(1, first.clamp(max=labels.shape[1] - 1), start)
 
     @can_return_tuple
     def forward(
@@ -699,6 +710,8 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
             use_cache = False if use_cache is None else use_cache
             if decoder_input_ids is None and decoder_inputs_embeds is None:
                 decoder_input_ids = self.model.shift_right(labels)
+            if decoder_input_ids is not None and decoder_attention_mask is None:
+                decoder_attention_mask = mask_left_padding(decoder_input_ids, labels, self.config.pad_token_id)
         outputs = self.model(
             input_features,
             attention_mask=attention_mask,

@@ -1,36 +1,443 @@
-"""The Transformer encoder-decoder: bare, and with an output layer that writes text."""
+"""The Transformer encoder-decoder: dropout, positions, masks, attention, layers, models."""
 
+import math
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
+from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 from transformers.generation import GenerationMixin
+from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import (
     BaseModelOutput,
     BaseModelOutputWithPastAndCrossAttentions,
     Seq2SeqLMOutput,
     Seq2SeqModelOutput,
 )
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.import_utils import is_torchdynamo_compiling
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_transformer_seq2seq import TransformerSeq2SeqConfig
-from .layers_attention import TransformerSeq2SeqAttention
-from .layers_blocks import TransformerSeq2SeqDecoderLayer, TransformerSeq2SeqEncoderLayer, make_norm
-from .layers_dropout import dropout
 from .layers_loss import IGNORED, cross_entropy, is_plain_linear, linear_cross_entropy
-from .layers_masks import hide_future, hide_padding, mask_left_padding
-from .layers_positions import (
-    Rotation,
-    TransformerSeq2SeqLearnedPositions,
-    TransformerSeq2SeqRotaryPositions,
-    TransformerSeq2SeqSinusoidalPositions,
-    count_positions,
-)
+
+# A 64-bit random number decides about four values, each by 16 bits.
+LEVELS = 2**16
+
+
+def draw_kept(like: torch.Tensor, threshold: int) -> torch.Tensor:
+    """Ones and zeros of that shape and type; a zero with probability `threshold / LEVELS`."""
+    numbers = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    drawn = numbers.view(torch.int16)[: like.numel()].view(like.shape)
+    return torch.ge(drawn, threshold - LEVELS // 2, out=torch.empty(like.shape, dtype=like.dtype))
+
+
+def is_fast(states: torch.Tensor) -> bool:
+    """Whether the cheap random numbers are wanted: on a CPU. Other devices and compilers have their own."""
+    return states.device.type == "cpu" and not is_torchdynamo_compiling()
+
+
+def fast_dropout(states: torch.Tensor, probability: float, training: bool) -> torch.Tensor:
+    """
+    `torch.nn.functional.dropout`, twice as fast on a CPU, where it is a tenth of a training step. The probability is
+    rounded to a multiple of 2**-16, and what is kept is scaled by the rounded one.
+    """
+    if not training or not probability:
+        return states
+    if not is_fast(states):
+        return nn.functional.dropout(states, probability)
+    threshold = round(probability * LEVELS)
+    return states * draw_kept(states, threshold).mul_(LEVELS / (LEVELS - threshold))
+
+
+def add_fast_dropout(residual: torch.Tensor, states: torch.Tensor, probability: float, training: bool) -> torch.Tensor:
+    """`residual + dropout(states)` in one pass."""
+    if not training or not probability:
+        return residual + states
+    if not is_fast(states):
+        return residual + nn.functional.dropout(states, probability)
+    threshold = round(probability * LEVELS)
+    return torch.addcmul(residual, states, draw_kept(states, threshold), value=LEVELS / (LEVELS - threshold))
+
+
+# cos and sin of a rotation, (batch or 1, 1, length, head_dim) each.
+Rotation = tuple[torch.Tensor, torch.Tensor]
+
+
+def count_positions(attention_mask: torch.Tensor) -> torch.Tensor:
+    """(batch, length), 1 on real tokens -> the number of real tokens before each; on padding any valid number."""
+    return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
+
+
+class TransformerSeq2SeqSinusoidalPositions(nn.Module):
+    """Sines of falling frequency, then their cosines (arXiv:1706.03762, in the order of Marian)."""
+
+    def __init__(self, config: TransformerSeq2SeqConfig):
+        super().__init__()
+        self.config = config
+        self.table: torch.Tensor
+        self.register_buffer("table", self.make_table(), persistent=False)
+
+    def make_table(self) -> torch.Tensor:
+        """(max_position_embeddings, d_model)."""
+        half = self.config.d_model // 2
+        frequencies = torch.exp(torch.arange(half, dtype=torch.float32) * (-math.log(10000) / max(half - 1, 1)))
+        angles = torch.arange(self.config.max_position_embeddings, dtype=torch.float32)[:, None] * frequencies
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+    def forward(self, position_ids: torch.Tensor) -> torch.Tensor:
+        """(batch or 1, length) -> (batch or 1, length, d_model)."""
+        return nn.functional.embedding(position_ids, self.table)
+
+
+class TransformerSeq2SeqLearnedPositions(nn.Embedding):
+    """A vector of its own for each position."""
+
+    def __init__(self, config: TransformerSeq2SeqConfig):
+        super().__init__(config.max_position_embeddings, config.d_model)
+
+
+class TransformerSeq2SeqRotaryPositions(nn.Module):
+    """
+    Turns queries and keys by angles that grow with their positions, so that attention sees distances
+    (arXiv:2104.09864). It keeps no buffer: angles in half precision would not tell far positions apart.
+    """
+
+    def __init__(self, head_dim: int, theta: float):
+        super().__init__()
+        self.head_dim, self.theta = head_dim, theta
+
+    def forward(self, position_ids: torch.Tensor, dtype: torch.dtype) -> Rotation:
+        """(batch or 1, length) -> cos and sin for `rotate`."""
+        pairs = torch.arange(0, self.head_dim, 2, device=position_ids.device, dtype=torch.float32)
+        angles = position_ids[:, None, :, None].float() * self.theta ** (-pairs / self.head_dim)
+        angles = torch.cat([angles, angles], dim=-1)
+        return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def rotate(states: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+    """Queries or keys (batch, heads, length, head_dim), turned. Number i and number i + head_dim / 2 are a pair."""
+    cos, sin = rotation
+    first, second = states.chunk(2, dim=-1)
+    return states * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def hide_padding(
+    config: TransformerSeq2SeqConfig,
+    embeds: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    source: torch.Tensor | None = None,
+) -> Any:
+    """
+    The mask of the source (batch, length), as attention from `embeds` to themselves, or to the source, takes it.
+
+    For torch's kernels that is a view, made here: the general way costs a twentieth of a step of generation on a CPU.
+    Attention to the source takes it with every implementation but the plain one (see `layers_attention.py`).
+    """
+    implementation = config._attn_implementation
+    if source is not None and attention_mask is None:
+        return None
+    takes_view = implementation == "sdpa" or (source is not None and implementation != "eager")
+    if attention_mask is None or attention_mask.ndim != 2 or not takes_view:
+        return create_bidirectional_mask(config, embeds, attention_mask, source)
+    if not is_torchdynamo_compiling() and attention_mask.device.type == "cpu" and attention_mask.all():
+        return None
+    return attention_mask[:, None, None, :].bool()
+
+
+def hide_future(
+    config: TransformerSeq2SeqConfig, embeds: torch.Tensor, attention_mask: torch.Tensor | None, cache: Any
+) -> Any:
+    """The mask of the target: a token sees itself and earlier ones, and one step of generation sees all."""
+    own = None if cache is None else cache.self_attention_cache
+    if attention_mask is None and embeds.shape[1] == 1 and isinstance(own, DynamicCache):
+        return None
+    return create_causal_mask(config, embeds, attention_mask, own)
+
+
+def mask_left_padding(
+    config: TransformerSeq2SeqConfig, decoder_input_ids: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor | None:
+    """
+    (batch, length), 0 where rows begin with padding: PAD tokens without a label. `None` without any, as causal
+    attention needs no mask then. A prefix that is read but has no labels is not padding.
+    """
+    padded = (labels == IGNORED) & (decoder_input_ids == config.pad_token_id)
+    if not is_torchdynamo_compiling() and not padded[:, 0].any():
+        return None
+    return 1 - padded.long().cumprod(-1)
+
+
+def hide(scores: torch.Tensor, attention_mask: torch.Tensor | None, is_causal: bool) -> torch.Tensor:
+    """
+    Scores (batch, heads, queries, keys) without what a query must not see.
+
+    Masks of every implementation are understood: additive or boolean (batch, 1, queries, keys), boolean (batch, keys),
+    or none, which in a causal layer means that the kernel would have hidden the future.
+    """
+    lowest = torch.finfo(scores.dtype).min
+    queries, keys = scores.shape[-2:]
+    if attention_mask is None or attention_mask.ndim == 2:
+        if is_causal and queries > 1:
+            future = torch.ones(queries, keys, dtype=torch.bool, device=scores.device).triu(keys - queries + 1)
+            scores = scores.masked_fill(future, lowest)
+        if attention_mask is None:
+            return scores
+        attention_mask = attention_mask[:, None, None, :].bool()
+    if attention_mask.dtype == torch.bool:
+        return scores.masked_fill(~attention_mask, lowest)
+    return scores + attention_mask
+
+
+def eager_attention_forward(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention in plain operations; the only implementation that shows its weights (before dropout)."""
+    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+    weights = hide(scores, attention_mask, module.is_causal).softmax(dim=-1)
+    seen = fast_dropout(weights, dropout, module.training)
+    return torch.matmul(seen, value).transpose(1, 2).contiguous(), weights
+
+
+def is_short_on_cpu(query: torch.Tensor, key: torch.Tensor) -> bool:
+    """
+    Whether training is faster with plain operations than with torch's fused kernel of CPUs, whose backward pass is
+    slow for short texts and very slow in half precision. (One core of a Zen 4, forward and backward of 4,032 tokens in
+    rows of 18, 4 heads of 32: float32 9 against 14 ms, bfloat16 10 against 70 ms; in rows of 256 they are equal.)
+    """
+    if query.device.type != "cpu" or not query.requires_grad or is_torchdynamo_compiling():
+        return False
+    return key.shape[2] <= (48 if query.dtype == torch.float32 else 256)
+
+
+class TransformerSeq2SeqAttention(nn.Module):
+    """What both kinds of attention share: heads, the choice of implementation, the output projection."""
+
+    def __init__(self, config: TransformerSeq2SeqConfig, num_heads: int, is_causal: bool, layer_idx: int):
+        super().__init__()
+        self.config, self.layer_idx, self.is_causal = config, layer_idx, is_causal
+        self.num_heads, self.head_dim = num_heads, config.d_model // num_heads
+        self.scaling, self.dropout = self.head_dim**-0.5, config.attention_dropout
+        self.out_proj = nn.Linear(config.d_model, config.d_model)
+
+    def split(self, projected: torch.Tensor, parts: int) -> tuple[torch.Tensor, ...]:
+        """(batch, length, parts * d_model) -> as many views (batch, heads, length, head_dim)."""
+        batch, length, _ = projected.shape
+        return projected.view(batch, length, parts, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        implementation: str | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """
+        Heads (batch, heads, length, head_dim) -> output (batch, queries, d_model) and weights, where they exist.
+        `implementation`: the config's, which is slow to look up in every layer.
+        """
+        if implementation is None:
+            implementation = self.config._attn_implementation
+        if kwargs.get("output_attentions") or (implementation == "sdpa" and is_short_on_cpu(query, key)):
+            if attention_mask is not None and not isinstance(attention_mask, torch.Tensor):
+                raise ValueError(
+                    f"attn_implementation={implementation!r} shows no attention weights: use 'eager' or 'sdpa'"
+                )
+            implementation = "eager"  # fused kernels never hold the weights
+        attention = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
+        output, weights = attention(
+            self,
+            query,
+            key,
+            value,
+            attention_mask,
+            dropout=self.dropout if self.training else 0.0,
+            scaling=self.scaling,
+            **kwargs,
+        )
+        return self.out_proj(output.flatten(2)), weights
+
+
+class TransformerSeq2SeqSelfAttention(TransformerSeq2SeqAttention):
+    """Tokens look at each other. One matrix makes queries, keys and values."""
+
+    def __init__(self, config: TransformerSeq2SeqConfig, num_heads: int, is_causal: bool, layer_idx: int):
+        super().__init__(config, num_heads, is_causal, layer_idx)
+        self.qkv_proj = nn.Linear(config.d_model, 3 * config.d_model)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        rotation: Rotation | None = None,
+        past_key_values: EncoderDecoderCache | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(batch, length, d_model) -> the same, and attention weights (batch, heads, length, keys) or `None`."""
+        query, key, value = self.split(self.qkv_proj(hidden_states), 3)
+        if rotation is not None:
+            query, key = rotate(query, rotation), rotate(key, rotation)
+        if past_key_values is not None:
+            key, value = past_key_values.self_attention_cache.update(key, value, self.layer_idx)
+        return self.attend(query, key, value, attention_mask, **kwargs)
+
+
+class TransformerSeq2SeqCrossAttention(TransformerSeq2SeqAttention):
+    """Tokens of the target look at the source, whose keys and values are made once."""
+
+    def __init__(self, config: TransformerSeq2SeqConfig, num_heads: int, layer_idx: int):
+        super().__init__(config, num_heads, False, layer_idx)
+        self.q_proj = nn.Linear(config.d_model, config.d_model)
+        self.kv_proj = nn.Linear(config.d_model, 2 * config.d_model)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: EncoderDecoderCache | None = None,
+        implementation: str | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """
+        (batch, length, d_model) and the source (batch, source length, d_model) -> (batch, length, d_model), and
+        attention weights (batch, heads, length, source length) or `None`.
+        """
+        (query,) = self.split(self.q_proj(hidden_states), 1)
+        if past_key_values is not None and past_key_values.is_updated.get(self.layer_idx):
+            cached = past_key_values.cross_attention_cache.layers[self.layer_idx]
+            key, value = cached.keys, cached.values
+        else:
+            key, value = self.split(self.kv_proj(encoder_hidden_states), 2)
+            if past_key_values is not None:
+                key, value = past_key_values.cross_attention_cache.update(key, value, self.layer_idx)
+                past_key_values.is_updated[self.layer_idx] = True
+        if attention_mask is not None and implementation != "eager":
+            implementation = "sdpa"  # flash attention would take the padding of the source for that of the target
+        return self.attend(query, key, value, attention_mask, implementation, **kwargs)
+
+
+def make_norm(config: TransformerSeq2SeqConfig) -> nn.Module:
+    """The normalisation that the config names."""
+    norm_class = nn.LayerNorm if config.norm_type == "layer_norm" else nn.RMSNorm
+    return norm_class(config.d_model, eps=config.layer_norm_eps)
+
+
+class TransformerSeq2SeqFeedForward(nn.Module):
+    """Each token on its own: wider, activation, back. A gate multiplies the activation by a second projection."""
+
+    def __init__(self, config: TransformerSeq2SeqConfig, ffn_dim: int):
+        super().__init__()
+        self.gated = config.gated_ffn
+        self.fc1 = nn.Linear(config.d_model, 2 * ffn_dim if self.gated else ffn_dim)
+        self.fc2 = nn.Linear(ffn_dim, config.d_model)
+        self.activation = ACT2FN[config.activation_function]
+        self.dropout = config.activation_dropout
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(batch, length, d_model) -> the same."""
+        inner = self.fc1(hidden_states)
+        if self.gated:
+            gate, inner = inner.chunk(2, dim=-1)
+            inner = self.activation(gate) * inner
+        else:
+            inner = self.activation(inner)
+        return self.fc2(fast_dropout(inner, self.dropout, self.training))
+
+
+class TransformerSeq2SeqLayer(GradientCheckpointingLayer):
+    """What layers of encoder and decoder share: the position of the norm, and the feed-forward block."""
+
+    def __init__(self, config: TransformerSeq2SeqConfig, num_heads: int, ffn_dim: int, is_causal: bool, index: int):
+        super().__init__()
+        self.pre_norm = config.norm_position == "pre"
+        self.dropout = config.dropout
+        self.self_attn = TransformerSeq2SeqSelfAttention(config, num_heads, is_causal, index)
+        self.self_attn_layer_norm = make_norm(config)
+        self.ffn = TransformerSeq2SeqFeedForward(config, ffn_dim)
+        self.final_layer_norm = make_norm(config)
+
+    def enter(self, hidden_states: torch.Tensor, norm: nn.Module) -> torch.Tensor:
+        """What a block reads."""
+        return norm(hidden_states) if self.pre_norm else hidden_states
+
+    def leave(self, residual: torch.Tensor, output: torch.Tensor, norm: nn.Module) -> torch.Tensor:
+        """What a block hands on: its output added to what it read."""
+        hidden_states = add_fast_dropout(residual, output, self.dropout, self.training)
+        return hidden_states if self.pre_norm else norm(hidden_states)
+
+    def feed_forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """The last block of a layer."""
+        norm = self.final_layer_norm
+        return self.leave(hidden_states, self.ffn(self.enter(hidden_states, norm)), norm)
+
+
+class TransformerSeq2SeqEncoderLayer(TransformerSeq2SeqLayer):
+    """Self-attention and feed-forward."""
+
+    def __init__(self, config: TransformerSeq2SeqConfig, index: int):
+        super().__init__(config, config.encoder_attention_heads, config.encoder_ffn_dim, False, index)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        rotation: Rotation | None = None,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """(batch, length, d_model) -> the same."""
+        norm = self.self_attn_layer_norm
+        output, _ = self.self_attn(self.enter(hidden_states, norm), attention_mask, rotation, **kwargs)
+        return self.feed_forward(self.leave(hidden_states, output, norm))
+
+
+class TransformerSeq2SeqDecoderLayer(TransformerSeq2SeqLayer):
+    """Self-attention to earlier tokens, attention to the source, feed-forward."""
+
+    def __init__(self, config: TransformerSeq2SeqConfig, index: int):
+        super().__init__(config, config.decoder_attention_heads, config.decoder_ffn_dim, True, index)
+        self.encoder_attn = TransformerSeq2SeqCrossAttention(config, config.decoder_attention_heads, index)
+        self.encoder_attn_layer_norm = make_norm(config)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+        rotation: Rotation | None = None,
+        past_key_values: EncoderDecoderCache | None = None,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """(batch, length, d_model), with the source (batch, source length, d_model) -> (batch, length, d_model)."""
+        norm = self.self_attn_layer_norm
+        output, _ = self.self_attn(
+            self.enter(hidden_states, norm), attention_mask, rotation, past_key_values=past_key_values, **kwargs
+        )
+        hidden_states = self.leave(hidden_states, output, norm)
+        norm = self.encoder_attn_layer_norm
+        output, _ = self.encoder_attn(
+            self.enter(hidden_states, norm),
+            encoder_hidden_states,
+            encoder_attention_mask,
+            past_key_values=past_key_values,
+            **kwargs,
+        )
+        return self.feed_forward(self.leave(hidden_states, output, norm))
 
 
 class TransformerSeq2SeqPreTrainedModel(PreTrainedModel):
@@ -41,6 +448,7 @@ class TransformerSeq2SeqPreTrainedModel(PreTrainedModel):
     main_input_name = "input_ids"
     input_modalities: tuple[str, ...] = ("text",)  # type: ignore[assignment]
     supports_gradient_checkpointing = True
+    accepts_label_smoothing = True
     _no_split_modules = ["TransformerSeq2SeqEncoderLayer", "TransformerSeq2SeqDecoderLayer"]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_flash_attn = True
@@ -115,7 +523,7 @@ class TransformerSeq2SeqStack(TransformerSeq2SeqPreTrainedModel):
         else:
             positions = self.embed_positions(position_ids).to(embeds.dtype)
             hidden_states = torch.add(positions, embeds, alpha=self.embed_scale)
-        return dropout(hidden_states, self.dropout, self.training), rotation
+        return fast_dropout(hidden_states, self.dropout, self.training), rotation
 
     def check_length(self, length: Any) -> None:
         """The last position has to exist. (Of a static cache the length is a tensor, which is not looked into.)"""
@@ -149,11 +557,12 @@ class TransformerSeq2SeqEncoder(TransformerSeq2SeqStack):
     ) -> BaseModelOutput:
         r"""
         Args:
-            input_ids: (batch, length), tokens of the source.
-            attention_mask: (batch, length), 1 on real tokens; all are without it.
-            inputs_embeds: (batch, length, d_model), in place of `input_ids`, before scale and positions.
-            output_attentions: Also return the attention weights of each layer.
-            output_hidden_states: Also return the input and the output of every layer.
+            input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the source.
+            attention_mask (`torch.LongTensor` of shape `(batch, length)`): 1 on real tokens; all are without it.
+            inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of `input_ids`, before scale
+                and positions.
+            output_attentions (`bool`, *optional*): Also return the attention weights of each layer.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every layer.
         """
         embeds = self.embed(input_ids, inputs_embeds)
         length = embeds.shape[1]
@@ -213,17 +622,21 @@ class TransformerSeq2SeqDecoder(TransformerSeq2SeqStack):
     ) -> BaseModelOutputWithPastAndCrossAttentions:
         r"""
         Args:
-            input_ids: (batch, length), tokens of the target after those that the cache holds.
-            attention_mask: (batch, cached + length), 1 on real tokens; all are without it. Needed only where padding
-                stands on the left: what follows a token never reaches it.
-            encoder_hidden_states: (batch, source length, d_model).
-            encoder_attention_mask: (batch, source length), 1 on real tokens.
-            past_key_values: Keys and values of earlier steps.
-            inputs_embeds: (batch, length, d_model), in place of `input_ids`, before scale and positions.
-            position_ids: (batch, length), positions of the tokens; by default they follow from mask and cache.
-            use_cache: Return a cache for the next step; the config decides by default.
-            output_attentions: Also return the attention weights of each layer, to the target and to the source.
-            output_hidden_states: Also return the input and the output of every layer.
+            input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the target after those that the cache
+                holds.
+            attention_mask (`torch.LongTensor` of shape `(batch, cached + length)`): 1 on real tokens; all are without
+                it. Needed only with padding on the left: later tokens never change earlier ones.
+            encoder_hidden_states (`torch.Tensor` of shape `(batch, source_length, d_model)`)
+            encoder_attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 on real tokens.
+            past_key_values (`Cache`, *optional*): Keys and values of earlier steps.
+            inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of `input_ids`, before scale
+                and positions.
+            position_ids (`torch.LongTensor` of shape `(batch, length)`): Positions of the tokens; by default they
+                follow from mask and cache.
+            use_cache (`bool`, *optional*): Return a cache for the next step; the config decides by default.
+            output_attentions (`bool`, *optional*): Also return the attention weights of each layer, to the target and
+                to the source.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every layer.
         """
         if encoder_hidden_states is None:
             raise ValueError("encoder_hidden_states is missing: the decoder of a translator reads the source")
@@ -279,7 +692,7 @@ class TransformerSeq2SeqModel(TransformerSeq2SeqPreTrainedModel):
 
     def shift_right(self, labels: torch.Tensor) -> torch.Tensor:
         """
-        What the decoder reads to foretell labels (batch, length): each one's predecessor, before the first one
+        What the decoder reads to predict labels (batch, length): each one's predecessor, before the first one
         `decoder_start_token_id`, on padding `pad_token_id`.
         """
         padded = labels == IGNORED
@@ -306,20 +719,25 @@ class TransformerSeq2SeqModel(TransformerSeq2SeqPreTrainedModel):
     ) -> Seq2SeqModelOutput:
         r"""
         Args:
-            input_ids: (batch, source length), tokens of the source.
-            attention_mask: (batch, source length), 1 on real tokens of the source; all are without it.
-            decoder_input_ids: (batch, length), tokens of the target after those that the cache holds.
-            decoder_attention_mask: (batch, cached + length), 1 on real tokens of the target. Needed only where padding
-                stands on the left.
-            encoder_outputs: What the encoder returned, in place of `input_ids`.
-            past_key_values: Keys and values of earlier steps.
-            inputs_embeds: (batch, source length, d_model), in place of `input_ids`.
-            decoder_inputs_embeds: (batch, length, d_model), in place of `decoder_input_ids`.
-            decoder_position_ids: (batch, length), positions of the target's tokens, which follow from mask and cache.
-            use_cache: Return a cache for the next step; by default the config decides, and never in training.
-            output_attentions: Also return all attention weights.
-            output_hidden_states: Also return the input and the output of every layer.
-            return_dict: A `ModelOutput` (default) or a plain tuple.
+            input_ids (`torch.LongTensor` of shape `(batch, source_length)`): Tokens of the source.
+            attention_mask (`torch.LongTensor` of shape `(batch, source_length)`): 1 on real tokens of the source; all
+                are without it.
+            decoder_input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens of the target after those that
+                the cache holds.
+            decoder_attention_mask (`torch.LongTensor` of shape `(batch, cached + length)`): 1 on real tokens of the
+                target. Needed only with padding on the left.
+            encoder_outputs (`ModelOutput` or `tuple`, *optional*): What the encoder returned, in place of `input_ids`.
+            past_key_values (`Cache`, *optional*): Keys and values of earlier steps.
+            inputs_embeds (`torch.Tensor` of shape `(batch, source_length, d_model)`): In place of `input_ids`.
+            decoder_inputs_embeds (`torch.Tensor` of shape `(batch, length, d_model)`): In place of
+                `decoder_input_ids`.
+            decoder_position_ids (`torch.LongTensor` of shape `(batch, length)`): Positions of the target's tokens,
+                which follow from mask and cache.
+            use_cache (`bool`, *optional*): Return a cache for the next step; by default the config decides, and never
+                in training.
+            output_attentions (`bool`, *optional*): Also return all attention weights.
+            output_hidden_states (`bool`, *optional*): Also return the input and the output of every layer.
+            return_dict (`bool`, *optional*): A `ModelOutput` (default) or a plain tuple.
 
         Raises:
             ValueError: An argument is missing, or a text is longer than `max_position_embeddings`.
@@ -380,23 +798,9 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
             inputs.setdefault("decoder_position_ids", count_positions(mask)[:, -length:])
         return inputs
 
-    def _expand_inputs_for_generation(
-        self,
-        expand_size: int = 1,
-        is_encoder_decoder: bool = False,
-        input_ids: torch.Tensor | None = None,
-        **model_kwargs: Any,
-    ) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """
-        Beams and samples of one source share it (see the cross-attention): what belongs to sources is not repeated.
-        """
-        shared = {name: model_kwargs.pop(name, None) for name in ("encoder_outputs", "attention_mask")}
-        input_ids, model_kwargs = super()._expand_inputs_for_generation(expand_size, False, input_ids, **model_kwargs)
-        return input_ids, {**model_kwargs, **{name: value for name, value in shared.items() if value is not None}}
-
     @staticmethod
     def _reorder_cache(past_key_values: EncoderDecoderCache, beam_idx: torch.Tensor) -> EncoderDecoderCache:
-        """Keys and values of the targets follow their beams; those of a source are the same for all its beams."""
+        """Only the targets follow their beams: the source is the same for all beams."""
         past_key_values.self_attention_cache.reorder_cache(beam_idx)
         return past_key_values
 
@@ -423,13 +827,14 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
         Arguments of the base model, and:
 
         Args:
-            labels: (batch, length), the target with its end sign; -100 is not foretold. Without `decoder_input_ids`
-                they are shifted to the right for the decoder.
-            label_smoothing: Share of the target that is spread evenly over the vocabulary, in the loss of `labels`.
-            num_items_in_batch: Divide the loss by this instead of the number of labels. The Trainer gives it with
-                gradient accumulation.
-            skip_logits: Compute the loss without holding all logits, which is faster and needs little memory, and
-                return `logits=None`. By default in training with `labels`.
+            labels (`torch.LongTensor` of shape `(batch, length)`): The target with its EOS; -100 has no loss.
+                Without `decoder_input_ids` they are shifted to the right for the decoder.
+            label_smoothing (`float`, defaults to 0.0): Share of the target that is spread evenly over the vocabulary,
+                in the loss of `labels`.
+            num_items_in_batch (`int` or `torch.Tensor`, *optional*): Divide the loss by this instead of the number of
+                labels. The Trainer gives it with gradient accumulation.
+            skip_logits (`bool`, *optional*): Compute the loss without holding all logits, which is faster and needs
+                little memory, and return `logits=None`. By default in training with `labels`.
         """
         if labels is not None:
             use_cache = False if use_cache is None else use_cache

@@ -43,6 +43,7 @@ def train_tokenizer(texts: Sequence[str], kind: str = "characters", vocab_size: 
     alphabet = sorted({character for text in texts for character in text.replace(" ", SPACE)})
     if not alphabet:
         raise ValueError("the training texts are empty")
+    alphabet = sorted({*alphabet, SPACE})  # texts of one word are joined
     smallest = len(alphabet) + 4
     if kind == "bpe" and vocab_size < smallest + 1:
         raise ValueError(f"vocabulary_size={vocab_size} is too small: {len(alphabet)} characters and 4 special tokens")
@@ -57,7 +58,7 @@ def train_tokenizer(texts: Sequence[str], kind: str = "characters", vocab_size: 
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size if kind == "bpe" else smallest,
         special_tokens=[PAD, UNK, BOS, EOS],
-        initial_alphabet=[*alphabet, SPACE] if kind == "bpe" else alphabet,
+        initial_alphabet=alphabet,
         min_frequency=2,
         show_progress=False,
     )

@@ -21,6 +21,7 @@ from zoo.models.speech_transformer import (
     SpeechTransformerForCTC,
     SpeechTransformerProcessor,
 )
+from zoo.models.speech_transformer.generation_speech_transformer import SpeechTransformerCTCScorer
 
 RATE = 16000
 
@@ -138,6 +139,59 @@ def test_ctc_loads_from_a_model_with_decoder_and_decodes(tmp_path):
     expected = ["".join(chr(97 + token) for token in row[:2].tolist()) for row in labels]
     # Of a letter that is said twice CTC may write one only.
     assert sum(text == truth for text, truth in zip(texts, expected)) >= 3
+
+
+def ctc_probability(log_probs, text):
+    """Log-probability of all texts that begin with this one, by brute force over all paths; (positions, tokens)."""
+    import itertools
+
+    whole = prefix = 0.0
+    for path in itertools.product(range(log_probs.shape[1]), repeat=len(log_probs)):
+        merged = [token for place, token in enumerate(path) if place == 0 or token != path[place - 1]]
+        written = [token for token in merged if token]
+        probability = float(log_probs[torch.arange(len(path)), torch.tensor(path)].sum().exp())
+        whole += probability * (written == list(text))
+        prefix += probability * (written[: len(text)] == list(text))
+    return np.log(whole + 1e-300), np.log(prefix + 1e-300)
+
+
+def test_ctc_scores_are_those_of_all_paths():
+    """Of prefixes and of whole texts, with padding behind a shorter sound, a repeated token, and reordered beams."""
+    log_probs = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
+    config = SpeechTransformerConfig(vocab_size=4)
+    scorer = SpeechTransformerCTCScorer(log_probs, mask, 0.5, config)
+    beams = [[[2], [2], [2], [2]], [[2, 1], [2, 2], [2, 1], [2, 2]], [[2, 1, 1], [2, 1, 2], [2, 2, 1], [2, 1, 1]]]
+    for prefixes in beams:
+        uniform = torch.zeros(4, 4)
+        joint = scorer(torch.tensor(prefixes), uniform)
+        gains = 2 * joint - uniform.log_softmax(-1)
+        for row, prefix in enumerate(prefixes):
+            sound = log_probs[row // 2, : mask[row // 2].sum()]
+            whole, before = ctc_probability(sound, prefix[1:])
+            assert gains[row, 3] == pytest.approx(whole - before, abs=1e-4)  # the end
+            for token in (1, 2):
+                expected = ctc_probability(sound, [*prefix[1:], token])[1] - before
+                assert gains[row, token] == pytest.approx(expected, abs=1e-4) or expected < -20
+
+
+def test_joint_decoding_agrees_with_both(tmp_path):
+    model, inputs = trained(), sound((40, 31, 22, 17) * 4, seed=1000)
+    labels = inputs.pop("labels")
+    for mode in ({}, {"num_beams": 3}):
+        written = model.generate(**inputs, ctc_weight=0.3, **mode)
+        assert (written[:, 1:3] == labels[:, :2]).all(1).float().mean() > 0.7
+        almost_none = model.generate(**inputs, ctc_weight=1e-6, **mode)
+        assert torch.equal(almost_none, model.generate(**inputs, **mode))
+    encoded = model.model.encoder(**inputs)
+    mask = inputs["attention_mask"]
+    again = model.generate(encoder_outputs=encoded, attention_mask=mask, ctc_weight=0.3, num_beams=3)
+    assert torch.equal(again, written)
+    model.save_pretrained(tmp_path)
+    loaded = type(model).from_pretrained(tmp_path, ctc_decoding_weight=0.3)
+    assert torch.equal(loaded.generate(**inputs, num_beams=3), written)
+    with pytest.raises(ValueError, match="ctc_weight=0.3 must be below 1"):
+        tiny_model(ctc_loss_weight=0.0).generate(**inputs, ctc_weight=0.3)
 
 
 def test_ctc_alone_learns():

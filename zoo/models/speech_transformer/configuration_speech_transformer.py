@@ -30,6 +30,7 @@ class SpeechTransformerConfig(PreTrainedConfig):
         max_source_positions (`int`, defaults to 3000): Longest input in frames of 10 ms.
         max_target_positions (`int`, defaults to 448): Longest text in tokens.
         ctc_loss_weight (`float`, defaults to 0.3): Share of the CTC loss in the loss; 0: no CTC output layer.
+        ctc_decoding_weight (`float`, defaults to 0.0): Share of CTC's score beside the decoder's in `generate()`.
         tie_word_embeddings (`bool`, defaults to `True`): One matrix for the embeddings and the output layer of the
             decoder.
         dropout (`float`, defaults to 0.1): Dropout of embeddings and of the output of each block.
@@ -77,6 +78,7 @@ class SpeechTransformerConfig(PreTrainedConfig):
     max_source_positions: int = 3000
     max_target_positions: int = 448
     ctc_loss_weight: float | int = 0.3
+    ctc_decoding_weight: float | int = 0.0
     tie_word_embeddings: bool = True
     dropout: float | int = 0.1
     attention_dropout: float | int = 0.0
@@ -100,9 +102,11 @@ class SpeechTransformerConfig(PreTrainedConfig):
         for field in (*sizes, *blocks, "max_source_positions", "max_target_positions"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}={getattr(self, field)} must be at least 1")
-        for field in ("dropout", "attention_dropout", "activation_dropout", "ctc_loss_weight"):
+        for field in ("dropout", "attention_dropout", "activation_dropout", "ctc_loss_weight", "ctc_decoding_weight"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field}={getattr(self, field)} must be at least 0 and below 1")
+        if self.ctc_decoding_weight and not self.ctc_loss_weight:
+            raise ValueError(f"ctc_decoding_weight={self.ctc_decoding_weight} needs ctc_loss_weight above 0")
         if self.layer_norm_eps <= 0:
             raise ValueError(f"layer_norm_eps={self.layer_norm_eps} must be above 0")
         if self.activation_function not in ACT2FN:

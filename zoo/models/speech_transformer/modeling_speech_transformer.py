@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
-from transformers.generation import GenerationMixin
+from transformers.generation import GenerationMixin, LogitsProcessorList
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import (
@@ -25,6 +25,7 @@ from transformers.utils.import_utils import is_torchdynamo_compiling
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_speech_transformer import SpeechTransformerConfig
+from .generation_speech_transformer import SpeechTransformerCTCScorer
 
 IGNORED = -100
 # Frames of the input to one position of the encoder, in two steps of 2.
@@ -668,6 +669,43 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
             length = inputs["decoder_input_ids"].shape[1]
             inputs.setdefault("decoder_position_ids", count_positions(mask)[:, -length:])
         return inputs
+
+    def generate(  # type: ignore[override]
+        self,
+        inputs: torch.Tensor | None = None,
+        generation_config: Any = None,
+        logits_processor: LogitsProcessorList | None = None,
+        *args: Any,
+        ctc_weight: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As every model does it; `ctc_weight`, above 0, scores texts by CTC as well.
+
+        Args:
+            ctc_weight (`float`, *optional*): Share of CTC in the scores; `config.ctc_decoding_weight` by default.
+
+        Raises:
+            ValueError: The model has no CTC output layer, or the share is not below 1.
+        """
+        if ctc_weight is None:
+            ctc_weight = self.config.ctc_decoding_weight
+        if not ctc_weight:
+            return super().generate(inputs, generation_config, logits_processor, *args, **kwargs)
+        if self.ctc_head is None or not 0 < ctc_weight < 1:
+            raise ValueError(
+                f"ctc_weight={ctc_weight} must be below 1, and needs a model with ctc_loss_weight above 0"
+            )
+        features, mask = kwargs.pop("input_features", inputs), kwargs.get("attention_mask")
+        encoded = kwargs.pop("encoder_outputs", None)
+        with torch.no_grad():
+            if encoded is None:
+                encoded = self.model.encoder(input_features=features, attention_mask=mask)
+            logits = self.ctc_head(encoded[0])
+        scorer = SpeechTransformerCTCScorer(
+            logits.float().log_softmax(-1), subsample(mask, logits.shape[1]), ctc_weight, self.config
+        )
+        processors = LogitsProcessorList([*(logits_processor or ()), scorer])
+        return super().generate(None, generation_config, processors, *args, encoder_outputs=encoded, **kwargs)
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True

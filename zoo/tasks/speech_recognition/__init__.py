@@ -151,6 +151,8 @@ class SpeechRecognitionTask(Task):
         settings: dict[str, Any] = {"num_beams": arguments.num_beams, "length_penalty": arguments.length_penalty}
         if arguments.num_beams == 1:  # transformers saves no beam settings without beams
             settings["length_penalty"] = None
+        if hasattr(model.config, "ctc_decoding_weight"):
+            model.config.ctc_decoding_weight = arguments.ctc_weight
         model.generation_config.update(  # type: ignore[union-attr]
             **settings,
             max_length=arguments.max_target_length + 1,  # the token that starts the decoder counts

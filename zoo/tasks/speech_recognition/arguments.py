@@ -97,6 +97,7 @@ class SpeechRecognitionArguments(DataArguments):
     time_masks: int = _augmentation("Spans of up to 0.12 s to hide in each second (SpecAugment).", 0)
 
     num_beams: int = _generation("Beams of the final metrics and of the saved model.", 5)
+    ctc_weight: float = _generation("Share of CTC's score beside the decoder's; the model needs ctc_loss_weight.", 0.0)
     length_penalty: float = _generation("Above 0, beam search prefers longer texts.", 1.0)
 
     def __post_init__(self):
@@ -117,7 +118,7 @@ class SpeechRecognitionArguments(DataArguments):
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
         if self.max_seconds <= 0:
             raise ValueError(f"max_seconds={self.max_seconds} must be above 0")
-        for name in ("validation_size", "test_size", "speed_perturbation", "frequency_warp"):
+        for name in ("validation_size", "test_size", "speed_perturbation", "frequency_warp", "ctc_weight"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is a share: at least 0 and below 1")
 

@@ -6,6 +6,6 @@ cd "$(dirname "$0")/.."
 
 install "[test]"
 fashion_mnist
-# Tests must not depend on what is on the Hub; loopback is all they use. Small models run fastest on one thread.
+# Tests use no network beyond loopback. Small models run fastest on one thread, tests on two processes.
 export HF_HUB_OFFLINE=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec .venv/bin/python -m pytest "$@"
+exec .venv/bin/python -m pytest -n "${ZOO_TEST_PROCESSES:-2}" --dist loadfile "$@"

@@ -14,7 +14,7 @@ from types import UnionType
 from typing import Any, get_origin
 
 RECORD_NAME = "results.json"
-PACKAGES = ("primer-zoo", "torch", "transformers", "datasets", "accelerate", "evaluate", "safetensors", "scikit-learn")
+PACKAGES = ("primer-zoo", "torch", "transformers", "datasets", "accelerate", "safetensors", "scikit-learn")
 
 
 @dataclass

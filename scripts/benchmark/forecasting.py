@@ -1,10 +1,10 @@
 """python scripts/benchmark/forecasting.py [--steps 30] [--rounds 3] [--context 336] [--horizon 48] [--hidden 128]
 
-Training windows a second on a CPU against neuralforecast's LSTM with the same cell, hidden size, layers, context,
-horizon and batch, on the same simulated series, in one process with the same threads, in turn. Both train as their
-users would: this library through `zoo train`'s Trainer, the peer through `NeuralForecast.fit`. Only whole optimizer
-steps are timed, without the first ones, data loading included. On a machine with other work, `--clock cpu` counts the
-process's own seconds. The peer comes with `pip install -e ".[benchmark]"`.
+Training windows per second on a CPU against neuralforecast's LSTM with the same cell, hidden size, layers, context,
+horizon and batch, on the same simulated series, alternating in one process with the same threads. Both train as
+their users would: this library with `zoo train`'s Trainer, the peer with `NeuralForecast.fit`. Whole optimizer steps
+are timed, with data loading and without the first steps. On a shared machine, `--clock cpu` counts the process's own
+seconds. Install the peer with `pip install -e ".[benchmark]"`.
 """
 
 import argparse
@@ -42,13 +42,13 @@ def simulate(series: int, rows: int) -> pd.DataFrame:
 
 
 def rate(stamps: list[float], batch: int) -> float:
-    """Windows a second over the steps after the first ones."""
-    kept = stamps[WARM_UP:]
-    return batch * (len(kept) - 1) / (kept[-1] - kept[0])
+    """Windows per second over the steps after the first ones."""
+    timed = stamps[WARM_UP:]
+    return batch * (len(timed) - 1) / (timed[-1] - timed[0])
 
 
 def zoo_rate(arguments: argparse.Namespace, csv: Path, patch_length: int) -> float:
-    """Through the Trainer that `zoo train lstm-forecaster` makes."""
+    """With the Trainer of `zoo train lstm-forecaster`."""
     from transformers import TrainerCallback
 
     from zoo.training.build import build
@@ -88,7 +88,7 @@ def zoo_rate(arguments: argparse.Namespace, csv: Path, patch_length: int) -> flo
 
 
 def peer_rate(arguments: argparse.Namespace, frame: pd.DataFrame) -> float:
-    """Through `NeuralForecast.fit`."""
+    """With `NeuralForecast.fit`."""
     from neuralforecast import NeuralForecast
     from neuralforecast.losses.pytorch import MAE
     from neuralforecast.models import LSTM
@@ -139,10 +139,10 @@ def main() -> int:
     try:
         import neuralforecast
     except ImportError as error:
-        print(f'error: {error}; the peer comes with: pip install -e ".[benchmark]"', file=sys.stderr)
+        print(f'error: {error}; install the peer with: pip install -e ".[benchmark]"', file=sys.stderr)
         return 2
     frame = simulate(arguments.series, arguments.rows)
-    found: dict[str, list[float]] = {}
+    measured: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         csv = Path(folder) / "series.csv"
         frame.to_csv(csv, index=False)
@@ -153,15 +153,15 @@ def main() -> int:
                 "zoo, step by step": zoo_rate(arguments, csv, 1),
             }
             for name, value in rates.items():
-                found.setdefault(name, []).append(value)
+                measured.setdefault(name, []).append(value)
             print(f"round {number + 1}: " + ", ".join(f"{name} {value:,.0f}" for name, value in rates.items()))
-    peer = next(name for name in found if name.startswith("neuralforecast"))
+    peer = next(name for name in measured if name.startswith("neuralforecast"))
     print(
         f"LSTM, hidden {arguments.hidden}, layers {arguments.layers}, context {arguments.context}, "
         f"horizon {arguments.horizon}, batch {arguments.batch}:"
     )
-    for name, values in found.items():
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(values, found[peer]))
+    for name, values in measured.items():
+        ratio = statistics.median(ours / theirs for ours, theirs in zip(values, measured[peer]))
         print(
             f"{statistics.median(values):10,.0f} windows/{arguments.clock} second  {name} (median ratio {ratio:.2f})"
         )

@@ -1,6 +1,6 @@
 """ZOO_DATA=... python scripts/benchmark/forecasting_folds.py [HORIZON ...]
 
-What it is worth to a linear forecaster of ETTh1 to know where a window stands, by cross-validation: the 11,520 rows
+The value of a window's level (`level_weight`) to a linear forecaster of ETTh1, by cross-validation: the 11,520 rows
 of training and validation in four blocks of 2,880 (the last is the benchmark's validation split), each forecast by
 ridge regression from windows that do not touch it. No test row is read.
 """
@@ -12,10 +12,10 @@ import torch
 
 from zoo.data.named_series import NAMED_SERIES, load_named_series
 from zoo.models.lstm_forecaster import LSTMForecasterConfig
-from zoo.models.lstm_forecaster.layers_skip import LSTMForecasterSkip, RidgeRegression
+from zoo.models.lstm_forecaster.modeling_lstm_forecaster import LSTMForecasterSkip, RidgeRegression
 
 CONTEXT = 336
-# Validation windows of the benchmark look further back than the first block reaches.
+# Windows of the benchmark's validation split look back further than the first block begins.
 LONGEST = 720
 CHOICES = [(0.0, 0.05), (0.1, 0.05), (0.3, 0.05), (1.0, 0.05), (0.0, 0.5), (0.3, 0.15), (1.0, 0.15), (1.0, 0.5)]
 
@@ -34,7 +34,7 @@ def errors(rows: np.ndarray, horizon: int, block: int, size: int) -> list[float]
     scaled = ((rows - rows[others].mean(0)) / rows[others].std(0)).astype("float32")
     starts = np.arange(CONTEXT, len(rows) - horizon + 1)
     outside = starts[(starts + horizon <= low) | (starts - CONTEXT >= high)]
-    # Scaling `last` of the family: what its linear map reads, and ridge regression of that.
+    # Scaling `last` of the family: the inputs of its linear map, and ridge regression on them.
     fields = {"context_length": CONTEXT, "prediction_length": horizon, "scaling": "last", "linear_skip": True}
     skips = [LSTMForecasterSkip(LSTMForecasterConfig(**fields, level_weight=weight)) for weight, _ in CHOICES]
     fits = [RidgeRegression(ridge) for _, ridge in CHOICES]
@@ -60,10 +60,10 @@ def main(horizons: list[int]) -> None:
     bounds = NAMED_SERIES["etth1"].split
     rows = series.item(0)[: bounds["train"] + bounds["validation"]]
     for horizon in horizons:
-        found = np.array([errors(rows, horizon, block, bounds["validation"]) for block in range(4)])
+        table = np.array([errors(rows, horizon, block, bounds["validation"]) for block in range(4)])
         print(f"\n{horizon} hours: MSE of the four blocks and their mean\n\n| level_weight | ridge | | | | | mean |")
         print("|---|---|---|---|---|---|---|")
-        for (weight, ridge), column in zip(CHOICES, found.T):
+        for (weight, ridge), column in zip(CHOICES, table.T):
             cells = " | ".join(f"{value:.4f}" for value in (*column, column.mean()))
             print(f"| {weight:g} | {ridge:g} | {cells} |", flush=True)
 

@@ -17,16 +17,16 @@ def main() -> None:
     """Look the search's choice up in the grid, where it was trained to the end."""
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
-    grid, found = (json.loads((Path(folder) / "search.json").read_text()) for folder in sys.argv[1:])
+    grid, search = (json.loads((Path(folder) / "search.json").read_text()) for folder in sys.argv[1:])
     scores = {json.dumps(trial["point"], sort_keys=True): trial["score"] for trial in grid["trials"]}
-    chosen = json.dumps(found["best"]["point"], sort_keys=True)
+    chosen = json.dumps(search["best"]["point"], sort_keys=True)
     if chosen not in scores:
         raise SystemExit(f"error: the grid has no point {chosen}")
     best, score = grid["best"]["score"], scores[chosen]
-    epochs = found["epochs_trained"] / grid["epochs_trained"]
+    epochs = search["epochs_trained"] / grid["epochs_trained"]
     print(f"best of the grid: {best:.4f} after {grid['epochs_trained']} epochs of {len(scores)} points")
     print(f"the search's choice, trained to the end: {score:.4f}, {score / best:.2%} of it")
-    print(f"epochs of the search: {found['epochs_trained']}, {epochs:.1%} of the grid's")
+    print(f"epochs of the search: {search['epochs_trained']}, {epochs:.1%} of the grid's")
 
 
 if __name__ == "__main__":

@@ -28,21 +28,23 @@ def search(recipe: str, trials: int, jobs: int, folder: Path, flags: list[str]) 
     return time.perf_counter() - begun, json.loads((folder / "search.json").read_text())
 
 
-def by_hand(recipe: str, found: dict, points: list[dict], others: multiprocessing.Barrier) -> float:
+def by_hand(recipe: str, results: dict, points: list[dict], others: multiprocessing.Barrier) -> float:
     """Seconds of the trainings of some points of a search, data loading and evaluations included."""
     import torch
 
     from zoo.training.build import build
-    from zoo.tuning.trial import Assignment
+    from zoo.tuning.settings import Objective
+    from zoo.tuning.trial import SearchWork
 
     torch.set_num_threads(1)  # as in a trial, which has one core
-    trial = found["settings"]["trial"]
-    assignment = Assignment(recipe, trial, found["flags"], 42, found["metric"], found["greater_is_better"], False)
+    trial = results["settings"]["trial"]
+    objective = Objective(results["metric"], results["greater_is_better"])
+    work = SearchWork(recipe, objective, trial, results["flags"], results["training_seed"])
     others.wait()
     begun = time.perf_counter()
     for point in points:
         with tempfile.TemporaryDirectory() as folder:
-            build(assignment.settings(point, folder)).trainer.train()
+            build(work.settings(point, folder)).trainer.train()
     return time.perf_counter() - begun
 
 
@@ -56,14 +58,14 @@ def main() -> None:
     jobs = arguments.jobs
 
     with tempfile.TemporaryDirectory() as folder:
-        wall, found = search(arguments.recipe, arguments.trials, jobs, Path(folder) / "search", flags)
-    points = [trial["point"] for trial in sorted(found["trials"], key=lambda trial: -trial["seconds"])]
+        wall, results = search(arguments.recipe, arguments.trials, jobs, Path(folder) / "search", flags)
+    points = [trial["point"] for trial in sorted(results["trials"], key=lambda trial: -trial["seconds"])]
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, context.Pool(jobs) as pool:
         barrier = manager.Barrier(jobs)
-        given = [(arguments.recipe, found, points[core::jobs], barrier) for core in range(jobs)]
+        given = [(arguments.recipe, results, points[core::jobs], barrier) for core in range(jobs)]
         hand = sum(pool.starmap(by_hand, given, chunksize=1))
-    inner, trained = found["wall_seconds"], found["trial_seconds"]
+    inner, trained = results["wall_seconds"], results["trial_seconds"]
     print(f"\n{len(points)} trials on {jobs} cores")
     print(f"search: {wall:.1f} s with Ray's start, {inner:.1f} s without, {trained / jobs:.1f} s a core within trials")
     print(f"by hand: {hand:.1f} s, {hand / jobs:.1f} s a core")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from zoo.data.images import ImageSplit, read_hub_images, read_image_folders, stratified_split
 from zoo.models.fashion_cnn import FashionCNNConfig
-from zoo.tasks.image_classification.batches import ImageClassificationArguments, load_data
+from zoo.tasks.image_classification import ImageClassificationArguments, ImageClassificationTask
 
 
 @pytest.fixture(autouse=True)
@@ -150,9 +150,10 @@ def test_transparent_and_deep_images(tmp_path):
 
 
 def test_a_test_folder_alone(tmp_path):
-    """To measure a trained model on; its classes are compared with the model's."""
+    """To evaluate a trained model on; its classes are compared with the model's."""
     make_folder(tmp_path, count=2)
-    found = load_data(ImageClassificationArguments(test_dir=str(tmp_path), dataset_name=None), FashionCNNConfig())
+    task = ImageClassificationTask(ImageClassificationArguments(test_dir=str(tmp_path), dataset_name=None))
+    found = task.load_data(FashionCNNConfig())
     assert found.train is found.validation is None and len(found.test) == 2 * len(found.model_fields["id2label"])
     assert [*found.fingerprint] == ["test"] and found.source == str(tmp_path)
 
@@ -166,14 +167,14 @@ def test_missing_folder(tmp_path):
 
 def test_folder_without_classes(tmp_path):
     picture(0).save(tmp_path / "0.png")
-    with pytest.raises(ValueError, match="one sub-folder of images a class, found none"):
+    with pytest.raises(ValueError, match="one sub-folder of images per class, found none"):
         read_image_folders(str(tmp_path))
 
 
 def test_class_without_images(tmp_path):
     make_folder(tmp_path)
     (tmp_path / "boot").mkdir()
-    with pytest.raises(ValueError, match="boot is a class without an image"):
+    with pytest.raises(ValueError, match="boot: this class has no image"):
         read_image_folders(str(tmp_path))
 
 
@@ -190,7 +191,7 @@ def test_damaged_image_is_named(keep, tmp_path):
     path = tmp_path / "coat" / "0.png"
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"coat/0\.png is no readable image .*: replace or delete it"):
+    with pytest.raises(ValueError, match=r"coat/0\.png is not a readable image .*: replace or delete it"):
         read_image_folders(str(tmp_path))
 
 
@@ -241,7 +242,7 @@ def test_labels_without_names(tmp_path):
 
 
 def test_split_without_labels(tmp_path):
-    with pytest.raises(ValueError, match="image 1 has the label -1"):
+    with pytest.raises(ValueError, match="image 1 of train has the label -1"):
         read_hub_images(write_hub_dataset(tmp_path / "garments", labels=(0, -1, 1)), **COLUMNS)
 
 

@@ -28,7 +28,7 @@ def test_m4_puts_the_test_rows_after_the_training_rows(tmp_path, monkeypatch):
 @pytest.mark.parametrize("change", [{"test_id": "H3"}, {"horizon": 47}])
 def test_m4_files_that_do_not_belong_together(tmp_path, change):
     write_m4(tmp_path, **change)
-    with pytest.raises(ValueError, match="Hourly-test.csv does not hold 48 values of each series"):
+    with pytest.raises(ValueError, match="Hourly-test.csv does not have 48 values of each series"):
         load_named_series("m4-hourly", tmp_path)
 
 
@@ -61,5 +61,5 @@ def test_what_the_hub_gives_is_read(tmp_path, monkeypatch):
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="no data set 'etth3'; known: etth1, m4-hourly"):
+    with pytest.raises(ValueError, match="unknown data set 'etth3'; known: etth1, m4-hourly"):
         load_named_series("etth3")

@@ -1,15 +1,19 @@
-"""Debian's package lists: where they are, what becomes of a long description, and which packages stay together."""
+"""Debian's descriptions: where they are looked for, plain text, related packages, and Parquet files."""
 
 import bz2
 import gzip
 import lzma
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import datasets
 import pytest
+import yaml
 
 from zoo.data import package_descriptions
-from zoo.data.package_descriptions import load_package_descriptions, plain_text
+from zoo.data.package_descriptions import load_package_descriptions, plain_text, read_lists, write_parquet
 from zoo.data.parallel_text import drop_overlap, normal_form
 
 WRITE = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress, ".lz4": bytes}
@@ -126,6 +130,67 @@ def test_related_packages_stay_in_one_split(tmp_path):
         assert split[f"lib{i}d"] == split[f"lib{i}e"]
 
 
+def test_parquet_files_have_the_pairs_of_the_lists(tmp_path, monkeypatch):
+    rows = [*many(), ("odd", "odd", "  spaces\tand ümlauts ", " It can:\n  * read\n  * write\n .\n End.")]
+    splits = read_lists(write_lists(tmp_path / "lists", rows))
+    folder = tmp_path / "debian-package-descriptions"
+    folder.mkdir()
+    write_parquet(splits, folder)
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    monkeypatch.setattr(package_descriptions, "SYSTEM_FOLDER", str(tmp_path / "none"))
+    for again in (load_package_descriptions(), load_package_descriptions(folder)):
+        assert {s: t.fingerprint() for s, t in again.items()} == {s: t.fingerprint() for s, t in splits.items()}
+        assert again["train"].origin == "package descriptions of bookworm"
+    (folder / "test.parquet").write_bytes(b"cut")
+    with pytest.raises(ValueError, match="test.parquet: "):
+        load_package_descriptions()
+
+
+def test_the_script_writes_data_and_card(tmp_path):
+    lists, folder = write_lists(tmp_path / "lists", many()), tmp_path / "out"
+    script = Path(__file__).parents[2] / "scripts/datasets/debian_package_descriptions.py"
+    command = [sys.executable, str(script), str(folder), "--lists", str(lists)]
+    environment = {**os.environ, "PYTHONPATH": str(script.parents[2])}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    card, splits = (folder / "README.md").read_text(), load_package_descriptions(folder)
+    for split, text in splits.items():
+        assert f"| {split} | {len(text):,} | `{text.fingerprint()}` |" in card and f"path: {split}.parquet" in card
+    assert yaml.safe_load(card.split("---")[1])["task_categories"] == ["summarization"]
+    from datasets import load_dataset
+
+    hub = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))  # as the Hub serves it
+    assert hub["test"].column_names == ["package", "description", "synopsis"]
+    assert hub["test"]["description"][:3] == splits["test"].source[:3]
+
+
+def test_the_hub_comes_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(package_descriptions, "SYSTEM_FOLDER", str(tmp_path / "apt"))
+    monkeypatch.delenv("ZOO_DATA", raising=False)
+    rows = datasets.Dataset.from_dict({"package": ["a"], "description": ["A tool."], "synopsis": ["tool"]})
+    asked = []
+
+    def load(name, config):
+        asked.append(name)
+        return datasets.DatasetDict(train=rows, validation=rows, test=rows)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    splits = load_package_descriptions()
+    assert asked == ["primer-zoo/debian-package-descriptions"] and splits["test"].target == ["tool"]
+
+
+def test_our_reader_agrees_with_python_debian(tmp_path):
+    """Field by field, on entries with continued lines, comments and another field after the description."""
+    deb822 = pytest.importorskip("debian.deb822")
+    folder = write_lists(tmp_path, many(40), translated=False)
+    path = next(folder.glob("*_Packages"))
+    with open(path, encoding="utf-8") as file:
+        expected = [
+            (entry["Package"], entry.get("Source", entry["Package"]).split()[0], *entry["Description"].split("\n", 1))
+            for entry in deb822.Packages.iter_paragraphs(file, use_apt_pkg=False)
+        ]
+    assert [*package_descriptions._packages(path.read_text(), path.name)] == expected
+
+
 def test_where_the_lists_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(package_descriptions, "SYSTEM_FOLDER", str(write_lists(tmp_path / "apt", many(), suite="sid")))
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
@@ -134,17 +199,23 @@ def test_where_the_lists_are_looked_for(tmp_path, monkeypatch):
     assert load_package_descriptions()["train"].origin.endswith("forky")
 
 
-def test_machines_without_lists(tmp_path, monkeypatch):
+def test_the_error_names_every_place(tmp_path, monkeypatch):
     monkeypatch.setattr(package_descriptions, "SYSTEM_FOLDER", str(tmp_path / "apt"))
     monkeypatch.delenv("ZOO_DATA", raising=False)
-    advice = "run `apt-get update -o Acquire::Languages=en` as root; elsewhere copy"
-    with pytest.raises(FileNotFoundError, match=f"apt holds package lists. On Debian or Ubuntu {advice}"):
+    advice = "on Debian or Ubuntu run `apt-get update -o Acquire::Languages=en` as root"
+
+    def load(name, config):
+        raise OSError("offline")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    places = rf"\$ZOO_DATA .*{tmp_path}/apt .*primer-zoo/debian-package-descriptions .offline.*has no package lists"
+    with pytest.raises(FileNotFoundError, match=f"{places}.*{advice}"):
         load_package_descriptions()
-    with pytest.raises(FileNotFoundError, match="elsewhere holds no package lists"):
+    with pytest.raises(FileNotFoundError, match=f"elsewhere has no package lists.*{advice}"):
         load_package_descriptions(tmp_path / "elsewhere")
     folder = write_lists(tmp_path / "apt", many())
     next(folder.glob("*Translation-en")).unlink()
-    with pytest.raises(FileNotFoundError, match=f"hold no long descriptions .containers.*{advice}"):
+    with pytest.raises(FileNotFoundError, match=f"have no long descriptions .containers.*{advice}"):
         load_package_descriptions()
 
 

@@ -178,7 +178,7 @@ def test_aligned_files_that_are_not(tmp_path):
         read_pairs([english, german, german])
     with pytest.raises(FileNotFoundError, match="c.fr is not a file"):
         read_pairs([english, tmp_path / "c.fr"])
-    with pytest.raises(ValueError, match="file with both columns stands alone"):
+    with pytest.raises(ValueError, match="file with both columns is given alone"):
         read_pairs([english, write(tmp_path, "c.parquet", "")])
 
 

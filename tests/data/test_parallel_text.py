@@ -115,5 +115,5 @@ def test_training_pairs_that_are_held_out_go():
     assert drop_overlap(train, validation)[1] == 1
     with pytest.raises(ValueError, match="by='target': expected source or pair"):
         drop_overlap(train, test, by="target")
-    with pytest.raises(ValueError, match="every pair stands in validation or test too"):
+    with pytest.raises(ValueError, match="every pair is in validation or test, too"):
         drop_overlap(train, train)

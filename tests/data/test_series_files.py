@@ -29,7 +29,7 @@ def long_frame(rows=6, ids=("a", "b")):
 # Layouts
 
 
-def test_wide_csv_is_one_series_with_a_channel_a_column(tmp_path):
+def test_wide_csv_is_one_series_with_one_channel_per_column(tmp_path):
     series = read_series(write(tmp_path, "date,x,y\n2020-01-01 00:00,1,2\n2020-01-01 01:00,3,4\n"))
     assert (len(series), series.channels, series.frequency) == (1, ("x", "y"), "h")
     np.testing.assert_array_equal(series.values, [[1, 2], [3, 4]])
@@ -206,7 +206,10 @@ def test_series_of_another_frequency_is_an_error_unless_the_frequency_is_given()
         (lambda: long_frame().assign(item_id=["a"] * 11 + [None]), "row 11, column 'item_id': the id is missing"),
         (lambda: long_frame().iloc[:0], "has no rows"),
         (lambda: pd.DataFrame({"id": ["a", "a"], "v": [1.0, 2.0]}), "row 1, column 'id': the id 'a' occurs twice"),
-        (lambda: pd.DataFrame({"id": ["a", "b"], "v": [1.0, np.nan]}), "row 1: the series 'b' holds no number"),
+        (
+            lambda: pd.DataFrame({"id": ["a", "b"], "v": [1.0, np.nan]}),
+            "column 'id': the series 'b' holds no number",
+        ),
         (lambda: long_frame().drop(columns="timestamp"), "no column of time stamps.*it has item_id, target"),
     ],
 )

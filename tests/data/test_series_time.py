@@ -40,7 +40,7 @@ def test_inferred_frequency_continues_the_series(alias, start, expected):
 
 
 @pytest.mark.parametrize("alias", ["BME", "BMS", "SME-15"])
-def test_months_on_other_days_are_told(alias):
+def test_months_on_other_days_raise(alias):
     stamps = pd.date_range("2020-01-01", periods=40, freq=alias)
     stamps = stamps[::2] if alias == "SME-15" else stamps  # the 15th of each month
     with pytest.raises(ValueError, match="column 'timestamp': these look like months.*write the first day"):

@@ -134,7 +134,7 @@ def test_language_tags_are_never_cut(kind, tokenizers):
     assert tokenizer.decode(ids, skip_special_tokens=True) == "Hund läuft"
     # what a text cannot say, it does not become
     assert 5 not in tokenizer("pt_BR >> pt_BR <<")["input_ids"]
-    with pytest.raises(ValueError, match="is no language code"):
+    with pytest.raises(ValueError, match="is not a language code"):
         language_tag("de utsch")
 
 
@@ -212,7 +212,7 @@ def test_which_tokenizers_are_sentencepiece(tokenizers):
 @KINDS
 def test_a_text_that_is_too_small(kind):
     texts = [f"ein kleiner Satz {number}" for number in range(50)]
-    with pytest.raises(VocabularySizeError, match="too small for vocab_size=10000: it gives [0-9]+ pieces") as caught:
+    with pytest.raises(VocabularySizeError, match="too small for vocab_size=10000: it gives [0-9]+ tokens") as caught:
         train_tokenizer(texts, 10_000, kind)
     assert len(train_tokenizer(texts, caught.value.limit, kind)) == caught.value.limit
     with pytest.raises(VocabularySizeError, match="vocab_size=100 does not hold the characters") as caught:
@@ -249,7 +249,7 @@ def test_arguments_that_make_no_sense(arguments, message):
 def test_models_that_are_no_source_of_a_tokenizer():
     with pytest.raises(ValueError, match="not a SentencePiece model"):
         to_fast(b"something else")
-    for settings, message in (({}, "no piece '<pad>'"), ({"model_type": "char"}, "words or characters"),
+    for settings, message in (({}, "no token '<pad>'"), ({"model_type": "char"}, "words or characters"),
                               ({"add_dummy_prefix": False}, "keeps spaces in another way")):  # fmt: skip
         written = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(

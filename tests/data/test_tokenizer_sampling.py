@@ -97,5 +97,5 @@ def test_amounts_and_tokenizers_that_do_not_fit(tokenizers):
     for kind, amount in (("unigram", 0.0), ("bpe", 0.0), ("bpe", 1.5), ("unigram", -1.0)):
         with pytest.raises(ValueError, match="expected above 0"):
             SubwordSampler(tokenizers[kind], amount)
-    with pytest.raises(ValueError, match="needs a fast tokenizer with the pieces of SentencePiece"):
+    with pytest.raises(ValueError, match="needs a fast SentencePiece tokenizer"):
         SubwordSampler(object(), 0.1)

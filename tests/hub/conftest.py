@@ -1,5 +1,7 @@
-"""Fixtures of the Hub's tests: a server on loopback, this process's client pointed at it, and things to publish."""
+"""Fixtures of the Hub's tests: a server on loopback, this process's client, clean processes, and things to publish."""
 
+import contextlib
+import io
 import shutil
 from unittest import mock
 
@@ -8,29 +10,41 @@ import yaml
 from huggingface_hub.utils import disable_progress_bars
 
 from tests.hub_server import HubServer, client_of
+from tests.hub_server.state import Token
 from zoo.commands.train import main as train
-from zoo.hub import remote
+from zoo.hub import clean, remote
 from zoo.hub.blocks import Card, merge
+from zoo.hub.clean import Workers
 
 disable_progress_bars()
+REPO = "primer-zoo/small"
 TOKEN = "hf_" + "AdaWritesHere" + "x" * 21
 READ_TOKEN = "hf_" + "AdaReadsOnly" + "x" * 22
 OTHER_TOKEN = "hf_" + "BobIsNotAda" + "x" * 23
 
 
-def accounts(server):
-    """ada writes for the organisation primer-zoo, and has a token that only reads; bob is nobody there."""
-    server.accounts.add("ada", TOKEN, organisations=["primer-zoo"])
-    server.accounts.add("ada", READ_TOKEN, role="read")
-    server.accounts.add("bob", OTHER_TOKEN)
-    return server
+def run_command(command, *arguments) -> tuple[int, str]:
+    """(exit code, everything printed)."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        code = command([str(argument) for argument in arguments])
+    return code, printed.getvalue()
+
+
+def quiet(text: str) -> None:
+    """Print nothing."""
 
 
 @pytest.fixture
-def hub(tmp_path):
-    """A server with its accounts."""
-    with HubServer(tmp_path / "server") as server:
-        yield accounts(server)
+def hub():
+    """A server; ada writes for the organisation primer-zoo and has a read-only token, bob is nobody there."""
+    with HubServer() as server:
+        server.state.tokens |= {
+            TOKEN: Token("ada", "write", ("primer-zoo",)),
+            READ_TOKEN: Token("ada", "read", ("primer-zoo",)),
+            OTHER_TOKEN: Token("bob"),
+        }
+        yield server
 
 
 @pytest.fixture
@@ -42,7 +56,7 @@ def api(hub, tmp_path):
 
 @pytest.fixture
 def small(tmp_path):
-    """A folder such as `stage` makes, in small and without a model in it: what uploads are about."""
+    """A folder such as `stage` makes, without a model in it: enough for uploads."""
     folder = tmp_path / "small"
     (folder / "pictures").mkdir(parents=True)
     head = {"license": "mit", "tags": ["primer-zoo"]}
@@ -52,6 +66,19 @@ def small(tmp_path):
     (folder / "modeling_small.py").write_text("x = 1\n")
     (folder / "pictures/a.png").write_bytes(b"png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def workers():
+    """One clean process with the library and one without, for all tests: each imports torch and transformers once."""
+    with Workers() as shared:
+        yield shared
+
+
+@pytest.fixture
+def shared_workers(workers, monkeypatch):
+    """Commands use the session's processes instead of their own."""
+    monkeypatch.setattr(clean, "Workers", lambda: contextlib.nullcontext(workers))
 
 
 @pytest.fixture(scope="session")

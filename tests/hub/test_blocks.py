@@ -15,11 +15,11 @@ def generated(**blocks: str) -> Card:
 def test_a_person_s_additions_keep_their_place():
     first = merge(generated(about="# One", results="0.5"), None)
     edited = first.replace("---\n\n<!--", "thumbnail: a.png\n---\n\nHello!\n\n<!--", 1)
-    edited = edited.replace("<!-- end: about -->", "<!-- end: about -->\n\n## Mine\n\nA remark.")
+    edited = edited.replace("<!-- end: about -->", "<!-- end: about -->\n\n## Mine\n\nA comment.")
     edited = edited.replace("0.5", "a forged result")
     edited = edited.rstrip() + "\n\nThe end.\n"
     again = merge(generated(about="# Two", limits="- none", results="0.6"), Card.parse(edited))
-    expected = ["Hello!", "# Two", "## Mine", "A remark.", "- none", "0.6", "The end."]
+    expected = ["Hello!", "# Two", "## Mine", "A comment.", "- none", "0.6", "The end."]
     assert [again.index(text) for text in expected] == sorted(again.index(text) for text in expected)
     assert "forged" not in again and "# One" not in again
     card = Card.parse(again)
@@ -32,6 +32,12 @@ def test_text_after_a_block_that_is_gone_moves_up():
     first = merge(generated(a="A", b="B", c="C"), None).replace("<!-- end: b -->", "<!-- end: b -->\nKept.")
     again = merge(generated(a="A", c="C"), Card.parse(first))
     assert again.index("end: a") < again.index("Kept.") < again.index("generated: c")
+
+
+def test_blocks_of_older_cards_are_found():
+    text = "<!-- generated: a; `zoo card` writes this block anew, what stands outside of it stays -->\n\nA\n\n"
+    card = Card.parse(f"{text}<!-- end: a -->\n\nMine.\n")
+    assert list(card.blocks) == ["a"] and card.own == {"a": "Mine."}
 
 
 def test_edits_since_the_library_wrote_the_card_show():
@@ -58,10 +64,10 @@ def test_somebody_else_s_card_is_not_overwritten():
     assert read_card("---\ntags: [primer-zoo]\n---\n# Before cards had blocks\n", "README.md") is None
 
 
-@pytest.mark.parametrize("head", ["a: [", "- a list", "a: b: c"])
-def test_damaged_metadata_is_told(head):
-    with pytest.raises(ValueError, match="README.md: its metadata"):
-        Card.parse(f"---\n{head}\n---\n\ntext")
+def test_damaged_metadata_is_refused():
+    for head in ("a: [", "- a list", "a: b: c"):
+        with pytest.raises(ValueError, match="README.md: its metadata"):
+            Card.parse(f"---\n{head}\n---\n\ntext")
 
 
 def test_line_ends_of_windows_are_read():

@@ -1,7 +1,6 @@
-"""What must not happen: pickles, files elsewhere, damaged weights, strangers' code, and tokens that show."""
+"""Refused: pickles, files elsewhere, damaged weights, strangers' code; tokens are never shown."""
 
 import ast
-import io
 import json
 import logging
 import pickle
@@ -9,20 +8,22 @@ import random
 import shutil
 import string
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 import zoo
-from tests.hub.conftest import TOKEN
+from tests.hub.conftest import REPO, TOKEN, quiet, run_command
 from tests.hub_server import Fault
+from tests.hub_server.state import Token
 from zoo.commands.card import main as card_command
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.publish import main as publish_command
+from zoo.commands.publish import make_parser
 from zoo.commands.train import main as train
+from zoo.hub.clean import CleanProcess
+from zoo.hub.options import PublishError
 from zoo.hub.publish import publish
-from zoo.hub.remote import PublishError
 from zoo.hub.stage import left_out, stage
 from zoo.hub.tokens import HIDDEN, SECRETS, find_home_paths, find_secrets, scrub
 from zoo.pretrained import check_weights, verify
@@ -46,14 +47,6 @@ def spring(folder: Path, trap: Path, keep_safetensors: bool) -> None:
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(trap)))
     if not keep_safetensors:
         (folder / "model.safetensors").unlink()
-
-
-def run_command(command, *arguments) -> tuple[int, str]:
-    """(exit code, everything printed)."""
-    printed = io.StringIO()
-    with redirect_stdout(printed), redirect_stderr(printed):
-        code = command([str(argument) for argument in arguments])
-    return code, printed.getvalue()
 
 
 # Weights
@@ -84,22 +77,22 @@ def test_pickles_beside_the_weights_are_neither_loaded_nor_published(run, tmp_pa
     assert run_command(evaluate, run)[0] == 0 and not trap.exists()
 
 
-@pytest.mark.parametrize("name", ["../outside.safetensors", "/etc/x.safetensors", "a/b.safetensors", "x.bin"])
-def test_a_shard_index_that_names_files_elsewhere_is_refused(run, tmp_path, name):
+def test_a_shard_index_that_names_files_elsewhere_is_refused(run, tmp_path):
     shutil.move(run / "model.safetensors", tmp_path / "outside.safetensors")
-    (run / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": name}}))
-    for attempt in (check_weights, lambda folder: stage(folder, tmp_path / "card")):
-        with pytest.raises(ValueError, match="a shard is a .safetensors file in the same folder"):
-            attempt(run)
+    for name in ("/etc/x.safetensors", "a/b.safetensors", "x.bin", "../outside.safetensors"):
+        (run / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": name}}))
+        for attempt in (check_weights, lambda folder: stage(folder, tmp_path / "card")):
+            with pytest.raises(ValueError, match="a shard is a .safetensors file in the same folder"):
+                attempt(run)
     code, printed = run_command(evaluate, run)
     assert code != 0 and "a shard is a .safetensors file in the same folder" in printed
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"weight_map": 3}', "{}"])
-def test_damaged_indexes_are_refused(tmp_path, text):
-    (tmp_path / "model.safetensors.index.json").write_text(text)
-    with pytest.raises(ValueError, match="is no index of weights"):
-        check_weights(tmp_path)
+def test_damaged_indexes_are_refused(tmp_path):
+    for text in ("{", "[]", '{"weight_map": 3}', "{}"):
+        (tmp_path / "model.safetensors.index.json").write_text(text)
+        with pytest.raises(ValueError, match="model.safetensors.index.json is "):
+            check_weights(tmp_path)
 
 
 def test_shards_and_links_are_not_published(run, tmp_path):
@@ -140,15 +133,15 @@ def test_damaged_weights_of_the_same_size_are_refused_with_both_checksums(run, t
 
 def test_a_model_of_the_hub_is_pinned_and_verified(hub, api, small, tmp_path, monkeypatch):
     module = sys.modules["zoo.pretrained"]
-    published = publish(small, "primer-zoo/small", say=lambda text: None)
+    published = publish(small, REPO, say=quiet)
     files = {name: published.files[name] for name in ("config.json", "model.safetensors")}
-    entry = {"repo_id": "primer-zoo/small", "commit": published.commit, "files": files}
+    entry = {"repo_id": REPO, "commit": published.commit, "files": files}
     monkeypatch.setattr(module, "published_models", lambda: {"small": entry})
     folder = Path(zoo.pretrained("small"))
     assert folder.name == published.commit and not (folder / "modeling_small.py").exists()
     # What comes later on main is not taken.
     (small / "model.safetensors").write_bytes(b"later")
-    publish(small, "primer-zoo/small", say=lambda text: None)
+    publish(small, REPO, say=quiet)
     assert zoo.pretrained("small") == str(folder)
     blob = (folder / "model.safetensors").resolve()
     blob.write_bytes(blob.read_bytes()[:-1] + b"\x00")
@@ -176,22 +169,20 @@ def test_strangers_code_is_not_run(run, tmp_path, tiny_recipe):
     (run / "modeling_evil.py").write_text(f"open({str(trap)!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
     config = json.loads((run / "config.json").read_text())
     names = {"AutoConfig": "modeling_evil.Config", "AutoModelForImageClassification": "modeling_evil.Model"}
-    for model_type in ("evil", config["model_type"]):
+    for model_type in (config["model_type"], "evil"):
         (run / "config.json").write_text(json.dumps({**config, "model_type": model_type, "auto_map": names}))
-        code, printed = run_command(evaluate, run)
+        code, printed = run_command(evaluate, run, "--split", "validation")
         assert (code == 0) == (model_type != "evil"), printed
-        code, printed = run_command(
-            train, tiny_recipe, "--model_name_or_path", run, "--output_dir", tmp_path / "out", "--max_steps", 1
-        )
-        assert code == (0 if model_type != "evil" else 2), printed
-        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    code, printed = run_command(train, tiny_recipe, "--model_name_or_path", run, "--output_dir", tmp_path / "out")
+    assert code != 0, printed
     assert not trap.exists()
 
 
 def test_code_is_trusted_in_one_place_only():
     """In the process that loads what was just uploaded, after its checksums were compared."""
-    for path in (ROOT / "zoo").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    files = {path: path.read_text() for path in (ROOT / "zoo").rglob("*.py")}
+    for path, text in files.items():
+        for node in ast.walk(ast.parse(text)) if "trust_remote_code" in text else ():
             values = [node.value] if isinstance(node, ast.keyword) and node.arg == "trust_remote_code" else []
             if isinstance(node, ast.Dict):
                 pairs = zip(node.keys, node.values)
@@ -199,7 +190,7 @@ def test_code_is_trusted_in_one_place_only():
             for value in values:
                 assert path.name == "worker.py" or ast.unparse(value) == "False", path
     last = (ROOT / "zoo/hub/verify.py").read_text().split("def check_download(")[1]
-    assert 0 < last.index("folder = download(") < last.index("clean_answers(folder, record, batch, worker)")
+    assert 0 < last.index("folder = download(") < last.index("check_without_library(folder, batch, worker)")
 
 
 # Tokens
@@ -238,12 +229,11 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("kind", list(SECRETS))
-def test_secrets_are_found_and_not_shown(tmp_path, kind):
-    (tmp_path / "recipe.yaml").write_text(f"data: x\nnote: {EXAMPLES[kind]}\n")
+def test_secrets_are_found_and_not_shown(tmp_path):
     (tmp_path / "fine.json").write_text('{"sha256": "' + "a" * 64 + '", "url": "https://example.org/a@b"}')
-    found = find_secrets(tmp_path, sorted(tmp_path.iterdir()))
-    assert found == [f"recipe.yaml, line 2: {kind}"]
+    for kind in SECRETS:
+        (tmp_path / "recipe.yaml").write_text(f"data: x\nnote: {EXAMPLES[kind]}\n")
+        assert find_secrets(tmp_path, sorted(tmp_path.iterdir())) == [f"recipe.yaml, line 2: {kind}"]
 
 
 def test_paths_of_home_folders_are_noticed(tmp_path):
@@ -264,7 +254,7 @@ def test_paths_of_home_folders_are_noticed(tmp_path):
 def test_a_folder_with_a_secret_in_it_is_not_staged(run, tmp_path, monkeypatch):
     record = (run / "results.json").read_text()
     (run / "results.json").write_text(record.replace('"What it is."', '"What it is. hf_' + "a" * 34 + '"'))
-    with pytest.raises(ValueError, match="not published with a secret in it: README.md, line") as caught:
+    with pytest.raises(ValueError, match="has a secret in it: README.md, line") as caught:
         stage(run, tmp_path / "card")
     assert "hf_aaa" not in str(caught.value) and not (tmp_path / "card").exists()
     monkeypatch.setenv("HF_TOKEN", "What it is.")  # whatever its form: your own token
@@ -273,10 +263,11 @@ def test_a_folder_with_a_secret_in_it_is_not_staged(run, tmp_path, monkeypatch):
         stage(run, tmp_path / "card")
 
 
-@pytest.mark.parametrize("flag", ["--hub_token", "--push_to_hub_token"])
-def test_a_token_on_the_command_line_is_refused(tiny_recipe, tmp_path, flag):
+def test_a_token_on_the_command_line_is_refused(tiny_recipe, tmp_path):
     token = random_token(random.Random(1))
-    for arguments in ([flag, token], [f"{flag}={token}"]):
+    flags = [option for action in make_parser()._actions for option in action.option_strings]
+    assert not any("token" in flag for flag in flags)
+    for arguments in (["--hub_token", token], [f"--push_to_hub_token={token}"]):
         code, printed = run_command(train, tiny_recipe, "--output_dir", tmp_path / "out", *arguments)
         assert code == 2 and token not in printed and not (tmp_path / "out").exists()
 
@@ -298,7 +289,7 @@ def test_a_token_in_an_odd_place_is_neither_shown_nor_kept(tiny_recipe, tmp_path
     monkeypatch.setenv("HF_TOKEN", "my-own-token-of-another-form")
     tiny_recipe.write_text(tiny_recipe.read_text().replace("title: Tiny", "title: my-own-token-of-another-form"))
     code, printed = run_command(train, tiny_recipe, *out)
-    assert code == 2 and "a token stands on the command line or in the recipe" in printed
+    assert code == 2 and "my-own-token" not in printed
     assert not (tmp_path / "out").exists()
 
 
@@ -320,21 +311,17 @@ def test_tokens_never_show(hub, api, small, tmp_path, monkeypatch, caplog):
         if number % 5 == 4:
             token = token[:10] + generator.choice(["\x01", " ", "é", "\x7f", "'"]) + token[10:]
         tokens.append(token)
-        hub.accounts.add("ada", token)
+        hub.state.tokens[token] = Token("ada", "write", ("primer-zoo",))
         monkeypatch.setenv("HF_TOKEN", token)
         fault = Fault(
-            generator.choice(["500", "403", "401", "412", "cut", "refuse"]), at=generator.randrange(16), times=None
+            generator.choice(["500", "403", "401", "412", "cut", "refuse"]), at=generator.randrange(8), times=None
         )
-        printed = io.StringIO()
-        with hub.failing(fault), redirect_stdout(printed), redirect_stderr(printed):
-            try:
-                publish(small, f"primer-zoo/fuzz{number}")
-            except PublishError as error:
-                assert error.__cause__ is None
-                print(error)
-            code = publish_command([str(tmp_path / "nowhere"), "--repo_id", "a/b", "--debug"])
+        with hub.failing(fault), pytest.raises(PublishError) as caught:
+            publish(small, f"primer-zoo/fuzz{number}", say=quiet)
+        assert caught.value.__cause__ is None
+        code, printed = run_command(publish_command, tmp_path / "nowhere", "--repo_id", "a/b", "--debug")
         assert code != 0
-        texts = [printed.getvalue(), caplog.text]
+        texts = [str(caught.value), printed, caplog.text]
         texts += [path.read_bytes().decode("latin-1") for path in small.rglob("*") if path.is_file()]
         for text in texts:
             assert token not in text and ascii(token)[1:-1] not in text
@@ -343,15 +330,13 @@ def test_tokens_never_show(hub, api, small, tmp_path, monkeypatch, caplog):
 
 
 def test_no_worker_is_given_a_token(monkeypatch):
-    from zoo.hub.clean import CleanProcess
-
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     code = f"import os, huggingface_hub as h\nprint(h.get_token(), {TOKEN!r} in os.environ.values())"
     no_library = "try:\n    import zoo\nexcept ImportError:\n    print('no')"
-    with CleanProcess(without_library=True) as worker:
-        assert worker.ask("run", code=code, replaced={})["output"] == "None False\n"
-        assert worker.ask("run", code=no_library, replaced={})["output"] == "no\n"
-        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-            worker.ask("run", code="1 / 0", replaced={})
-        with pytest.raises(RuntimeError, match="the process that was to run it ended"):
-            worker.ask("run", code="import os\nos._exit(3)", replaced={})
+    worker = CleanProcess(without_library=True)
+    assert worker.ask("run", code=code)["output"] == "None False\n"
+    assert worker.ask("run", code=no_library)["output"] == "no\n"
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        worker.ask("run", code="1 / 0")
+    with pytest.raises(RuntimeError, match="the process ended before it could run it"):
+        worker.ask("run", code="import os\nos._exit(3)")

@@ -1,12 +1,10 @@
-"""A Hub on loopback, which the real huggingface_hub client talks to in the tests.
+"""A Hub on loopback for the real huggingface_hub client: accounts, repositories, LFS, pull requests and faults.
 
-`HubServer(folder)` keeps users, repositories, commits, refs, LFS objects and pull requests as files in a folder;
-`client_of(server)` points this process's client at it. What it cannot prove stands in docs/publishing.md.
+`HubServer()` keeps its state in memory; `client_of(server, home)` points this process's client at it. What it cannot
+prove is in docs/publishing.md.
 """
 
-from .accounts import Accounts
 from .client import client_of
-from .faults import Fault
-from .server import HubServer
+from .server import KINDS, Fault, HubServer
 
-__all__ = ["Accounts", "Fault", "HubServer", "client_of"]
+__all__ = ["KINDS", "Fault", "HubServer", "client_of"]

@@ -16,24 +16,17 @@ from huggingface_hub.utils import _http
 from .server import HubServer
 
 
-def environment(hub: HubServer, home: Path, token: str | None = None) -> dict[str, str]:
-    """Environment variables for a subprocess that talks to the server."""
-    found = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_HOME": str(home)}
-    found |= {"HF_HUB_DISABLE_UPDATE_CHECK": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    return {**found, **({"HF_TOKEN": token} if token else {})}
-
-
 @contextmanager
 def client_of(hub: HubServer, home: Path, token: str | None = None) -> Iterator[huggingface_hub.HfApi]:
-    """Within it, every call of huggingface_hub and transformers goes to the server.
+    """Send every call of huggingface_hub and transformers to the server.
 
-    The client reads most settings when it is imported; this sets them where it keeps them. Waits between its own
-    retries are left out.
+    The client reads most settings when it is imported; this changes them where it keeps them. It does not wait between
+    its own retries.
 
     Args:
         hub: The server.
         home: Where caches and a login would be.
-        token: Becomes HF_TOKEN; None: nobody is logged in.
+        token: Value of HF_TOKEN; None: nobody is logged in.
     """
     api = huggingface_hub.HfApi(endpoint=hub.url)
     changed = {

@@ -1,6 +1,7 @@
 """Whatever a person calls a picture becomes the tensor that the model was trained on."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,7 @@ from transformers import AutoImageProcessor, pipeline
 
 from zoo import FashionCNNConfig, FashionCNNForImageClassification, FashionCNNImageProcessor
 from zoo.registry import load_family
-from zoo.tasks.image_classification.augment import Augmentation
-from zoo.tasks.image_classification.batches import ImageCollator, build_processor
+from zoo.tasks.image_classification import ImageClassificationArguments, ImageClassificationTask
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
 COLOURS = np.random.default_rng(1).integers(0, 256, (28, 28, 3), dtype=np.uint8)
@@ -225,20 +225,15 @@ def test_wrong_input(images, error, message):
 # The same numbers as in training, after saving too
 
 
-def test_same_numbers_as_in_training():
-    images = np.random.default_rng(2).integers(0, 256, (4, 1, 28, 28), dtype=np.uint8)
-    processor = build_processor(load_family("fashion_cnn"), FashionCNNConfig())
-    collator = ImageCollator(processor.image_mean, processor.image_std, Augmentation())
-    batch = collator({"pixel_values": torch.from_numpy(images), "labels": torch.zeros(4, dtype=torch.int64)})
-    assert_same(processor(images, return_tensors="pt")["pixel_values"], batch["pixel_values"])
-
-
-def test_same_numbers_as_in_training_with_colours_and_another_size():
-    images = np.random.default_rng(2).integers(0, 256, (2, 3, 20, 20), dtype=np.uint8)
-    config = FashionCNNConfig(image_size=20, num_channels=3)
-    processor = build_processor(load_family("fashion_cnn"), config)
-    collator = ImageCollator(processor.image_mean, processor.image_std, Augmentation())
-    batch = collator({"pixel_values": torch.from_numpy(images), "labels": torch.zeros(2, dtype=torch.int64)})
+@pytest.mark.parametrize("fields", [{}, {"image_size": 20, "num_channels": 3}])
+def test_same_numbers_as_in_training(fields):
+    config = FashionCNNConfig(**fields)
+    shape = (4, config.num_channels, config.image_size, config.image_size)
+    images = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    task = ImageClassificationTask(ImageClassificationArguments())
+    processor = task.make_processor(load_family("fashion_cnn"), config, None)
+    task.attach(SimpleNamespace(config=config), processor)
+    batch = task.collate({"pixel_values": torch.from_numpy(images), "labels": torch.zeros(4, dtype=torch.int64)})
     assert_same(processor(images, return_tensors="pt")["pixel_values"], batch["pixel_values"])
 
 

@@ -1,13 +1,7 @@
-"""Forecast metrics, by hand and against other libraries."""
+"""Forecast metrics by hand; `test_forecasting_oracles.py` compares them with other libraries."""
 
 import numpy as np
 import pytest
-from sklearn.metrics import (
-    mean_absolute_error,
-    mean_absolute_percentage_error,
-    mean_pinball_loss,
-    mean_squared_error,
-)
 
 from zoo.tasks.forecasting import metrics
 from zoo.tasks.forecasting.metrics import forecasting_metrics, seasonal_scales
@@ -20,17 +14,6 @@ def forecast():
     random = np.random.default_rng(0)
     truth = random.gamma(2, 10, (6, 5, 2))
     return truth + random.normal(size=truth.shape), truth
-
-
-def test_plain_errors_are_those_of_scikit_learn(forecast):
-    prediction, truth = forecast
-    found = forecasting_metrics(prediction, truth)
-    flat = truth.ravel(), prediction.ravel()
-    assert found["mse"] == pytest.approx(mean_squared_error(*flat))
-    assert found["rmse"] == pytest.approx(mean_squared_error(*flat) ** 0.5)
-    assert found["mae"] == pytest.approx(mean_absolute_error(*flat))
-    assert found["mape"] == pytest.approx(100 * mean_absolute_percentage_error(*flat))
-    assert found["n"] == 6
 
 
 def test_missing_truth_counts_nowhere(forecast):
@@ -80,17 +63,6 @@ def test_mase_and_rmsse_average_windows_after_scaling():
     scale = np.array([1.0, 2.0])[:, None, None]
     assert metrics.mase(prediction, truth, scale) == pytest.approx((3 + 3 + 0.5) / 3)
     assert metrics.rmsse(prediction, truth, scale**2) == pytest.approx((3 + 0.5) / 2)
-
-
-def test_quantile_losses(forecast):
-    prediction, truth = forecast
-    levels = [0.1, 0.5, 0.9]
-    quantiles = np.stack([prediction - 1, prediction, prediction + 1])
-    losses = [mean_pinball_loss(truth.ravel(), q.ravel(), alpha=a) for a, q in zip(levels, quantiles)]
-    assert metrics.crps(quantiles, truth, levels) == pytest.approx(2 * np.mean(losses))
-    expected = 2 * np.mean(losses) * truth.size / truth.sum()
-    assert metrics.weighted_quantile_loss(quantiles, truth, levels) == pytest.approx(expected)
-    assert metrics.crps(prediction[None], truth, [0.5]) == pytest.approx(metrics.mae(prediction, truth))
 
 
 def test_crps_of_a_normal_distribution_approaches_its_closed_form():

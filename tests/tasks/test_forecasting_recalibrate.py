@@ -61,7 +61,7 @@ def test_rows_to_recalibrate_with_are_a_number(forecaster, rows):
 def test_intervals_that_cannot_follow(forecaster, caplog):
     forecast = pipeline("time-series-forecasting", model=str(forecaster), device="cpu")
     forecast(frame(), recalibrate=7)
-    assert "recalibrate=7: intervals of steps after 7 have no outcomes to follow" in caplog.text
+    assert "recalibrate=7: the intervals of the steps after 7 have no outcomes to follow" in caplog.text
     for calibration in (None, forecast.series_processor.calibration | {"rate": 0}):
         forecast.series_processor.calibration = calibration
         with pytest.raises(ValueError, match="this model has no intervals that follow; train it with `intervals`"):

@@ -95,23 +95,6 @@ def test_intervals_are_calibrated_on_validation_and_recorded_before_and_after(fo
     assert [interval.margins.shape for interval in saved.intervals] == [(12, 2)] * 3
 
 
-def test_a_point_forecaster_gets_intervals_too(forecaster, tmp_path):
-    recipe = yaml.safe_load((forecaster.parent / "tiny.yaml").read_text())
-    recipe["model"] = {**SIZES, "scaling": "last"}
-    recipe["data"] |= {"intervals": [0.8], "calibration_half_life": 0, "calibration_rate": 0.0}
-    (tmp_path / "point.yaml").write_text(yaml.safe_dump(recipe))
-    flags = ["--train_file", str(forecaster.parent / "mine.csv"), "--output_dir", str(tmp_path / "run")]
-    flags += ["--num_train_epochs", "1", "--disable_tqdm", "true"]
-    assert train([str(tmp_path / "point.yaml"), *flags]) == 0
-    (row,) = RunRecord.read(tmp_path / "run").tables["intervals"]
-    assert row["level"] == 0.8 and "coverage_before" not in row and "coverage_fixed" not in row
-    # ceil((29 + 1) 0.8) of the 29 validation windows are inside at every step and channel.
-    assert RunRecord.read(tmp_path / "run").metrics["validation"]["coverage_80"] == pytest.approx(24 / 29)
-    found = pipeline("time-series-forecasting", model=str(tmp_path / "run"), device="cpu")(frame())
-    assert list(found.columns) == ["item_id", "timestamp", "target", "predictions", "0.1", "0.9"]
-    assert (found["0.1"] <= found["predictions"]).all() and (found["predictions"] <= found["0.9"]).all()
-
-
 def test_calibration_follows_its_data_fields(tmp_path):
     data = load(tmp_path / "mine.csv", frame())
     truth = data.validation.truth()
@@ -397,13 +380,16 @@ def test_the_docs_name_every_field():
         assert f"`{name}`" in text, name
 
 
-def test_the_python_example_of_the_docs_runs():
+def test_the_python_example_of_the_docs_runs(tmp_path, monkeypatch):
     text = (Path(__file__).parents[2] / "docs/forecasting.md").read_text()
-    (code,) = [part.split("```")[0] for part in text.split("```python")[1:] if "Trainer(" in part]
-    names = {"frame": frame().rename(columns={"date": "timestamp"})}
+    (code,) = [part.split("```")[0] for part in text.split("```python")[1:] if "make_trainer(" in part]
+    monkeypatch.chdir(tmp_path)
+    frame().to_csv("mine.csv", index=False)
+    names = {}
     exec(code.replace("num_train_epochs=5", "max_steps=2, use_cpu=True, disable_tqdm=True"), names)
-    assert len(names["train"]) == 280 - 48 - 12 + 1 and names["model"].config.input_size == 2
-    assert names["trainer"].state.global_step == 2 and np.isfinite(names["errors"]["eval_loss"])
+    assert len(names["data"].train) == 280 - 48 - 12 + 1 and names["model"].config.input_size == 2
+    assert names["trainer"].state.global_step == 2 and np.isfinite(names["metrics"]["mse"])
+    assert 0 < names["metrics"]["coverage_80"] <= 1
 
 
 def test_some_channels_of_a_named_data_set(tmp_path):

@@ -17,13 +17,15 @@ from zoo.commands.card import main as card
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
 from zoo.record import RunRecord
-from zoo.tasks.translation import checks
-from zoo.tasks.translation.batches import TranslationArguments, load_data
+from zoo.tasks.base import Parent
+from zoo.tasks.translation import TASK
+from zoo.tasks.translation.arguments import TranslationArguments
+from zoo.tasks.translation.new_pair import checks
 
 
 @pytest.mark.parametrize("vocabulary", ["extend", "replace", "keep"])
 def test_a_child_of_either_family_by_one_command(parent, vocabulary, tmp_path, capsys):
-    # Kept pieces spell Russian in bytes, two a letter.
+    # The old tokens spell Russian in bytes, two a letter.
     flags = ["--vocabulary", vocabulary, "--max_target_length", "128" if vocabulary == "keep" else "24"]
     assert train(new_pair(parent, *flags, "--output_dir", str(tmp_path / "run"))) == 0
     printed = capsys.readouterr().out
@@ -31,7 +33,7 @@ def test_a_child_of_either_family_by_one_command(parent, vocabulary, tmp_path, c
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "run")
     record = RunRecord.read(tmp_path / "run")
     notes = record.data["notes"]["vocabulary"]
-    assert f"vocabulary: {vocabulary}\n  before, {len(before):,} pieces" in printed and "pieces a word" in printed
+    assert f"vocabulary: {vocabulary}\n  before, {len(before):,} tokens" in printed and "tokens a word" in printed
     assert ("warning: the vocabulary does not fit ru" in printed) == (vocabulary == "keep")
     assert notes["fit"]["before"]["target"]["byte_share"] > 0.3
     assert (after.get_vocab() == before.get_vocab()) == (vocabulary == "keep")
@@ -75,7 +77,7 @@ def test_the_tokenizer_learns_from_the_pairs_that_training_sees(parent, tmp_path
     ]
     assert train(new_pair(parent, *flags)) == 0
     record = RunRecord.read(tmp_path / "run")
-    cleaning = record.data["notes"]["cleaning"]  # so small a vocabulary makes some targets longer than 24 pieces
+    cleaning = record.data["notes"]["cleaning"]  # so small a vocabulary makes some targets longer than 24 tokens
     assert record.data["splits"]["train"]["n"] + cleaning.get("over_long", 0) == 10
     whole = 330  # of all 180 pairs
     assert record.data["notes"]["vocabulary"]["pieces"]["after"] < whole
@@ -202,30 +204,28 @@ def test_lora_trains_less_and_saves_a_plain_model(parent, tied, tmp_path):
     assert old.keys() == new.keys()
     tables = [name for name, value in old.items() if value.shape[:1] != new[name].shape[:1]]
     assert len(tables) > (1 if "lm_head.bias" in old else 0) + (not tied)
-    for name in tables:  # a row for each piece: those of old pieces stay
+    for name in tables:  # a row for each token: those of old tokens stay
         assert torch.equal(new[name][: len(old[name])], old[name]) and len(new[name]) > len(old[name])
     same = {name: value.shape == new[name].shape and torch.equal(value, new[name]) for name, value in old.items()}
     changed = [name for name, value in old.items() if value.shape == new[name].shape and not same[name]]
     assert changed and all(name.endswith("weight") and "norm" not in name for name in changed)
 
 
-def test_swapped_columns_are_told(parent, monkeypatch):
-    """The model's own uncertainty decides; here it is told what to be, since tiny parents are sure of nothing."""
-    data = load_data(
-        TranslationArguments(train_file=str(parent.parent / "ru.tsv"), source_lang="en", target_lang="ru"),
-        AutoConfig.from_pretrained(parent),
-        AutoTokenizer.from_pretrained(parent),
+def test_swapped_columns_are_a_warning(parent, monkeypatch):
+    """The model's own uncertainty decides; here it is set, since tiny parents are sure of nothing."""
+    arguments = TranslationArguments(train_file=str(parent.parent / "ru.tsv"), source_lang="en", target_lang="ru")
+    tokenizer = AutoTokenizer.from_pretrained(parent)
+    train = TASK(arguments).load_data(AutoConfig.from_pretrained(parent), tokenizer).train
+    english, french = (
+        Parent(str(parent), tokenizer, {"source_lang": lang, "target_lang": "eo"}) for lang in ("en", "fr")
     )
     surer = {True: 0.4, False: 1.8}
     monkeypatch.setattr(checks, "uncertainty", lambda model, tokenizer, texts: surer[texts[0].isascii()])
-    model = torch.nn.Identity()
-    assert checks.check_parent(model, data.processor, data.train, {"source_lang": "en", "target_lang": "eo"}) == []
-    data.train.sources, data.train.targets = data.train.targets, data.train.sources
-    (warning,) = checks.check_parent(model, data.processor, data.train, {"source_lang": "en", "target_lang": "eo"})
+    assert checks.check_pairs(english, AutoModelForSeq2SeqLM, train) == []
+    train.sources, train.targets = train.targets, train.sources
+    (warning,) = checks.check_pairs(english, AutoModelForSeq2SeqLM, train)
     assert "the columns look swapped" in warning and "(0.40 nats a token)" in warning
-    assert (
-        checks.check_parent(model, data.processor, data.train, {"source_lang": "fr", "target_lang": "eo"}) == []
-    )  # it cannot tell
+    assert checks.check_pairs(french, AutoModelForSeq2SeqLM, train) == []  # it cannot tell
 
 
 def test_a_model_is_surer_of_what_it_knows(parent):

@@ -16,7 +16,7 @@ WHAT = ["reads", "draws", "sorts", "prints"]
 
 
 def texts(count: int) -> list[tuple[str, str]]:
-    """Descriptions whose summary stands in their middle."""
+    """Descriptions whose summary is in their middle."""
     draw = random.Random(0)
     found = {}
     for number in range(count):
@@ -80,8 +80,8 @@ def test_a_run_is_complete_and_learns(run):
     assert set(record.baselines) == {"lead_4", "nearest_neighbour", "token_frequencies"}
     assert test["rougeL"] > 60 > record.baselines["lead_4"]["rougeL"]
     assert record.fit["metric"] == "rougeL"
-    pictures = {path.name for path in (run / "pictures").iterdir()}
-    assert pictures == {"rouge_by_length.png", "attention.png", "learning_curves.png"}
+    plots = {path.name for path in (run / "pictures").iterdir()}
+    assert plots == {"rouge_by_length.png", "attention.png", "learning_curves.png"}
     assert {row["kind"] for row in record.tables["samples"]} == {"best", "median", "worst"}
     assert record.data["notes"]["truncated"]["train"] > 0  # descriptions are longer than 24 tokens
 
@@ -101,8 +101,8 @@ def test_the_pipeline_summarizes(run):
     assert found[0]["summary_text"].startswith("tool that")
 
 
-def test_debian_needs_its_lists(run, tmp_path, capsys):
+def test_debian_s_descriptions_need_their_files(run, tmp_path, capsys):
     flags = ["--dataset_name", "debian-package-descriptions", "--data_dir", str(tmp_path)]
     assert train([str(run.parent / "tiny.yaml"), *flags, "--output_dir", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "holds no package lists" in error and "apt-get update" in error
+    assert "has no package lists" in error and "apt-get update" in error

@@ -7,12 +7,13 @@ import torch
 from tests.tasks.pairs import pairs, write_tsv
 from zoo.data.parallel_text import ParallelText
 from zoo.models.transformer_seq2seq import TransformerSeq2SeqConfig
-from zoo.tasks.text.dataset import Collator, TextDataset, decode, perplexity
-from zoo.tasks.text.kept_pairs import KeptPair
-from zoo.tasks.text.loading import load_data as load_texts
-from zoo.tasks.text.loading import set_aside
-from zoo.tasks.text.tables import length_bins, sample_rows
-from zoo.tasks.translation.batches import TranslationArguments, load_data
+from zoo.tasks.text.dataset import TextDataset, collate, decode, perplexity
+from zoo.tasks.text.report import length_bins, sample_rows
+from zoo.tasks.text.splits import set_aside
+from zoo.tasks.translation import TASK
+from zoo.tasks.translation.arguments import TranslationArguments
+from zoo.tasks.translation.new_pair import replay
+from zoo.tasks.translation.new_pair.replay import OldPair
 
 CONFIG = TransformerSeq2SeqConfig(vocab_size=70, max_position_embeddings=64)
 LENGTHS = {"max_source_length": 32, "max_target_length": 32}
@@ -20,8 +21,8 @@ OPTIONS = {"source_lang": "en", "target_lang": "eo", "byte_fallback": False, **L
 
 
 def load(path, **fields):
-    arguments = TranslationArguments(train_file=str(path), **{**OPTIONS, **fields})
-    return load_data(arguments, CONFIG)
+    files = path if isinstance(path, list) else str(path)
+    return TASK(TranslationArguments(train_file=files, **{**OPTIONS, **fields})).load_data(CONFIG)
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_two_aligned_files(tmp_path):
     for side, name in enumerate(("train.en", "train.eo")):
         (tmp_path / name).write_text("".join(row[side] + "\n" for row in rows))
     files = [str(tmp_path / "train.en"), str(tmp_path / "train.eo")]
-    data = load_data(TranslationArguments(train_file=files, validation_size=5, test_size=5, **OPTIONS), CONFIG)
+    data = load(files, validation_size=5, test_size=5)
     assert dict(zip(data.train.sources, data.train.targets)).items() <= dict(rows).items() and len(data.train) == 40
 
 
@@ -94,13 +95,13 @@ def test_cleaning_and_overlap_are_counted(tmp_path):
     assert kept["in_validation_or_test"] == 0 and kept["kept"] == 101
 
 
-def test_many_dropped_pairs_are_told(tmp_path):
+def test_many_dropped_pairs_are_a_warning(tmp_path):
     rows = pairs(90)
     write_tsv(tmp_path / "few.tsv", [*rows, ("same", "same")])
-    assert load(tmp_path / "few.tsv", validation_size=0, test_size=0).remarks == []
+    assert load(tmp_path / "few.tsv", validation_size=0, test_size=0).warnings == []
     write_tsv(tmp_path / "many.tsv", rows + [(f"copied {row}", f"copied {row}") for row in range(10)] + rows[:1])
-    (remark,) = load(tmp_path / "many.tsv", validation_size=0, test_size=0).remarks
-    assert remark == "warning: many.tsv: 11% of 101 training pairs were dropped (identical 10, duplicate 1)"
+    (warning,) = load(tmp_path / "many.tsv", validation_size=0, test_size=0).warnings
+    assert warning == "warning: many.tsv: 11% of 101 training pairs were dropped (identical 10, duplicate 1)"
 
 
 def test_tags_and_special_tokens_of_a_new_tokenizer(mine):
@@ -114,16 +115,17 @@ def test_tags_and_special_tokens_of_a_new_tokenizer(mine):
         TranslationArguments(language_tags=True)
 
 
-def test_no_pair_is_trained_on_that_the_opposite_direction_is_tested_on(tmp_path):
+def test_no_pair_is_trained_on_that_the_opposite_direction_is_tested_on(tmp_path, monkeypatch):
     """Into both directions at once: the test pairs of one are copies of training pairs of the other, turned round."""
     rows = pairs(40)
     new = {"train": rows[:20], "test": rows[20:25], "validation": rows[25:30]}
     old = {"train": [row[::-1] for row in rows[20:35]], "test": [row[::-1] for row in rows[:4]]}
     for name, part in new.items():
         write_tsv(tmp_path / f"{name}.tsv", part)
-    kept = KeptPair("eo", "en", {name: ParallelText(*map(list, zip(*part)), name) for name, part in old.items()})
-    files = {f"{name}_file": str(tmp_path / f"{name}.tsv") for name in new}
-    data = load_texts(TranslationArguments(**files, **OPTIONS), CONFIG, kept=[kept], keep_ratio=0.2)
+    pair = OldPair("eo", "en", {name: ParallelText(*map(list, zip(*part)), name) for name, part in old.items()})
+    monkeypatch.setattr(replay, "read_old_pairs", lambda *arguments: [pair])
+    files = {f"{name}_file": str(tmp_path / f"{name}.tsv") for name in new if name != "train"}
+    data = load(tmp_path / "train.tsv", **files, keep_ratio=0.2)
     held = {frozenset(row) for row in [*new["test"], *new["validation"], *rows[:4]]}
     trained = [frozenset(row) for row in zip(data.train.sources, data.train.targets)]
     assert len(trained) == 16 + 4 and not held & set(trained)
@@ -170,7 +172,7 @@ def test_limits_take_rows_from_everywhere(mine):
 
 def test_the_collator_makes_what_models_read():
     rows = [(np.array([5, 6, 3]), np.array([7, 3])), (np.array([5, 3]), np.array([8, 9, 3]))]
-    batch = Collator(pad_token_id=0, decoder_start_token_id=2)(rows)
+    batch = collate(rows, pad_token_id=0, decoder_start_token_id=2)
     assert batch["input_ids"].tolist() == [[5, 6, 3], [5, 3, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["labels"].tolist() == [[7, 3, -100], [8, 9, 3]]
@@ -184,7 +186,7 @@ def test_the_collator_shifts_as_the_model_does():
         TransformerSeq2SeqConfig(vocab_size=20, d_model=8, encoder_layers=1, decoder_layers=1)
     )
     rows = [(np.array([5, 3]), np.array([7, 3])), (np.array([5, 3]), np.array([8, 9, 3]))]
-    batch = Collator(model.config.pad_token_id, model.config.decoder_start_token_id)(rows)
+    batch = collate(rows, model.config.pad_token_id, model.config.decoder_start_token_id)
     shifted = model.prepare_decoder_input_ids_from_labels(batch["labels"])
     real = batch["labels"] != -100
     assert torch.equal(shifted[real], batch["decoder_input_ids"][real])
@@ -245,8 +247,8 @@ def test_what_is_measured_of_training_is_a_sample():
     class Tokenizer:
         pass
 
-    rows = TextDataset([str(n) for n in range(3000)], [""] * 3000, Tokenizer(), 8, 8, training=True)
-    assert len(rows.measured) == 1000 and rows.measured.numbers[-1] == 2999
+    rows = TextDataset([str(n) for n in range(3000)], [""] * 3000, Tokenizer(), (8, 8), training=True)
+    assert len(rows.measured) == 200 and rows.measured.numbers[-1] == 2999
 
 
 def test_further_training_pairs_are_cleaned_and_never_measured(tmp_path):

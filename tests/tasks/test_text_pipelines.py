@@ -4,28 +4,31 @@ import warnings
 
 import pytest
 import torch
-from transformers import pipeline
+import transformers
+from transformers import AutoModelForSeq2SeqLM, pipeline
 
 from tests.tasks.pairs import pairs
 from zoo.data.tokenizer import train_tokenizer
-from zoo.models.transformer_seq2seq import FAMILY
-from zoo.tasks.text.arguments import TextArguments, prepare_model
+from zoo.registry import load_family
 from zoo.tasks.text.pipeline import sentences
+from zoo.tasks.translation import TASK
+from zoo.tasks.translation.arguments import TranslationArguments
 
 TEXTS = ["The old dog sees a cat.", "A bird.", "The man hears the small red bird and the old child."]
 
 
-def save(folder, languages):
+def save(folder, languages, family="transformer_seq2seq"):
     """A saved model that was never trained."""
     texts = [text for pair in pairs(200) for text in pair]
     tokenizer = train_tokenizer(texts, 72 + len(languages), "unigram", byte_fallback=False, languages=languages)
     tokenizer.model_max_length = 40
     torch.manual_seed(0)
-    config = FAMILY.config_class(**{**FAMILY.tiny, "vocab_size": len(tokenizer), "tie_word_embeddings": False})
-    model = FAMILY.model_classes["translation"](config)
-    for weight in (model.lm_head.weight, model.model.encoder.embed_tokens.weight):
+    family = load_family(family)
+    config = family.config_class(**{**family.tiny, "vocab_size": len(tokenizer), "tie_word_embeddings": False})
+    model = family.model_classes["translation"](config)
+    for weight in (model.lm_head.weight, model.get_input_embeddings().weight):
         torch.nn.init.normal_(weight, std=1.0)  # so that it writes different things
-    prepare_model(model, tokenizer, TextArguments(num_beams=3, max_target_length=10))
+    TASK(TranslationArguments(num_beams=3, max_target_length=10)).attach(model, tokenizer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
@@ -56,9 +59,39 @@ def test_a_text_gives_a_list_and_a_list_gives_one_answer_each(translate):
     assert len({answer["translation_text"] for answer in many}) > 1
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 32])
-def test_batches_change_nothing(translate, batch_size):
-    assert translate(TEXTS, batch_size=batch_size) == [translate(text)[0] for text in TEXTS]
+@pytest.mark.parametrize("family", ["transformer_seq2seq", "rnn_seq2seq"])
+def test_padding_batch_size_and_cache_do_not_change_a_text(family, tmp_path):
+    translate = pipeline("translation", model=save(tmp_path, [], family), device="cpu")
+    texts = [source for source, _ in pairs(12)]
+    alone = [translate(text)[0] for text in texts]
+    assert len({answer["translation_text"] for answer in alone}) > 3
+    for settings in ({"batch_size": 2}, {"batch_size": 32}, {"batch_size": 5, "use_cache": False}):
+        assert translate(texts, **settings) == alone
+    # The outputs differ by float rounding only.
+    rows = [translate.tokenizer(text)["input_ids"] for text in texts]
+    batch = translate.tokenizer.pad({"input_ids": rows}, return_tensors="pt")
+    start = torch.full((len(rows), 1), translate.model.config.decoder_start_token_id)
+    with torch.no_grad():
+        padded = translate.model(**batch, decoder_input_ids=start).logits
+        single = [translate.model(input_ids=torch.tensor([ids]), decoder_input_ids=start[:1]).logits for ids in rows]
+    torch.testing.assert_close(padded, torch.cat(single), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["transformer_seq2seq", "rnn_seq2seq"])
+def test_a_caller_s_max_new_tokens_replaces_the_limit_silently(family, tmp_path, caplog):
+    save(tmp_path, [], family)
+    model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    assert model.generation_config.max_length == 11
+    logger = transformers.logging.get_logger("transformers")
+    logger.addHandler(caplog.handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            short = model.generate(torch.tensor([[5, 6, 3]]), max_new_tokens=2)
+            long = model.generate(torch.tensor([[5, 6, 3]]), max_length=4, eos_token_id=None)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert short.shape[1] <= 3 and long.shape[1] == 4 and not caplog.records
 
 
 def test_an_iterator_gives_an_iterator(translate):

@@ -85,7 +85,7 @@ def test_a_run_is_complete_and_learns(run):
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "results.json"} <= names
     record = RunRecord.read(run)
     assert record.data["splits"]["test"]["n"] == record.metrics["test"]["n"] == 40
-    assert record.metrics["validation"]["n"] == 40 and record.metrics["train"]["n"] == 400
+    assert record.metrics["validation"]["n"] == 40 and record.metrics["train"]["n"] == 200
     assert set(record.baselines) == {"copy_source", "nearest_neighbour", "token_frequencies"}
     test = record.metrics["test"]
     assert test["bleu"] > 90 > 10 > record.baselines["copy_source"]["bleu"]
@@ -118,7 +118,7 @@ def test_own_texts_alone_measure_a_model(run, tmp_path, capsys):
     assert (
         train([str(run.parent / "tiny.yaml"), *flags[:2], "--model_name_or_path", str(run), "--output_dir", "x"]) == 2
     )
-    assert "there is nothing to train on" in capsys.readouterr().err
+    assert "there is no training data" in capsys.readouterr().err
 
 
 def test_model_and_tokenizer_load_by_the_auto_classes(run):
@@ -136,9 +136,8 @@ def test_the_loss_of_an_evaluation_is_the_mean_over_tokens(run):
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(run).eval(), AutoTokenizer.from_pretrained(run)
     from zoo.registry import load_task
 
-    task = load_task("translation")
-    arguments = task.data_arguments(**{**record.recipe["data"]})
-    data = task.load_data(arguments, model.config, tokenizer)
+    task_class = load_task("translation")
+    data = task_class(task_class.arguments_class(**record.recipe["data"])).load_data(model.config, tokenizer)
     total, count = 0.0, 0
     for source, target in (data.test[row] for row in range(len(data.test))):
         labels = torch.tensor(target)[None].long()
@@ -228,7 +227,12 @@ def test_the_transformer_trains_by_loss_alone(run, tmp_path):
         "family": "transformer_seq2seq",
         "data": {**RECIPE["data"], "tokenizer_type": "unigram"},
         "model": {**sizes, "decoder_ffn_dim": 32, "dropout": 0.0},
-        "training": {**training, "metric_for_best_model": "perplexity", "greater_is_better": False},
+        "training": {
+            **training,
+            "predict_with_generate": False,
+            "metric_for_best_model": "perplexity",
+            "greater_is_better": False,
+        },
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
     flags = ["--train_file", str(run.parent / "mine.tsv"), "--output_dir", str(tmp_path / "run"), "--bf16", "true"]
@@ -258,7 +262,7 @@ def test_the_transformer_trains_by_loss_alone(run, tmp_path):
         (["--train_file", "MINE", "--model_overrides", "vocab_size=9000"], 1, "vocab"),
         (["--dataset_name", "multi30k", "--target_lang", "xx"], 1, "multi30k has no pair en-xx"),
         (["--train_file", "MINE", "--eval_strategy", "no", "--load_best_model_at_end", "false",
-          "--save_strategy", "no"], 2, "early_stopping_patience looks at the validation split"),
+          "--save_strategy", "no"], 2, "early_stopping_patience evaluates on the validation split"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(run, tmp_path, capsys, flags, code, message):
@@ -289,8 +293,8 @@ def test_two_processes_measure_what_one_measures(run, tmp_path):
 
 
 def test_batches_by_tokens_need_rows_with_lengths(tiny_recipe, tmp_path, capsys):
-    assert train([str(tiny_recipe), "--batch_tokens", "100", "--output_dir", str(tmp_path / "run")]) == 2
-    assert "the rows of this task have no length" in capsys.readouterr().err
+    assert train([str(tiny_recipe), "--batch_tokens", "100", "--output_dir", str(tmp_path / "run")]) == 1
+    assert "the rows of this data have no lengths" in capsys.readouterr().err
 
 
 def test_the_card_says_what_the_record_says(run):

@@ -1,12 +1,12 @@
-"""Adapters inside a model, and what is left of them."""
+"""Adapters inside a model, and their merging."""
 
 import pytest
 import torch
 
 from zoo.models.rnn_seq2seq import RNNSeq2SeqConfig, RNNSeq2SeqForConditionalGeneration
 from zoo.models.transformer_seq2seq import TransformerSeq2SeqConfig, TransformerSeq2SeqForConditionalGeneration
+from zoo.tasks.translation.new_pair.transplant import vocabulary_tensors
 from zoo.training.lora import Lora
-from zoo.training.transplant import vocabulary_tensors
 
 pytest.importorskip("peft")
 MODELS = {
@@ -25,7 +25,8 @@ def test_adapters_and_new_rows_are_trained_and_merged(name):
     model = model_class(config)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     tables = vocabulary_tensors(model)
-    lora = Lora(model, 2, tables, [18, 19])
+    lora = Lora(model, 2, {name: [18, 19] for name in tables})
+    assert lora.no_decay == tables
     assert type(model) is model_class
     trained = {key for key, value in model.named_parameters() if value.requires_grad}
     assert any("lora_A" in key for key in trained) and {key for key in trained if "lora_" not in key} <= set(tables)

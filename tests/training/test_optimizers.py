@@ -54,9 +54,7 @@ def test_who_trains_what():
         muon_learning_rate=0.02, muon_momentum=0.9,
     )  # fmt: skip
     decay = {name for name, p in model.named_parameters() if p.ndim > 1}
-    muon, decayed, plain = (
-        {names[id(p)] for p in group["params"]} for group in muon_groups(model, arguments, decay)
-    )
+    muon, decayed, plain = ({names[id(p)] for p in group["params"]} for group in muon_groups(model, arguments, decay))
     assert muon == {f"fashion_cnn.stages.{s}.layers.{layer}.convolution.weight" for s in (0, 1) for layer in (0, 1)}
     assert decayed == {"fashion_cnn.stem.0.weight", "dense.0.weight", "classifier.weight"}
     assert "classifier.bias" in plain and "fashion_cnn.stages.0.layers.0.normalization.weight" in plain

@@ -2,6 +2,8 @@
 
 import pytest
 
+from zoo.pretrained import shipped_models
+from zoo.registry import load_task
 from zoo.training.command_line import parse_overrides, parse_run
 from zoo.training.recipe import UsageError, available_recipes, load_recipe
 
@@ -24,19 +26,42 @@ def weights_for(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", available_recipes())
-def test_shipped_recipes_parse(name, tmp_path):
+def test_shipped_recipes_parse_and_a_resolved_one_resolves_to_itself(name, tmp_path):
     settings = parse_run([name, "--output_dir", str(tmp_path), *weights_for(name)])
-    assert settings.recipe.id == name
-    assert settings.recipe.description
-    assert settings.recipe.publish["license"]
-
-
-@pytest.mark.parametrize("name", available_recipes())
-def test_a_resolved_recipe_resolves_to_itself(name, tmp_path):
-    resolved = parse_run([name, *weights_for(name)]).recipe
+    resolved = settings.recipe
+    assert resolved.id == name and resolved.description and resolved.publish["license"]
+    metric = resolved.training.get("metric_for_best_model") or load_task(resolved.task).metric
+    assert settings.training.metric_for_best_model == metric
     path = tmp_path / f"{name}.yaml"
     path.write_text(resolved.to_yaml())
     assert parse_run([str(path)]).recipe.to_dict() == resolved.to_dict()
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_recipes_of_shipped_models_still_parse_and_are_the_same_run(name):
+    recipe = load_recipe(shipped_models()[name] / "recipe.yaml")
+    resolved = parse_run([str(shipped_models()[name] / "recipe.yaml")]).recipe
+    assert resolved.what_is_learnt() == recipe.what_is_learnt()
+
+
+def test_the_tasks_metric_compares_evaluations_unless_another_is_named(recipe_file):
+    def training(text="", *flags):
+        return parse_run([str(recipe_file(BASE + text)), *flags]).training
+
+    assert (training().metric_for_best_model, training().greater_is_better) == ("accuracy", True)
+    other = training("training: {metric_for_best_model: macro_f1}\n")
+    assert (other.metric_for_best_model, other.greater_is_better) == ("macro_f1", True)
+    assert training("", "--metric_for_best_model", "loss").greater_is_better is False
+    forecasts = parse_run(["lstm-forecaster-m4-hourly"]).training
+    assert forecasts.greater_is_better is False
+
+
+def test_a_metric_of_generated_texts_needs_generation():
+    """transformers would stop at the first evaluation with a KeyError."""
+    off = ["translator", "--train_file", "mine.tsv", "--predict_with_generate", "false", "--metric_for_best_model"]
+    with pytest.raises(UsageError, match="load_best_model_at_end compares evaluations by bleu, which needs predict_w"):
+        parse_run([*off, "bleu"])
+    assert parse_run([*off, "loss"]).training.metric_for_best_model == "loss"
 
 
 def test_flags_win_over_yaml_and_yaml_over_defaults(recipe_file):
@@ -73,6 +98,14 @@ def test_model_overrides_reach_the_recipe(recipe_file):
     settings = parse_run([str(recipe_file(BASE + "model: {residual: true}")), "--model_overrides", overrides])
     expected = {"stage_channels": [8, 16], "classifier_dropout": 0.25, "residual": False, "hidden_act": "gelu"}
     assert settings.recipe.model == expected
+
+
+def test_a_flag_that_names_other_data_replaces_the_recipes(recipe_file):
+    path = recipe_file(BASE + "data: {dataset_name: some/images, data_dir: here}\n")
+    data = parse_run([str(path), "--train_dir", "mine"]).recipe.data
+    assert data == {"train_dir": "mine"}
+    with pytest.raises(UsageError, match="--train_dir and --data_dir both name the data"):
+        parse_run([str(path), "--train_dir", "mine", "--data_dir", "here"])
 
 
 def test_own_weights_bring_their_own_architecture(recipe_file):

@@ -1,6 +1,7 @@
 """Weights in files of half the size."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -14,14 +15,13 @@ from zoo.record import RunRecord
 from zoo.training.save_dtype import round_weights
 
 
-def test_a_run_measures_the_rounded_weights_that_it_saves(tiny_recipe, tmp_path):
+def test_a_run_measures_the_rounded_weights_that_it_saves(finished, tmp_path):
+    """How weights are saved is not what is learnt: a finished run is resumed to save them in another way."""
     run = tmp_path / "run"
-    flags = ["--output_dir", str(run), "--disable_tqdm", "true"]
-    assert train([str(tiny_recipe), *flags, "--num_train_epochs", "2"]) == 0
+    shutil.copytree(finished / "run", run)
     whole = load_file(run / "model.safetensors")
-    # How the weights are saved is not what is learned: the same run goes on to save them in another way.
-    assert train([str(tiny_recipe), *flags, "--num_train_epochs", "2", "--save_dtype", "bfloat16",
-                  "--resume_from_checkpoint", "last"]) == 0  # fmt: skip
+    flags = ["--output_dir", str(run), "--disable_tqdm", "true", "--save_dtype", "bfloat16"]
+    assert train([str(finished / "tiny.yaml"), *flags, "--resume_from_checkpoint", "last"]) == 0
     saved = load_file(run / "model.safetensors")
     assert saved.keys() == whole.keys()
     model = AutoModelForImageClassification.from_pretrained(run)
@@ -34,7 +34,7 @@ def test_a_run_measures_the_rounded_weights_that_it_saves(tiny_recipe, tmp_path)
     record = RunRecord.read(run)
     measured = json.loads((tmp_path / "out/evaluation.json").read_text())["metrics"]["test"]
     assert record.recipe["training"]["save_dtype"] == "bfloat16"
-    assert measured == pytest.approx(record.metrics["test"], rel=1e-6)
+    assert measured == record.metrics["test"]
 
 
 def test_a_weight_that_does_not_fit_is_named():
@@ -44,8 +44,3 @@ def test_a_weight_that_does_not_fit_is_named():
         round_weights(model, "float16")
     round_weights(model, "bfloat16")
     assert model.bias[1] == torch.tensor(1e6).bfloat16().float()
-
-
-def test_an_unknown_type_is_one_line(tiny_recipe, tmp_path, capsys):
-    assert train([str(tiny_recipe), "--save_dtype", "int8", "--output_dir", str(tmp_path / "run")]) == 2
-    assert "save_dtype='int8' is not one of float32, float16, bfloat16" in capsys.readouterr().err

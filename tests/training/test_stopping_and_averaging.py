@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from zoo.training.arguments import ZooTrainingArguments
+from zoo.training.arguments import ZooSeq2SeqTrainingArguments
 from zoo.training.averaging import AverageCallback, mean_weights, members
 from zoo.training.callbacks import StopEarlyCallback, evaluations_since_best
 
@@ -89,9 +89,12 @@ def test_weights_are_kept_as_long_as_a_checkpoint_needs_them(tmp_path):
         ({"batch_tokens": -1}, "batch_tokens=-1 must not be negative"),
         ({"average_checkpoints_by": "first"}, "average_checkpoints_by='first' is not one of last, best"),
         ({"average_checkpoints": 3, "ema_decay": 0.9}, "set one of them"),
+        ({"generation_samples": -1}, "generation_samples=-1 must not be negative"),
+        ({"ema_decay": 1.0}, "ema_decay=1.0 must be at least 0 and below 1"),
+        ({"save_dtype": "int8"}, "save_dtype='int8' is not one of float32, float16, bfloat16"),
         ({"early_stopping_threshold": -0.1}, "early_stopping_threshold=-0.1 must not be negative"),
     ],
 )
 def test_wrong_fields_are_named(fields, message):
     with pytest.raises(ValueError, match=message):
-        ZooTrainingArguments(**fields)
+        ZooSeq2SeqTrainingArguments("unused", **fields)

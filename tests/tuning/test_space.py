@@ -1,4 +1,4 @@
-"""What may be searched: the grammar of the `search` section, and the points that it gives."""
+"""The `search` section of a recipe, and the points that it gives."""
 
 import dataclasses
 import math
@@ -6,9 +6,14 @@ import math
 import numpy as np
 import pytest
 
+from zoo.registry import load_family
+from zoo.training.build import build_config
+from zoo.training.command_line import parse_run
 from zoo.training.recipe import SEARCH_KEYS, Recipe, UsageError, available_recipes, load_recipe, read_value
+from zoo.training.weights import find_model
+from zoo.tuning.overrides import flags_of, merged, overrides_of
 from zoo.tuning.settings import SearchSettings, read_settings
-from zoo.tuning.space import overrides_of, parse_flag, read_space
+from zoo.tuning.space import parse_flag, read_space
 
 RECIPE = load_recipe("fashion-cnn-quick")
 SPACE = {
@@ -20,7 +25,7 @@ SPACE = {
 }
 
 
-def test_points_lie_in_their_ranges_and_follow_conditions():
+def test_points_are_in_their_ranges_and_follow_conditions():
     points = read_space(SPACE, RECIPE, "here").sample(200, 1)
     assert len(points) == 200
     assert (
@@ -36,7 +41,7 @@ def test_points_lie_in_their_ranges_and_follow_conditions():
 
 
 def test_rates_may_be_written_without_a_point():
-    """YAML 1.1 takes 1e-4 for a text."""
+    """YAML 1.1 reads 1e-4 as text."""
     text = "{loguniform: [1e-4, 0.1]}"
     assert parse_flag(f"training.learning_rate={text}")[1] == {"loguniform": [1e-4, 0.1]}
     spec = {
@@ -73,7 +78,7 @@ def test_optuna_is_asked_only_for_what_counts():
     space, study = read_space(SPACE, RECIPE, "here"), optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     for _ in range(12):
         trial = study.ask()
-        point = space.ask(trial)
+        point = space.suggest(trial)
         assert set(trial.params) == set(point)
         assert ("training.optim_args" in point) == (point["training.optim"] == "sgd")
         study.tell(trial, point["training.learning_rate"])
@@ -92,10 +97,10 @@ def test_a_point_becomes_overrides():
         ({}, "the space is empty"),
         (
             {"model.conv_droput": [0]},
-            "'model.conv_droput' is no section.field of a recipe; did you mean 'model.conv_dropout'",
+            "'model.conv_droput' is not a section.field of a recipe; did you mean 'model.conv_dropout'",
         ),
         ({"learning_rate": [0]}, "did you mean 'training.learning_rate'"),
-        ({"training.seed": [0, 1]}, "training.seed is nothing to search over"),
+        ({"training.seed": [0, 1]}, "training.seed cannot be searched"),
         ({"model.conv_dropout": 0.1}, "write e.g. {uniform"),
         ({"model.conv_dropout": {"unifrom": [0, 1]}}, "unknown key 'unifrom'; did you mean 'uniform'"),
         ({"model.conv_dropout": {"uniform": [0, 1], "choice": [0]}}, "give exactly one of"),
@@ -106,10 +111,10 @@ def test_a_point_becomes_overrides():
         ({"data.random_shift": {"randint": [0, 1.5]}}, "must be two whole numbers"),
         ({"data.random_shift": {"randint": [0, 2], "round": 1}}, "only ranges of uniform and loguniform"),
         ({"model.conv_dropout": {"choice": [0], "when": {"model.residul": True}}}, "is not in the space"),
-        ({"model.conv_dropout": {"choice": [0], "when": {"model.conv_dropout": 0}}}, "wait for each other"),
+        ({"model.conv_dropout": {"choice": [0], "when": {"model.conv_dropout": 0}}}, "form a cycle"),
         ({"training.learning_rate": {"uniform": [0, math.inf]}}, "must be two numbers"),
         ({"training.learning_rate": {"uniform": [0, 1], "round": math.nan}}, "round: must be a number above 0"),
-        ({"training.metric_for_best_model": ["loss", "f1"]}, "is nothing to search over"),
+        ({"training.metric_for_best_model": ["loss", "f1"]}, "cannot be searched"),
         ({"training.optim": ["sgd"], "training.weight_decay": {"choice": [0], "when": {3: 4}}}, "'3' is not in the"),
         (
             {"training.optim": ["sgd"], "training.weight_decay": {"choice": [0], "when": {"training.optim": "sdg"}}},
@@ -117,7 +122,7 @@ def test_a_point_becomes_overrides():
         ),
     ],
 )
-def test_a_wrong_space_is_told_in_one_line(space, message):
+def test_a_wrong_space_is_an_error_in_one_line(space, message):
     with pytest.raises(UsageError) as error:
         read_space(space, RECIPE, "here")
     assert message in str(error.value) and str(error.value).startswith("here")
@@ -131,13 +136,13 @@ def test_a_wrong_space_is_told_in_one_line(space, message):
         ({}, {"algorithm": "tpa"}, "algorithm='tpa' is not one of random, grid, tpe, pbt"),
         ({"minutes": -1}, {}, "minutes=-1 must be a number of at least 0"),
         ({"minutes": math.nan}, {}, "minutes=nan must be a number of at least 0"),
-        ({"cpus_per_trial": 0}, {}, "a trial needs some of a CPU or GPU"),
+        ({"cpus_per_trial": 0}, {}, "a trial needs a share of one"),
         ({"trial": {"modle": {}}}, {}, "unknown key 'modle'"),
         ({"algorithm": "pbt", "space": {"model.hidden_act": ["relu", "gelu"]}}, {}, "the space has none of them"),
         ({"algorithm": "pbt", "trials": 1}, {}, "a population needs at least 2"),
     ],
 )
-def test_a_wrong_search_section_is_told_in_one_line(search, flags, message):
+def test_a_wrong_search_section_is_an_error_in_one_line(search, flags, message):
     recipe = Recipe(**{**RECIPE.to_dict(), "search": {"space": SPACE, **search}})
     with pytest.raises(UsageError) as error:
         read_settings(recipe, flags)
@@ -155,26 +160,42 @@ def test_the_command_line_wins_over_the_recipe():
     assert dimensions["model.hidden_act"].kind == "choice"
 
 
-def test_a_flag_that_is_no_yaml_is_told():
+def test_a_flag_that_is_not_yaml_is_an_error():
     assert parse_flag("a.b={uniform: [0, 1]}") == ("a.b", {"uniform": [0, 1]})
     for text in ("a.b", "=3", "a.b={x"):
         with pytest.raises(UsageError, match="--space"):
             parse_flag(text)
 
 
-@pytest.mark.parametrize("name", [name for name in available_recipes() if load_recipe(name).search])
-def test_shipped_search_sections_are_sound(name):
-    """Every point can be asked for."""
-    from zoo.tuning.trial import Assignment
-
-    pytest.importorskip("ray")
-    recipe = load_recipe(name)
+@pytest.mark.parametrize("name", available_recipes())
+def test_every_shipped_recipe_can_be_searched(name):
+    """By its own space or its family's: every point gives a configuration that a model can have."""
+    flags = ["--model_name_or_path", "transformer-translator-en-de"] if name == "translator-new-pair" else []
+    recipe = parse_run([name, *flags]).recipe
     settings = read_settings(recipe, {})
-    assignment = Assignment(name, settings.trial, [], 1, "accuracy", True, False)
+    family = load_family(recipe.family)
     for point in settings.space.sample(5, 0):
-        resolved = assignment.settings(point, "unused").recipe
+        resolved = parse_run([name, *flags_of(merged(settings.trial, overrides_of(point))), *flags]).recipe
+        start_from = resolved.model_name_or_path
+        build_config(family, resolved.model, find_model(start_from) if start_from else None)
         for key, value in overrides_of(point).get("model", {}).items():
             assert resolved.model[key] == value
+    sizes = {"training.batch_tokens", "training.per_device_train_batch_size"} & {*settings.space.names}
+    assert len(sizes) <= 1 and "training.learning_rate" in settings.space.names
+
+
+def test_the_default_space_is_narrowed():
+    """Fields that are searched replace it, a fixed one is fixed in it; weights keep their architecture."""
+
+    def names(*space, **changes):
+        return read_settings(Recipe(**{**RECIPE.to_dict(), **changes}), {}, space).space.names
+
+    default = names()
+    assert len(default) == 8 and names("training.learning_rate=[0.1, 0.2]") == ["training.learning_rate"]
+    assert names("training.learning_rate=0.1") == default
+    assert names("training.optim=sgd") == [*default, "training.optim"]
+    started = names(model_name_or_path="fashion-cnn", model={})
+    assert "model.conv_dropout" in started and "model.stage_channels" not in started
 
 
 def test_a_recipe_knows_the_keys_of_a_search():

@@ -1,6 +1,5 @@
 """Studies: the file, the runs that are kept, and the table."""
 
-import importlib
 import json
 import math
 import os
@@ -10,33 +9,30 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from transformers import TrainerCallback
+
+pytest.importorskip("ray")
 
 from zoo.commands.study import main, without_places
-from zoo.commands.train import main as train
 from zoo.record import RunRecord
-from zoo.tasks.base import Report
-from zoo.training import run as training
 from zoo.training.command_line import parse_overrides
 from zoo.training.recipe import UsageError
-from zoo.tuning import study_runs, workers
-from zoo.tuning.study import Variant, check_study, code_of, flags_of, load_study, recipe_key, settings_of
-from zoo.tuning.study_runs import plan
-from zoo.tuning.study_table import Row, compare, describe, tabulate
+from zoo.tuning.fingerprint import code_of, recipe_key
+from zoo.tuning.log import write_event
+from zoo.tuning.overrides import flags_of
+from zoo.tuning.runs import plan
+from zoo.tuning.settings import Objective
+from zoo.tuning.study import Variant, check_study, load_study
+from zoo.tuning.table import Row, compare, describe, tabulate
 
-from . import dying
+ACCURACY = Objective("accuracy")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, tiny_data) -> Path:
-    """A recipe and a study of it: a variant that changes something, one that cannot be, one that diverges."""
+def place(tmp_path_factory, content) -> Path:
+    """A recipe and a study of it: a variant that changes something, one that is not possible, one that diverges."""
     folder = tmp_path_factory.mktemp("study")
-    recipe = {
-        "family": "fashion_cnn",
-        "task": "image_classification",
-        "data": {"data_dir": str(tiny_data), "validation_size": 40},
-        "model": {"stage_channels": [8, 8], "pool_position": "first"},
-        "training": {"num_train_epochs": 2, "per_device_train_batch_size": 20, "learning_rate": 0.02, "use_cpu": True},
-    }
+    recipe = {key: content[key] for key in ("family", "task", "data", "model", "training")}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
     study = {
         "title": "A tiny study",
@@ -44,7 +40,6 @@ def place(tmp_path_factory, tiny_data) -> Path:
         "note": "Two epochs.",
         "base": "tiny.yaml",
         "seeds": [1, 2],
-        "section": "by_pairs",
         "variants": {
             "4-filters": {"model": {"stage_channels": [4, 4]}},
             "impossible": {"model": {"stage_channels": [8] * 9}},
@@ -56,35 +51,19 @@ def place(tmp_path_factory, tiny_data) -> Path:
 
 
 @pytest.fixture(scope="module")
-def done(place) -> Path:
-    """The study's folder after it was run, the test split included."""
-    flags = ["--output_dir", str(place / "out"), "--report_dir", str(place / "report"), "--jobs", "1"]
+def done(place, address) -> Path:
+    """The study's folder after it was run on a cluster of two machines, including the test split."""
+    flags = ["--output_dir", str(place / "out"), "--report_dir", str(place / "report"), "--address", address]
     assert main([str(place / "tiny-study.yaml"), *flags, "--test"]) == 0
     return place / "out"
 
 
-@pytest.fixture
-def in_this_process(monkeypatch) -> None:
-    """Trainings one after the other, without a process that imports everything first."""
-
-    def work_off(jobs, pool, tell, go_on):
-        for job in jobs:
-            tell(job, "start", None)
-            workers.perform(job, lambda what, job=job: tell(job, "progress", what))
-            tell(job, "done", "")
-
-    monkeypatch.setattr(study_runs, "work_off", work_off)
-    monkeypatch.setattr(training, "draw_learning_curves", lambda *arguments: None)
-    pictures = importlib.import_module("zoo.tasks.image_classification.report")
-    monkeypatch.setattr(pictures, "report", lambda *arguments: Report(""))
-
-
-def found(folder: Path) -> dict[str, dict]:
+def rows_of(folder: Path) -> dict[str, dict]:
     return {row["name"]: row for row in json.loads((folder / "study.json").read_text())["rows"]}
 
 
 def test_every_variant_has_its_figures_or_the_reason_why_not(done):
-    rows = found(done)
+    rows = rows_of(done)
     assert [len(rows[name]["runs"]) for name in ("base", "4-filters", "impossible", "diverges")] == [2, 2, 0, 0]
     assert "would shrink its 1x1 map" in rows["impossible"]["failures"][0]["reason"]
     assert "diverged: " in rows["diverges"]["failures"][1]["reason"]
@@ -100,7 +79,7 @@ def test_every_variant_has_its_figures_or_the_reason_why_not(done):
     )
 
 
-def test_the_page_says_what_was_found(done, place):
+def test_the_page(done, place):
     page = (done / "study.md").read_text()
     for text in (
         "# A tiny study",
@@ -113,18 +92,32 @@ def test_the_page_says_what_was_found(done, place):
         assert text in page
     assert "| impossible | `stage_channels=[8,8,8,8,8,8,8,8,8]` | FAILED: model: " in page
     assert "not looked at" not in page and "python scripts/study.py" in page and str(done) not in page.split("```")[1]
-    moved = page.replace("study.png", "tiny-study.png").replace("study-by-pairs", "tiny-study-by-pairs")
-    assert (place / "report/tiny-study.md").read_text() == moved
+    assert (place / "report/tiny-study.md").read_text() == page.replace("study.png", "tiny-study.png")
     assert (place / "report/tiny-study.png").stat().st_size > 5_000
-    assert (place / "report/tiny-study-by-pairs.png").stat().st_size > 5_000
-    columns = {line.count("|") for line in page.split("## By number")[0].splitlines() if line.startswith("|")}
-    assert columns == {13}
-    base = found(done)["base"]["statistics"]["test"]["mean"], found(done)["4-filters"]["statistics"]["test"]["mean"]
-    assert f"| 200 | {sum(base) / 2:.4f} |  |" in page.split("## By number")[1]
+    assert {line.count("|") for line in page.splitlines() if line.startswith("|")} == {13}
+    assert "--address" not in page and not (done / "ray").exists()
+    assert "Traceback" in next((done / "logs").glob("impossible-1-*")).read_text()
+
+
+def test_a_task_adds_a_section_to_the_page(done, place, tmp_path, monkeypatch, capsys):
+    from zoo.tasks.image_classification import TASK
+
+    def section(cls, name, results, metric, split, plot):
+        assert len(results) == 4 and all(record.metrics["validation"] for record, _ in results)
+        return f"## By size\n\n{name}, {split} {metric}, {plot.name}"
+
+    monkeypatch.setattr(TASK, "study_sections", ("by_size",))
+    monkeypatch.setattr(TASK, "study_section", classmethod(section))
+    study = yaml.safe_load((place / "tiny-study.yaml").read_text()) | {"section": "by_size"}
+    (place / "sized.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    shutil.copytree(done, tmp_path / "out")
+    assert main([str(place / "sized.yaml"), "--output_dir", str(tmp_path / "out"), "--table_only"]) == 0
+    page = (tmp_path / "out/study.md").read_text()
+    assert "## By size\n\nby_size, test accuracy, study-by-size.png\n\n```bash" in page
 
 
 def test_what_is_finished_is_kept_and_a_new_variant_runs_alone(done, place, capsys, tmp_path, in_this_process):
-    """Renamed variants too: what a run is called does not change what it learns."""
+    """Renamed variants are kept, too."""
     study = yaml.safe_load((place / "tiny-study.yaml").read_text())
     study["variants"] = {"few-filters": study["variants"]["4-filters"], "new": {"model": {"stage_channels": [6, 6]}}}
     (place / "other.yaml").write_text(yaml.safe_dump(study))
@@ -132,40 +125,47 @@ def test_what_is_finished_is_kept_and_a_new_variant_runs_alone(done, place, caps
     flags = ["--output_dir", str(tmp_path / "out"), "--seeds", "1"]
     assert main([str(place / "other.yaml"), *flags]) == 0
     out = capsys.readouterr().out
-    assert "1 trainings, 1 at a time (2 are there already)" in out and "[3/3] new, seed 1: epoch 2 of 2" in out
-    rows = found(tmp_path / "out")
-    assert rows["few-filters"]["runs"][0] == found(done)["4-filters"]["runs"][0]
+    assert (
+        "1 trainings, 1 at a time (2 are there already)" in out and "[3/3] new, seed 1: epoch 2 of 2, accuracy" in out
+    )
+    rows = rows_of(tmp_path / "out")
+    assert rows["few-filters"]["runs"][0] == rows_of(done)["4-filters"]["runs"][0]
     assert "one seed" in (tmp_path / "out/study.md").read_text()
 
 
+class Interrupt(TrainerCallback):
+    """Ends a run after its first checkpoint."""
+
+    def on_save(self, *arguments, **kwargs):
+        raise KeyboardInterrupt
+
+
 def test_a_run_that_was_cut_off_goes_on(done, place, capsys, tmp_path, in_this_process):
-    """From its checkpoint to the same figures; without one, from the beginning."""
+    """From its checkpoint to the same metrics; without one, from the beginning."""
     flags = ["--output_dir", str(tmp_path), "--seeds", "1", "--only", "4-filters", "--jobs", "1"]
     study = load_study(place / "tiny-study.yaml")
     base, variant = plan(study, tmp_path, (), ["4-filters"])[:2]
-    assert train([*variant.argv, "--output_dir", str(variant.folder), "--skip_test", "--disable_tqdm", "true"]) == 0
-    for name in ("results.json", "model.safetensors"):
-        (variant.folder / name).unlink()
-    shutil.rmtree(variant.folder / "checkpoint-20")  # the second epoch's
-    assert (variant.folder / "checkpoint-10").is_dir()
+    with pytest.raises(KeyboardInterrupt):
+        variant.train([Interrupt()])
+    assert (variant.folder / "checkpoint-10").is_dir() and not variant.finished
     base.folder.mkdir()
     (base.folder / "recipe.yaml").write_text("half of a")
     capsys.readouterr()
     assert main([str(place / "tiny-study.yaml"), *flags]) == 0
     for name in ("base", "4-filters"):
         kept = ("train", "validation", "verdict")
-        one, two = found(tmp_path)[name]["runs"][0], found(done)[name]["runs"][0]
+        one, two = rows_of(tmp_path)[name]["runs"][0], rows_of(done)[name]["runs"][0]
         assert {key: one[key] for key in kept} == {key: two[key] for key in kept}
 
 
 def test_other_code_is_another_run_unless_it_is_accepted(done, place, monkeypatch):
     study = load_study(place / "tiny-study.yaml")
     assert all(run.finished for run in plan(study, done, only=["4-filters"]))
-    monkeypatch.setattr("zoo.tuning.study_runs.code_key", lambda family: "abcdef")
+    monkeypatch.setattr("zoo.tuning.runs.code_key", lambda family: "abcdef")
     assert not any(run.finished for run in plan(study, done, only=["4-filters"]))
     accepted = plan(study, done, only=["4-filters"], accept_other_code=True)
     assert all(run.finished and run.other_code for run in accepted)
-    rows = tabulate(study, accepted, "accuracy", True)
+    rows = tabulate(study, accepted, ACCURACY, {})
     assert all(run["other_code"] for row in rows for run in row.runs)
 
 
@@ -179,10 +179,10 @@ def test_comments_do_not_make_other_code(tmp_path):
 
 def test_the_seed_and_flags_for_all_runs_are_part_of_a_run(place):
     variant = load_study(place / "tiny-study.yaml").variants[1]
-    keys = {recipe_key(settings_of(variant, *given)) for given in ((1, []), (2, []), (1, ["--weight_decay", "0.1"]))}
+    keys = {recipe_key(variant.settings(*given)) for given in ((1, []), (2, []), (1, ["--weight_decay", "0.1"]))}
     assert len(keys) == 3
-    same = settings_of(variant, 1, ["--dataloader_num_workers", "1", "--output_dir", "x"])
-    assert recipe_key(same) == recipe_key(settings_of(variant, 1, []))
+    same = variant.settings(1, ["--dataloader_num_workers", "1", "--output_dir", "x"])
+    assert recipe_key(same) == recipe_key(variant.settings(1, []))
 
 
 def test_the_content_of_files_is_part_of_a_run(tmp_path):
@@ -236,7 +236,7 @@ def test_values_survive_the_command_line():
     ("change", "message"),
     [
         ({"sedes": [1]}, "unknown key 'sedes'; did you mean 'seeds'"),
-        ({"seeds": [1, 1]}, "seeds: a number stands twice"),
+        ({"seeds": [1, 1]}, "hold a number twice"),
         ({"seeds": [True, "x"]}, "seeds must be a list of whole numbers"),
         ({"base": None}, "the key 'base' is missing or empty"),
         ({"base": "nowhere.yaml"}, "nowhere.yaml: no such recipe file"),
@@ -247,7 +247,7 @@ def test_values_survive_the_command_line():
         ({"variants": {"a": {"model": {"stage_channels": [8, 8]}}}}, "variants, a: it changes nothing"),
         ({"variants": {"base": {"model": {"residual": True}}}}, "the base is a row already"),
         ({"variants": {n: {"model": {"stage_channels": [4]}} for n in "ab"}}, "variants, b: it is the same as a"),
-        ({"section": "by_pair"}, "section 'by_pair'; did you mean 'by_pairs'"),
+        ({"section": "by_pairs"}, "section 'by_pairs'; the task image_classification has none"),
         ({"common": {"recipe": "x"}}, "common: unknown key 'recipe'"),
         (
             {"variants": {"a": {"recipe": "lstm-forecaster"}}},
@@ -255,7 +255,7 @@ def test_values_survive_the_command_line():
         ),
     ],
 )
-def test_a_wrong_study_is_told_in_one_line(place, change, message, tmp_path):
+def test_a_wrong_study_is_an_error_in_one_line(place, change, message, tmp_path):
     study = yaml.safe_load((place / "tiny-study.yaml").read_text()) | {"base": str(place / "tiny.yaml")} | change
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(study))
     with pytest.raises(UsageError, match=message.replace("(", r"\(")):
@@ -273,19 +273,10 @@ def test_a_wrong_study_is_told_in_one_line(place, change, message, tmp_path):
         ([], "the following arguments are required: study"),
     ],
 )
-def test_a_wrong_call_is_told_in_one_line(place, flags, message, capsys, tmp_path):
+def test_a_wrong_call_is_an_error_in_one_line(place, flags, message, capsys, tmp_path):
     argv = [str(place / "tiny-study.yaml") if flag == "STUDY" else flag for flag in flags]
     assert main([*argv, "--output_dir", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_the_course_study_of_images_runs(tiny_data, tmp_path, in_this_process):
-    flags = ["--data_dir", str(tiny_data), "--validation_size", "40", "--max_steps", "1", "--use_cpu", "true"]
-    flags += ["--per_device_train_batch_size", "8", "--max_train_samples", "16"]
-    assert main(["fashion-cnn-course", "--seeds", "1", "--output_dir", str(tmp_path), *flags]) == 0
-    rows = found(tmp_path)
-    assert len(rows) == 8 and all(len(row["runs"]) == 1 for row in rows.values())
-    assert rows["tuned"]["changes"].startswith("recipe fashion-cnn-plain, stage_channels=[64,128,192]")
 
 
 def test_the_command_of_the_page_keeps_the_study():
@@ -305,7 +296,7 @@ def test_the_command_of_the_page_keeps_the_study():
     assert without_places(argv) == ["mine", "--seeds", "1", "2", "--test"]
 
 
-def test_flags_say_what_decides_a_study(place, tmp_path):
+def test_flags_set_the_primary_metric_of_a_study(place, tmp_path):
     flags = ["--output_dir", str(tmp_path / "out"), "--table_only", "--metric_for_best_model", "macro_f1"]
     assert main([str(place / "tiny-study.yaml"), *flags]) == 1  # none of these runs is there
     assert json.loads((tmp_path / "out/study.json").read_text())["metric"] == "macro_f1"
@@ -318,7 +309,8 @@ def test_the_page_is_honest_of_the_test_split(done, place, tmp_path, capsys):
     runs = [run for run in plan(study, tmp_path / "out") if run.finished]
     for run in runs[:2]:
         shutil.rmtree(run.folder / "test")
-    runs[0].fail("no such file", "evaluate")
+    write_event(tmp_path / "out", "start", "z", point=runs[0].point)
+    write_event(tmp_path / "out", "failed", "z", reason="no such file")
     assert main([str(place / "tiny-study.yaml"), "--output_dir", str(tmp_path / "out"), "--table_only"]) == 0
     page = (tmp_path / "out/study.md").read_text()
     assert "The test split was looked at with 2 of the 4 runs" in page and "not looked at" not in page
@@ -326,14 +318,14 @@ def test_the_page_is_honest_of_the_test_split(done, place, tmp_path, capsys):
     assert "from 40 rows" in page  # of the validation split, which the table is on
 
 
-def test_a_figure_that_is_missing_is_left_out(done, place, tmp_path):
-    """A run of a recipe that does not measure what decides has its line, too."""
+def test_a_missing_metric_is_left_out(done, place, tmp_path):
+    """A run whose recipe does not measure it has its line, too."""
     shutil.copytree(done, tmp_path / "out")
     for path in (tmp_path / "out/runs").glob("4-filters-*"):
         shutil.rmtree(path / "test")
         results = json.loads((path / "results.json").read_text())
-        for figures in results["metrics"].values():
-            figures.pop("accuracy")
+        for metrics in results["metrics"].values():
+            metrics.pop("accuracy")
         (path / "results.json").write_text(json.dumps(results))
     assert main([str(place / "tiny-study.yaml"), "--output_dir", str(tmp_path / "out"), "--table_only"]) == 0
     assert "| 4-filters | `stage_channels=[4,4]` |  |" in (tmp_path / "out/study.md").read_text()
@@ -342,18 +334,18 @@ def test_a_figure_that_is_missing_is_left_out(done, place, tmp_path):
 def test_null_takes_a_value_away(place):
     """Of data, model and training alike."""
     changes = {"data": {"max_train_samples": None}, "training": {"optim_args": None}, "model": {"kernel_size": 3}}
-    settings = settings_of(Variant("a", str(place / "tiny.yaml"), changes), 1, [])
+    settings = Variant("a", str(place / "tiny.yaml"), changes).settings(1)
     assert settings.data.max_train_samples is None and settings.training.optim_args is None
     with pytest.raises(UsageError, match="invalid int value: 'none'"):
-        settings_of(Variant("a", str(place / "tiny.yaml"), {"data": {"max_train_samples": "none"}}), 1, [])
+        Variant("a", str(place / "tiny.yaml"), {"data": {"max_train_samples": "none"}}).settings(1)
 
 
 def row(name: str, *values: float) -> Row:
     return Row(name, "", [{"validation": value} for value in values])
 
 
-def test_differences_are_told_from_noise():
-    """Against scipy's figures for the same samples; errors are better when they are smaller."""
+def test_differences_and_noise():
+    """Against scipy for the same samples; errors are better when they are smaller."""
     rows = [
         row("base", 0.90, 0.91, 0.92),
         row("up", 0.95, 0.96, 0.955),
@@ -361,7 +353,7 @@ def test_differences_are_told_from_noise():
         row("one", 0.8),
     ]
     compare(rows, "validation", True)
-    assert [found.against_base.get("says") for found in rows] == [None, "better", "noise", "one seed"]
+    assert [row.against_base.get("says") for row in rows] == [None, "better", "noise", "one seed"]
     up = rows[1].against_base
     assert up["low"] < up["difference"] < up["high"] and up["low"] > 0
     assert up["difference"] == pytest.approx(0.045) and up["p_dunnett"] < 0.01 and up["p_welch"] < 0.01
@@ -378,20 +370,15 @@ def test_the_table_does_not_tell_when_runs_are_saved():
 
 
 def test_the_interval_of_a_mean_is_students():
-    told = describe([1.0, 2.0, 3.0])
-    assert told["mean"] == 2 and told["sd"] == 1
-    assert told["high"] - 2 == pytest.approx(4.302653 / math.sqrt(3))
+    statistics = describe([1.0, 2.0, 3.0])
+    assert statistics["mean"] == 2 and statistics["sd"] == 1
+    assert statistics["high"] - 2 == pytest.approx(4.302653 / math.sqrt(3))
     assert describe([1.0]) == {"mean": 1.0, "n": 1} and describe([]) == {}
 
 
-def test_a_worker_that_dies_fails_its_run_alone(monkeypatch):
-    """As when memory runs out."""
-    jobs = [SimpleNamespace(name=name) for name in ("kill", "quit", "well")]
-    heard = []
-    monkeypatch.setattr(workers, "serve", dying.serve)
-    pool = workers.LocalPool(1)
-    workers.work_off(jobs, pool, lambda job, kind, content: heard.append((job.name, kind, content)), lambda: True)
-    assert [(name, kind) for name, kind, _ in heard if kind != "start"] == [
-        ("kill", "failed"), ("quit", "failed"), ("well", "done"),
-    ]  # fmt: skip
-    assert "SIGKILL" in heard[1][2] and "was memory short?" in heard[1][2] and "exit code 3" in heard[3][2]
+def test_an_address_where_nothing_answers_is_an_error(place, tmp_path, capsys):
+    argv = [str(place / "tiny-study.yaml"), "--output_dir", str(tmp_path / "out")]
+    assert main([*argv, "--address", "127.0.0.1:1"]) == 2
+    assert "--address 127.0.0.1:1: no Ray cluster answers there" in capsys.readouterr().err
+    assert main([*argv, "--cpus_per_run", "0"]) == 2
+    assert "--cpus_per_run above 0" in capsys.readouterr().err

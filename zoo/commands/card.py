@@ -1,7 +1,7 @@
 """`zoo card RUN_FOLDER [--output_dir model_cards/ID]`: copy what is published of a run, with its card.
 
-In place (without --output_dir) the card beside results.json is written anew. The examples on a card are run, and their
-outputs stand on it; what a person wrote outside of the generated blocks is kept.
+Without --output_dir, rewrite the card beside results.json. The examples of a card are run, and the card shows their
+outputs; what a person wrote outside of the generated blocks is kept.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from . import Parser, guarded
 
 
 def refresh_publish(run: Path) -> None:
-    """Put the `publish` section of the library's own recipe into a folder's record: what a person says, not the run.
+    """Copy the `publish` section of the library's recipe into a folder's record and recipe.
 
     Raises:
         UsageError: The library has no such recipe.
@@ -31,22 +31,22 @@ def refresh_publish(run: Path) -> None:
 
 def card(argv: list[str]) -> None:
     """Stage a finished run; without --output_dir, write only the card beside its results.json."""
-    from zoo.hub.card import default_repo_id, write_card
-    from zoo.hub.clean import Workers
-    from zoo.hub.stage import check_run, stage
-    from zoo.hub.usage import run_examples
-    from zoo.training.recipe import UsageError
-
     parser = Parser("zoo card", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run, or a card folder")
     parser.add_argument("--output_dir", type=Path, help="card folder to make or replace")
-    parser.add_argument("--repo_id", help="the repository that the card speaks of; default: primer-zoo/ID")
+    parser.add_argument("--repo_id", help="the repository that the card names; default: primer-zoo/ID")
     parser.add_argument("--no_examples", action="store_true", help="do not run the card's examples again")
     refresh = "take title, limits and so on from the library's recipe of this id"
     parser.add_argument("--refresh_publish", action="store_true", help=refresh)
     arguments = parser.parse_args(argv)
     if arguments.repo_id and arguments.no_examples:
-        raise UsageError("--repo_id with --no_examples: the examples name the repository, and would be other ones")
+        parser.error("--repo_id with --no_examples: the examples contain the repository, and must run again")
+
+    from zoo.hub.card import default_repo_id, write_card
+    from zoo.hub.clean import Workers
+    from zoo.hub.stage import check_run, stage
+    from zoo.hub.usage import run_examples
+
     if arguments.refresh_publish:
         refresh_publish(arguments.run)
     with Workers() as workers:

@@ -7,7 +7,10 @@ from . import guarded
 
 def evaluate(argv: list[str]) -> None:
     """Parse the command line, measure and print."""
-    import zoo  # noqa: F401  registers the families
+    from zoo.training.weights import named_model
+
+    named_model(argv)  # help and a wrong name are answered before torch is imported
+
     from zoo.training.evaluate import evaluate
 
     evaluate(argv)

@@ -1,7 +1,8 @@
 """`zoo publish RUN_OR_CARD_FOLDER --repo_id ORG/NAME [--private] [--create_pr] [--tag v1.0.0] [--dry_run] ...`.
 
-Stages the folder, measures it again on a sample, loads it where the library is not installed, shows what would be
-sent, sends it in one commit, tags it, downloads it again and compares. The token comes from HF_TOKEN or from a login.
+Stages the folder, measures the model again on a sample, loads it where the library is not installed, lists the files,
+sends them in one commit, tags it, downloads it again and compares. The token comes from HF_TOKEN or from a login.
+`--dataset FOLDER` publishes Parquet files and their README.md instead of a model.
 """
 
 import argparse
@@ -11,29 +12,31 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import Parser, guarded
 
+if TYPE_CHECKING:
+    from zoo.hub.options import PublishOptions
+
 INTERRUPTED = (
-    "interrupted: the repository holds the files that it held, or all of the new ones; run the same command again"
+    "interrupted: the repository has the files that it had, or all of the new ones; run the same command again"
 )
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The flags."""
-    as_it_is = argparse.RawDescriptionHelpFormatter
-    parser = Parser("zoo publish", description=__doc__, formatter_class=as_it_is, allow_abbrev=False)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = Parser("zoo publish", description=__doc__, formatter_class=raw, allow_abbrev=False)
     parser.add_argument("folder", help="folder of a finished run, a card folder, or the id of a shipped model")
+    parser.add_argument("--dataset", action="store_true", help="the folder is a data set: *.parquet and README.md")
     parser.add_argument("--repo_id", required=True, help="ORGANISATION/NAME")
     parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument("--create_pr", action="store_true", help="propose the files in a pull request")
     parser.add_argument("--tag", help="tag the commit, e.g. v1.0.0")
-    parser.add_argument("--revision", default="main", help="branch to commit to; made if there is none")
+    parser.add_argument("--revision", default="main", help="branch to commit to; created if it does not exist")
     parser.add_argument("--dry_run", action="store_true", help="do everything but send")
-    parser.add_argument(
-        "--overwrite_card", action="store_true", help="throw away what people wrote into the card there"
-    )
+    parser.add_argument("--overwrite_card", action="store_true", help="drop what people wrote into the card there")
     parser.add_argument("--no_measure", action="store_true", help="do not measure a sample (the data is not needed)")
     parser.add_argument("--max_samples", type=int, default=256, help="rows of the sample")
     parser.add_argument("--message", default="", help="of the commit")
@@ -42,7 +45,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def find_folder(name: str) -> Path:
-    """A folder, or the folder of a shipped model."""
+    """A folder, or the folder of a shipped model.
+
+    Raises:
+        UsageError: There is neither.
+    """
     from zoo.pretrained import pretrained, shipped_models
     from zoo.registry import nearest
     from zoo.training.recipe import UsageError
@@ -51,39 +58,35 @@ def find_folder(name: str) -> Path:
         return Path(name)
     if name in shipped_models():
         return Path(pretrained(name))
-    raise UsageError(f"{name} is no folder and no shipped model; {nearest(name, list(shipped_models()))}")
+    raise UsageError(f"{name} is neither a folder nor a shipped model; {nearest(name, list(shipped_models()))}")
 
 
 def remeasure(folder: Path, rows: int) -> Any:
-    """Measure the staged model on a sample and say what came out; the sample.
+    """Measure the staged model on a sample and print the result; a batch of the sample.
 
     Raises:
-        PublishError: The figures are far from the record's.
+        PublishError: The metric is far from the record's.
     """
-    from zoo.hub.remote import PublishError
+    from zoo.hub.options import PublishError
     from zoo.training.sample import measure_sample
 
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             sample = measure_sample(folder, rows)
         except (FileNotFoundError, ValueError) as error:
-            raise PublishError(
-                f"the model could not be measured again: {error} (--no_measure publishes without)"
-            ) from None
-    figures = f"{sample.metric} {sample.value:.4f} on {sample.n:,} {sample.split} rows"
-    figures += f", its record says {sample.recorded:.4f}"
+            raise PublishError(f"cannot measure the model again: {error} (--no_measure publishes without)") from None
+    text = f"measured again: {sample.metric} {sample.value:.4f} on {sample.n:,} {sample.split} rows"
+    text += f", its record says {sample.recorded:.4f}"
     if not sample.plausible:
         raise PublishError(
-            f"measured again: {figures} and {sample.baseline:.4f} for the trivial predictor: "
-            "weights, processor or code do not belong together"
+            f"{text} and {sample.baseline:.4f} for the baseline: weights, processor or code do not belong together"
         )
-    print(f"measured again: {figures}")
-    return sample
+    print(text)
+    return sample.batch
 
 
-def show_files(staged: list[Path], folder: Path, source: Path) -> None:
-    """What would be sent, with sizes, and what stays."""
-    from zoo.hub.stage import left_out
+def show_files(staged: list[Path], folder: Path, left_out: list[str]) -> None:
+    """Print what would be sent, with sizes, and what is left out."""
     from zoo.hub.tokens import find_home_paths
 
     for file in staged:
@@ -91,95 +94,105 @@ def show_files(staged: list[Path], folder: Path, source: Path) -> None:
     print(f"{sum(file.stat().st_size for file in staged):>12,}  bytes in {len(staged)} files")
     personal = find_home_paths(folder, staged)
     if personal:
-        print(f"note: {'; '.join(personal[:5])} names a path of a home folder, which everybody will see")
-    stays = left_out(source)
-    if stays:
-        print(f"stays here: {', '.join(stays)}")
+        print(f"warning: {'; '.join(personal[:5])}: path in a home folder, which everybody will see")
+    if left_out:
+        print(f"left out: {', '.join(left_out)}")
 
 
-def pin(model_id: str, entry: dict[str, Any]) -> None:
-    """Write an entry into zoo/published.json."""
-    from zoo.pretrained import PUBLISHED, published_models
-    from zoo.record import write_whole
+def publish_dataset(source: Path | str, repo_id: str, options: "PublishOptions", dry_run: bool = False) -> None:
+    """Stage, check, send and verify the folder of a data set; arguments as for `publish_folder`."""
+    from zoo.hub.publish import publish as send
+    from zoo.hub.stage import DATASET, left_out, stage_dataset
+    from zoo.hub.verify import check_download
 
-    content = dict(sorted({**published_models(), model_id: entry}.items()))
-    write_whole(PUBLISHED, json.dumps(content, indent=1) + "\n")
-    print(f"pinned in {PUBLISHED}")
+    with tempfile.TemporaryDirectory(prefix="zoo-publish-") as temporary:
+        folder = Path(temporary) / "repository"
+        show_files(stage_dataset(source, folder), folder, left_out(Path(source), DATASET))
+        if dry_run:
+            print(f"dry run: nothing was sent to {repo_id}")
+            return
+        published = send(folder, repo_id, options, repo_type="dataset")
+        print(f"{'commit' if published.changed else 'unchanged, commit'} {published.commit}")
+        print(check_download(published))
+        print(published.url)
 
 
 def publish_folder(
     source: Path | str,
     repo_id: str,
-    wish: Any,
+    options: "PublishOptions",
     rows: int = 256,
     dry_run: bool = False,
-    pinned: bool = False,
+    pin: bool = False,
 ) -> None:
     """Stage, check, send and verify a run or card folder.
 
     Args:
         source: The folder.
         repo_id: ORGANISATION/NAME.
-        wish: A `zoo.hub.publish.Wish`.
+        options: How to publish.
         rows: Of the sample to measure again; 0 measures nothing.
         dry_run: Send nothing.
-        pinned: Write the commit into zoo/published.json.
+        pin: Write commit and checksums into zoo/published.json.
     """
     from transformers.utils import logging
 
-    import zoo  # noqa: F401  registers the families
     from zoo.hub.clean import Workers
     from zoo.hub.publish import publish as send
-    from zoo.hub.stage import stage
+    from zoo.hub.stage import left_out, stage
     from zoo.hub.verify import check_download, check_without_library, registry_entry
-    from zoo.record import RunRecord
+    from zoo.pretrained import PUBLISHED, published_models
+    from zoo.record import RunRecord, write_whole
+    from zoo.registry import register_all
 
-    logging.disable_progress_bar()  # of loading weights; that of the upload stays
+    register_all()
+    logging.disable_progress_bar()  # of loading weights; that of the upload remains
     with tempfile.TemporaryDirectory(prefix="zoo-publish-") as temporary, Workers() as workers:
         folder = Path(temporary) / "repository"
-        staged = stage(source, folder, repo_id, wish.tag, workers, code=True)
-        batch = remeasure(folder, rows).batch if rows else None
+        staged = stage(source, folder, repo_id, options.tag, workers, code=True)
+        batch = remeasure(folder, rows) if rows else None
         print(check_without_library(folder, batch, workers.without_library))
-        show_files(staged, folder, Path(source))
+        show_files(staged, folder, left_out(Path(source)))
         if dry_run:
             print(f"dry run: nothing was sent to {repo_id}")
             return
-        published = send(folder, repo_id, wish)
+        published = send(folder, repo_id, options)
         print(f"{'commit' if published.changed else 'unchanged, commit'} {published.commit}")
-        print(check_download(published, folder, batch, workers.without_library))
-        if pinned:
-            pin(RunRecord.read(folder).model_id, registry_entry(published))
+        print(check_download(published, batch, workers.without_library))
+        if pin:
+            entry = {RunRecord.read(folder).model_id: registry_entry(published)}
+            write_whole(PUBLISHED, json.dumps(dict(sorted({**published_models(), **entry}.items())), indent=1) + "\n")
+            print(f"pinned in {PUBLISHED}")
         print(published.url)
 
 
 def publish(argv: list[str]) -> None:
     """Parse the command line, and publish."""
-    from zoo.hub.publish import Wish
-    from zoo.hub.remote import Remote, find_token
+    from zoo.hub.options import PublishOptions
     from zoo.training.recipe import UsageError
 
     arguments = make_parser().parse_args(argv)
-    wish = Wish(
-        private=arguments.private,
-        create_pr=arguments.create_pr,
-        tag=arguments.tag,
-        revision=arguments.revision,
-        overwrite_card=arguments.overwrite_card,
-        message=arguments.message,
-    )
+    names = ("private", "create_pr", "tag", "revision", "overwrite_card", "message")
+    options = PublishOptions(**{name: getattr(arguments, name) for name in names})
     try:
-        wish.check(arguments.repo_id)
+        options.check(arguments.repo_id)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    source = find_folder(arguments.folder)
+    if arguments.dataset and (arguments.pin or arguments.no_measure):
+        raise UsageError("--dataset: --pin and --no_measure are for models")
     if arguments.pin and arguments.create_pr:
         raise UsageError("--pin with --create_pr: pin the commit that merges it")
     if arguments.max_samples < 1:
         raise UsageError(f"--max_samples {arguments.max_samples} must be at least 1; --no_measure measures nothing")
+    source = find_folder(arguments.folder)
     if not arguments.dry_run:
-        Remote(arguments.repo_id, find_token()).check_account(wish.create_pr)  # before the work, not after it
+        from zoo.hub.remote import Remote, find_token
+
+        Remote(arguments.repo_id, find_token()).check_account(options.create_pr)  # before the work, not after it
+    if arguments.dataset:
+        return publish_dataset(source, arguments.repo_id, options, arguments.dry_run)
     rows = 0 if arguments.no_measure else arguments.max_samples
-    publish_folder(source, arguments.repo_id, wish, rows, arguments.dry_run, arguments.pin)
+    publish_folder(source, arguments.repo_id, options, rows, arguments.dry_run, arguments.pin)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

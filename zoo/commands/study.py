@@ -3,161 +3,154 @@
 import argparse
 import contextlib
 import dataclasses
-import json
+import math
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import guarded
+from zoo.training.command_line import flag_names
+from zoo.training.recipe import UsageError
+
+from . import Parser, guarded
 
 INTERRUPTED = "interrupted; the same command goes on where it stopped"
-# Flags that say where things lie and what trains them, not what is measured.
+# Flags that do not change what is measured.
 PLACES = ("--output_dir", "--report_dir", "--jobs", "--minutes", "--address", "--cpus_per_run", "--gpus_per_run")
-REFUSED = ("--seed", "--output_dir", "--skip_test", "--resume_from_checkpoint", "--push_to_hub", "--model_overrides")
+SWITCHES = ("--table_only", "--accept_other_code", "--retry_failed")
+REFUSED = ("seed", "output_dir", "skip_test", "resume_from_checkpoint", "push_to_hub", "model_overrides")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command's own flags; what it does not know goes to every `zoo train`."""
-    from zoo.training.recipe import UsageError
-    from zoo.tuning.study import available_studies
-
-    parser = argparse.ArgumentParser(
+    """The command's own flags; unknown ones go to `zoo train` of every run."""
+    parser = Parser(
         "zoo study",
         description=f"{__doc__} Other flags are those of `zoo train` and go to every run.",
         allow_abbrev=False,
     )
-    parser.add_argument("study", help=f"the path of a YAML file, or one of {', '.join(available_studies())}")
-    parser.add_argument("--output_dir", help="where runs and tables lie; default: runs/studies/STUDY")
-    parser.add_argument("--jobs", type=int, default=0, help="trainings at a time; default: one a core")
-    parser.add_argument("--address", help="of a Ray cluster (host:port, ray://host:port, auto) that trains the runs")
-    parser.add_argument("--cpus_per_run", type=float, default=1.0, help="CPU cores of a run on the cluster")
-    parser.add_argument("--gpus_per_run", type=float, default=0.0, help="GPUs of a run there; a fraction shares one")
-    parser.add_argument("--seeds", type=int, nargs="+", help="instead of the study's")
-    parser.add_argument("--only", nargs="+", default=[], metavar="VARIANT", help="these variants and the base")
-    parser.add_argument("--test", action="store_true", help="measure the test split of the finished runs, too")
-    parser.add_argument("--minutes", type=float, default=0.0, help="start no run after so many minutes")
-    parser.add_argument("--retry_failed", action="store_true", help="try again what failed in an earlier call")
-    parser.add_argument("--table_only", action="store_true", help="run nothing, write the table of what is there")
-    parser.add_argument(
-        "--accept_other_code",
-        action="store_true",
+    add = parser.add_argument
+    add("study", help="the path of a YAML file, or the id of a shipped study (`zoo list`)")
+    add("--output_dir", help="the folder of runs and tables; default: runs/studies/STUDY")
+    add("--jobs", type=int, default=0, help="runs at a time; default: as many as there is room for")
+    add("--address", help="of a Ray cluster (host:port, ray://host:port, auto); default: this machine alone")
+    add("--cpus_per_run", type=float, default=1.0, help="CPU cores of a run")
+    add("--gpus_per_run", type=float, default=0.0, help="GPUs of a run; a fraction shares one")
+    add("--seeds", type=int, nargs="+", help="instead of the study's")
+    add("--only", nargs="+", default=[], metavar="VARIANT", help="these variants and the base")
+    add("--test", action="store_true", help="measure the test split of the finished runs, too")
+    add("--minutes", type=float, default=0.0, help="start no run after so many minutes")
+    add("--retry_failed", action="store_true", help="try again what failed in an earlier call")
+    add("--table_only", action="store_true", help="run nothing, write the table of what is there")
+    add("--accept_other_code", action="store_true",
         help="take finished runs though the family's code, torch or transformers were others; the table names them",
-    )
-    parser.add_argument("--report_dir", help="write STUDY.md, STUDY.json and STUDY.png there as well")
-
-    def fail(message: str) -> Any:
-        raise UsageError(message)
-
-    parser.error = fail  # type: ignore[method-assign, assignment]
+    )  # fmt: skip
+    add("--report_dir", help="write STUDY.md, STUDY.json and STUDY.png there as well")
     return parser
 
 
-def spelt(flag: str) -> str:
-    """A flag without its value, by the field's name: `zoo train` takes --output-dir for --output_dir."""
-    return f"--{flag[2:].split('=')[0].replace('-', '_')}" if flag.startswith("--") else flag
-
-
-@contextlib.contextmanager
-def workers_of(address: str | None, jobs: int, cpus: float, gpus: float) -> Iterator[Any]:
-    """Where runs are trained: processes of this machine, or workers of the cluster at an address.
+def check_flags(flags: Sequence[str], why: str, advice: str = "") -> None:
+    """Refuse flags of `zoo train` that a search or study sets.
 
     Args:
-        address: Of a Ray cluster; None: here.
-        jobs: Runs at a time; 0: as many as there is room for.
-        cpus, gpus: Of a run on the cluster.
+        flags: Of `zoo train`; it takes --output-dir for --output_dir.
+        why: Of the error.
+        advice: For `--model_overrides`.
 
     Raises:
-        UsageError: Ray is not installed, nothing answers there, or no machine has room for a run.
+        UsageError: One was given.
     """
-    from zoo.training.recipe import UsageError
-    from zoo.tuning.workers import LocalPool
-
-    if not address:
-        yield LocalPool(jobs)
-        return
-    try:
-        from zoo.tuning.cluster import cluster
-        from zoo.tuning.cluster_workers import ClusterPool
-    except ImportError as error:
-        if (getattr(error, "name", "") or "").split(".")[0] != "ray":
-            raise
-        raise UsageError('--address needs Ray: pip install "primer-zoo[tune]"') from None
-    with cluster(address):
-        yield ClusterPool(jobs, cpus, gpus)
-
-
-def study(argv: list[str]) -> None:
-    """Parse the command line, run what is missing, and write table and picture."""
-    from zoo.registry import load_task
-    from zoo.training.recipe import UsageError
-    from zoo.tuning.study import check_study, load_study, settings_of
-    from zoo.tuning.study_runs import locked, plan, run_study
-    from zoo.tuning.study_table import markdown, tabulate
-
-    arguments, flags = make_parser().parse_known_args(argv)
     for flag in flags:
-        if spelt(flag) in REFUSED:
-            raise UsageError(f"{flag}: a study sets it itself for each run")
-    if min(arguments.jobs, arguments.minutes, arguments.gpus_per_run) < 0 or arguments.cpus_per_run <= 0:
-        raise UsageError("--jobs, --minutes and --gpus_per_run must not be negative, and --cpus_per_run above 0")
-    chosen = load_study(arguments.study)
-    if arguments.seeds:
-        chosen = dataclasses.replace(chosen, seeds=list(dict.fromkeys(arguments.seeds)))
-    check_study(chosen, flags)
-    recipe = settings_of(chosen.variants[0], chosen.seeds[0], flags).recipe  # flags and the common part may name it
-    metric, greater_is_better = recipe.deciding_metric(load_task(recipe.task))
-    folder = Path(arguments.output_dir or f"runs/studies/{chosen.name}")
-    with locked(folder):
-        runs = plan(chosen, folder, flags, arguments.only, arguments.accept_other_code)
-        try:
-            if not arguments.table_only:
-                room = (arguments.jobs, arguments.cpus_per_run, arguments.gpus_per_run)
-                with workers_of(arguments.address, *room) as pool:
-                    run_study(runs, metric, pool, arguments.test, arguments.retry_failed, arguments.minutes)
-        finally:  # an interrupted study has a table of what is there
-            rows = tabulate(chosen, runs, metric, greater_is_better)
-            command = shlex.join(["python", "scripts/study.py", *without_places(argv)])
-            places = [(folder, "study")]
-            places += [(Path(arguments.report_dir), chosen.name)] if arguments.report_dir else []
-            for place, name in places:
-                write(chosen, runs, rows, (metric, greater_is_better), command, place / name)
-    print("\n" + markdown(chosen, rows, metric, greater_is_better, command).split("\n![")[0])
-    print(f"\nstudy.md, study.json, study.png and the runs in {folder}")
-    if not any(row.runs for row in rows):
-        raise RuntimeError(f"no run of {chosen.name} succeeded; logs are in {folder / 'logs'}")
+        if flag_names([flag]) & {*REFUSED}:
+            raise UsageError(f"{flag}: {why}{advice if 'overrides' in flag else ''}")
 
 
 def without_places(argv: Sequence[str]) -> list[str]:
-    """The command line without the flags that only say where things lie and how many go at a time."""
-    kept, value = [], False
+    """The command line without the flags that do not change what is measured."""
+    kept, is_value = [], False
     for argument in argv:
-        if value:  # of the flag before
-            value = False
+        if is_value:
+            is_value = False
         elif argument.split("=")[0] in PLACES:
-            value = "=" not in argument
-        elif argument not in ("--table_only", "--accept_other_code", "--retry_failed"):
+            is_value = "=" not in argument
+        elif argument not in SWITCHES:
             kept.append(argument)
     return kept
 
 
-def write(study: Any, runs: Any, rows: Any, goal: tuple[str, bool], command: str, place: Path) -> None:
-    """Page, data and pictures of a study: `place` with a suffix."""
-    from zoo.record import write_whole
-    from zoo.tuning.by_pairs import by_pairs
-    from zoo.tuning.study_picture import draw_study
-    from zoo.tuning.study_table import content, deciding_split, markdown
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    page = markdown(study, rows, *goal, command)
-    drawn = draw_study(rows, goal[0], study.title, place.with_name(f"{place.name}.png"))
-    picture = "![The figures of all seeds]"
-    page = page.replace(f"{picture}(PICTURE)\n\n", f"{picture}({place.name}.png)\n\n" if drawn else "")
-    if study.section:
-        more = by_pairs(runs, rows, goal[0], deciding_split(rows), place.with_name(f"{place.name}-by-pairs.png"))
-        page = page.replace("```bash\n", f"{more}\n```bash\n") if more else page
-    write_whole(place.with_name(f"{place.name}.md"), page)
-    found = content(study, rows, *goal, command)
-    write_whole(place.with_name(f"{place.name}.json"), json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+@contextlib.contextmanager
+def connected(arguments: argparse.Namespace) -> Iterator[tuple[float, float]]:
+    """Within it, there is a cluster to train on; gives CPUs and GPUs of a run.
+
+    On this machine alone, fewer runs than cores share all of them.
+    """
+    from zoo.tuning.cluster import cluster
+
+    cpus, jobs = arguments.cpus_per_run, arguments.jobs
+    if not arguments.address and jobs:
+        cpus = max(cpus, float(cores() // jobs))
+    with cluster(arguments.address, math.ceil(jobs * cpus) or None):
+        yield cpus, arguments.gpus_per_run
+
+
+def study(argv: list[str]) -> None:
+    """Parse the command line, run what is missing, and write table and plot."""
+    arguments, flags = make_parser().parse_known_args(argv)
+    check_flags(flags, "a study sets it itself for each run")
+    if min(arguments.jobs, arguments.minutes, arguments.gpus_per_run) < 0 or arguments.cpus_per_run <= 0:
+        raise UsageError("--jobs, --minutes and --gpus_per_run must not be negative, and --cpus_per_run above 0")
+    from zoo.tuning.study import check_study, load_study
+
+    chosen = load_study(arguments.study)
+    if arguments.seeds:
+        chosen = dataclasses.replace(chosen, seeds=list(dict.fromkeys(arguments.seeds)))
+    check_study(chosen, flags)
+    compare(chosen, arguments, flags, shlex.join(["python", "scripts/study.py", *without_places(argv)]))
+
+
+def compare(chosen: Any, arguments: argparse.Namespace, flags: list[str], command: str) -> None:
+    """Run what is missing of a study and write its table.
+
+    Args:
+        chosen (`zoo.tuning.study.Study`): With the seeds of the command line.
+        arguments: Of the parser.
+        flags: Of `zoo train`, for every run.
+        command: For the page.
+    """
+    from zoo.tuning.report import study_table, write_study
+    from zoo.tuning.runs import locked, missing_runs, plan, read_failures
+    from zoo.tuning.settings import objective_of
+    from zoo.tuning.table import tabulate
+
+    # Flags and the common part may name the metric.
+    objective = objective_of(chosen.variants[0].settings(chosen.seeds[0], flags).recipe)
+    folder = Path(arguments.output_dir or f"runs/studies/{chosen.name}")
+    with locked(folder):
+        runs = plan(chosen, folder, flags, arguments.only, arguments.accept_other_code)
+        missing = missing_runs(runs, folder, arguments.test, arguments.retry_failed)
+        try:
+            if missing and not arguments.table_only:
+                with connected(arguments) as resources:
+                    from zoo.tuning.tuner import run_study
+
+                    done = len(runs) - len(missing)
+                    run_study(
+                        missing, objective, folder, resources, arguments.jobs, arguments.test, arguments.minutes, done
+                    )
+        finally:  # an interrupted study has a table of what is there
+            rows = tabulate(chosen, runs, objective, read_failures(folder))
+            write_study(chosen, runs, rows, objective, command, folder, "study")
+            if arguments.report_dir:
+                write_study(chosen, runs, rows, objective, command, Path(arguments.report_dir), chosen.name)
+    print("\n" + study_table(chosen, rows, objective))
+    print(f"\nstudy.md, study.json, study.png and the runs in {folder}")
+    if not any(row.runs for row in rows):
+        raise RuntimeError(f"no run of {chosen.name} succeeded; logs are in {folder / 'logs'}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

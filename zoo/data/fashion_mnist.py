@@ -36,7 +36,7 @@ def read_idx(path: Path | str, dimensions: int) -> tuple[np.ndarray, str]:
 
     Raises:
         ValueError: The file is truncated or corrupt, is not an IDX file of unsigned bytes with `dimensions` axes, or
-            holds more or fewer bytes than its header says.
+            has more or fewer bytes than its header says.
     """
     try:
         with gzip.open(path) as file:
@@ -85,11 +85,11 @@ def read_split(folder: Path | str, split: str) -> ImageSplit:
 
 
 def load_fashion_mnist(path: str | None = None) -> ImageSplits:
-    """Train and test images, from `path`, `$ZOO_DATA/fashion-mnist`, the Debian package's folder or the Hub.
+    """Training and test images, from `path`, `$ZOO_DATA/fashion-mnist`, the Debian package's folder or the Hub.
 
     Raises:
         FileNotFoundError: None of the four has it.
-        ValueError: What was found is damaged.
+        ValueError: The files are damaged.
     """
     folder = find_files(NAME, [file for files in FILES.values() for file in files], path, SYSTEM_FOLDER)
     if folder is not None:

@@ -1,4 +1,4 @@
-"""Labelled images in memory: splits, and readers for image folders and Hub data sets."""
+"""Labelled images in memory, and readers for image folders and Hub data sets."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class ImageSplit:
     """Images of one split.
 
     Args:
-        images: (count, channels, height, width), uint8.
-        labels: (count,), int64.
+        images (`np.ndarray` of shape `(count, channels, height, width)`): uint8.
+        labels (`np.ndarray` of shape `(count,)`): int64 class numbers.
         is_release: Whether the bytes are those of a known release of the data set.
     """
 
@@ -39,7 +39,7 @@ class ImageSplit:
 
 @dataclass
 class ImageSplits:
-    """What a reader returns: the splits it found, the class names and where they came from."""
+    """The splits of a data set, its class names and its source."""
 
     train: ImageSplit | None
     labels: tuple[str, ...]
@@ -52,7 +52,7 @@ def stratified_split(split: ImageSplit, size: int, seed: int) -> tuple[ImageSpli
     """(rest, held out): `size` images with the class shares of the whole, chosen by `seed`, each part in file order.
 
     Raises:
-        ValueError: `size` leaves too few images for every class to stand on both sides.
+        ValueError: `size` leaves too few images for a class to be in both parts.
     """
     from sklearn.model_selection import train_test_split
 
@@ -69,7 +69,7 @@ def _to_pixels(image: Any, image_size: int, grayscale: bool) -> np.ndarray:
     """A PIL image of any mode -> (1 or 3, image_size, image_size) uint8, as the models' image processors read it."""
     from PIL import Image
 
-    if image.mode.startswith("I;16"):  # convert() would cut 16 bits off at 255
+    if image.mode.startswith("I;16"):  # convert() would clip 16 bits at 255
         image = image.point(lambda value: value * (1 / 256))
     if "A" in image.mode or "transparency" in image.info:  # transparent pixels become black
         image = image.convert("RGBA")
@@ -79,36 +79,6 @@ def _to_pixels(image: Any, image_size: int, grayscale: bool) -> np.ndarray:
         image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
     pixels = np.asarray(image)
     return pixels[None] if grayscale else np.moveaxis(pixels, -1, 0)
-
-
-def _to_split(rows: Any, image_column: str, label_column: str, image_size: int, grayscale: bool) -> ImageSplit:
-    """Decoded rows of a `datasets` split as uint8 arrays of one size."""
-    labels = np.asarray(rows[label_column], np.int64)
-    if len(labels) and labels.min() < 0:
-        raise ValueError(f"image {int(labels.argmin())} has the label {labels.min()}, which marks images without one")
-    images = np.empty((len(rows), 1 if grayscale else 3, image_size, image_size), np.uint8)
-    for row, image in enumerate(rows[image_column]):
-        images[row] = _to_pixels(image, image_size, grayscale)
-    return ImageSplit(images, labels)
-
-
-def _to_splits(
-    loaded: Any, source: str, image_column: str, label_column: str, image_size: int, grayscale: bool
-) -> ImageSplits:
-    names = {"train": "train", "validation": "validation", "test": "test"}
-    columns = loaded["train"].column_names
-    for column, flag in ((image_column, "--image_column_name"), (label_column, "--label_column_name")):
-        if column not in columns:
-            raise ValueError(f"{source} has no column {column!r}; it has {', '.join(columns)}: choose one with {flag}")
-    feature = loaded["train"].features[label_column]
-    if not hasattr(feature, "names"):
-        raise ValueError(f"{source}: column {label_column!r} holds {feature}, not class labels")
-    found = {
-        key: _to_split(loaded[name], image_column, label_column, image_size, grayscale)
-        for key, name in names.items()
-        if name in loaded
-    }
-    return ImageSplits(**found, labels=tuple(feature.names), source=source)
 
 
 def read_hub_images(
@@ -121,6 +91,14 @@ def read_hub_images(
 ) -> ImageSplits:
     """A labelled image data set of the Hub (or a local folder in the same form) with a `train` split.
 
+    Args:
+        name: Hub id or folder.
+        config_name: Its configuration.
+        image_column: Column of the images.
+        label_column: Column of the labels.
+        image_size: Height and width of the returned images.
+        grayscale: Whether they have one channel, not three.
+
     Raises:
         ValueError: It has no `train` split, or a column is missing or holds no class labels.
     """
@@ -129,7 +107,28 @@ def read_hub_images(
     loaded = load_dataset(name, config_name)
     if "train" not in loaded:
         raise ValueError(f"{name} has no train split; it has {', '.join(loaded)}")
-    return _to_splits(loaded, name, image_column, label_column, image_size, grayscale)
+    columns = loaded["train"].column_names
+    for column, flag in ((image_column, "--image_column_name"), (label_column, "--label_column_name")):
+        if column not in columns:
+            raise ValueError(f"{name} has no column {column!r}; it has {', '.join(columns)}: choose one with {flag}")
+    feature = loaded["train"].features[label_column]
+    if not hasattr(feature, "names"):
+        raise ValueError(f"{name}: column {label_column!r} holds {feature}, not class labels")
+    splits: dict[str, ImageSplit] = {}
+    for split in ("train", "validation", "test"):
+        if split not in loaded:
+            continue
+        labels = np.asarray(loaded[split][label_column], np.int64)
+        if len(labels) and labels.min() < 0:
+            raise ValueError(
+                f"{name}: image {int(labels.argmin())} of {split} has the label {labels.min()}, which marks images "
+                "without a label"
+            )
+        images = np.empty((len(labels), 1 if grayscale else 3, image_size, image_size), np.uint8)
+        for row, image in enumerate(loaded[split][image_column]):
+            images[row] = _to_pixels(image, image_size, grayscale)
+        splits[split] = ImageSplit(images, labels)
+    return ImageSplits(**{"train": None, **splits}, labels=tuple(feature.names), source=name)
 
 
 def _read_folder(folder: str, image_size: int, grayscale: bool) -> tuple[ImageSplit, tuple[str, ...]]:
@@ -139,19 +138,22 @@ def _read_folder(folder: str, image_size: int, grayscale: bool) -> tuple[ImageSp
     extensions = {extension for extension, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     classes = sorted(entry for entry in Path(folder).iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not classes:
-        raise ValueError(f"{folder}: expected one sub-folder of images a class, found none")
+        raise ValueError(f"{folder}: expected one sub-folder of images per class, found none")
     images, labels = [], []
     for label, class_folder in enumerate(classes):
-        found = (path for path in class_folder.rglob("*") if not path.name.startswith("."))
-        files = sorted(path for path in found if path.suffix.lower() in extensions)
+        files = sorted(
+            path
+            for path in class_folder.rglob("*")
+            if path.suffix.lower() in extensions and not path.name.startswith(".")
+        )
         if not files:
-            raise ValueError(f"{class_folder} is a class without an image: add images or delete the folder")
+            raise ValueError(f"{class_folder}: this class has no image: add images or delete the folder")
         for path in files:
             try:
                 with Image.open(path) as image:
                     images.append(_to_pixels(image, image_size, grayscale))
             except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-                raise ValueError(f"{path} is no readable image ({error}): replace or delete it") from error
+                raise ValueError(f"{path} is not a readable image ({error}): replace or delete it") from error
             labels.append(label)
     return ImageSplit(np.stack(images), np.asarray(labels, np.int64)), tuple(entry.name for entry in classes)
 
@@ -163,14 +165,20 @@ def read_image_folders(
     image_size: int = 28,
     grayscale: bool = True,
 ) -> ImageSplits:
-    """Folders with one sub-folder of images a class; the first folder says which. Names of files mean nothing here,
-    unlike in `datasets`.
+    """Folders with one sub-folder of images per class. File names have no meaning, unlike in `datasets`.
+
+    Args:
+        train_dir: Training images.
+        validation_dir: Validation images.
+        test_dir: Test images.
+        image_size: Height and width of the returned images.
+        grayscale: Whether they have one channel, not three.
 
     Raises:
         FileNotFoundError: A folder does not exist.
         ValueError: A folder or a class holds no images, a file is damaged, or the splits disagree about the classes.
     """
-    found: dict[str, ImageSplit] = {}
+    splits: dict[str, ImageSplit] = {}
     names: tuple[str, ...] = ()
     first = train_dir or validation_dir or test_dir
     for split, folder in {"train": train_dir, "validation": validation_dir, "test": test_dir}.items():
@@ -178,11 +186,11 @@ def read_image_folders(
             continue
         if not Path(folder).is_dir():
             raise FileNotFoundError(f"--{split}_dir {folder} is not a folder")
-        found[split], classes = _read_folder(folder, image_size, grayscale)
+        splits[split], classes = _read_folder(folder, image_size, grayscale)
         names = names or classes
         if classes != names:
             raise ValueError(f"{folder} has the classes {', '.join(classes)}, but {first} has {', '.join(names)}")
-    return ImageSplits(**{"train": None, **found}, labels=names, source=str(first))
+    return ImageSplits(**{"train": None, **splits}, labels=names, source=str(first))
 
 
 __all__ = ["ImageSplit", "ImageSplits", "read_hub_images", "read_image_folders", "stratified_split"]

@@ -1,4 +1,4 @@
-"""The benchmark data sets of forecasting that the library knows by name: ETTh1 and M4 Hourly."""
+"""Benchmark data sets of forecasting that a recipe can name: ETTh1 and M4 Hourly."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -20,16 +20,16 @@ def _read_etth1(folder: Path) -> SeriesSet:
 
 
 def _read_m4_hourly(folder: Path) -> SeriesSet:
-    """The competition's training rows with its test rows after them.
+    """The competition's training rows, followed by its test rows.
 
     Raises:
-        ValueError: The two files do not hold the same series, or a test series has not 48 values.
+        ValueError: The two files do not have the same series, or a test series does not have 48 values.
     """
     suffix = ".csv.gz" if (folder / "Hourly-train.csv.gz").is_file() else ".csv"
     train, test = (read_series(folder / f"Hourly-{part}{suffix}", frequency="h") for part in ("train", "test"))
     if train.item_ids != test.item_ids or (test.lengths != 48).any():
         raise ValueError(
-            f"{folder}: Hourly-test{suffix} does not hold 48 values of each series in Hourly-train{suffix}"
+            f"{folder}: Hourly-test{suffix} does not have 48 values of each series in Hourly-train{suffix}"
         )
     values = np.concatenate([part.item(number) for number in range(len(train)) for part in (train, test)])
     return replace(train, values=values, offsets=train.offsets + test.offsets)
@@ -41,8 +41,8 @@ class NamedSeries:
 
     Args:
         folder: Its folder under `$ZOO_DATA`.
-        files: Sets of file names of which one must be there.
-        hub_files: Where they lie in the repository `HUB_ID` of the Hub.
+        files: Alternative sets of file names.
+        hub_files: Their paths in the repository `HUB_ID` of the Hub.
         read: Folder -> series.
         release: `SeriesSet.fingerprint()` of the published content.
         split: Arguments of `chronological_split`: the split of the benchmark.
@@ -100,11 +100,11 @@ def load_named_series(name: str, path: str | os.PathLike | None = None) -> Serie
     """A named data set from the folder `path`, `$ZOO_DATA/<folder>` or the Hub.
 
     Raises:
-        ValueError: The name is unknown, or what was found is damaged.
-        FileNotFoundError: It is in none of the three places.
+        ValueError: The name is unknown, or the files are damaged.
+        FileNotFoundError: None of the three has it.
     """
     if name not in NAMED_SERIES:
-        raise ValueError(f"there is no data set {name!r}; known: {', '.join(NAMED_SERIES)}, or give a file")
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(NAMED_SERIES)}, or give a file")
     named = NAMED_SERIES[name]
     folder, source = _find(named, path), "ZOO_DATA" if path is None else "the folder given with --data_dir"
     if folder is None:
@@ -115,11 +115,11 @@ def load_named_series(name: str, path: str | os.PathLike | None = None) -> Serie
 
 def _find(named: NamedSeries, path: str | os.PathLike | None) -> Path | None:
     if path is not None:
-        # the first set of names stands in the error when none is there
+        # If no set is complete, the error names the first.
         present = [files for files in named.files if all((Path(path) / file).is_file() for file in files)]
         return find_files(named.folder, (present or named.files)[0], path)
-    found = [find_files(named.folder, files) for files in named.files]
-    return next((folder for folder in found if folder is not None), None)
+    folders = (find_files(named.folder, files) for files in named.files)
+    return next((folder for folder in folders if folder is not None), None)
 
 
 def _from_hub(name: str, named: NamedSeries) -> Path:

@@ -1,4 +1,4 @@
-"""Files and Hub data sets to pairs of texts, with file and line in every error."""
+"""Reads pairs of texts from files and Hub data sets; errors name file and line."""
 
 import csv
 import gzip
@@ -7,7 +7,8 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .parallel_text import ParallelText
 
 SOURCE_NAMES = ("source", "src", "text", "document", "article")
 TARGET_NAMES = ("target", "tgt", "summary", "synopsis", "highlights")
-# What holds both languages in one cell: {"translation": {"en": ..., "de": ...}}, as the Hub's corpora have it.
+# The column with both languages in a cell, {"en": ..., "de": ...}, as many corpora of the Hub have it.
 NESTED = "translation"
 _TEXT = (".tsv", ".txt", ".csv", ".jsonl", ".json")
 _PARQUET = (".parquet", ".pq")
@@ -32,30 +33,30 @@ def read_pairs(
 ) -> ParallelText:
     """Pairs of texts from one file with two columns, or from two aligned files of lines.
 
-    - Two files, the source first: `corpus.en corpus.de`, or as a pattern `corpus.{en,de}`. Line n of one belongs to
+    - Two files, the source first: `corpus.en corpus.de`, or the pattern `corpus.{en,de}`. Line n of one belongs to
       line n of the other.
-    - `.tsv` and `.txt`: one pair a line, columns between tabs, quotes are text. A header is not needed: the first
-      line is one if a column is given by its name, or if two of its cells name a source and a target as below.
-    - `.csv`: with a header and quotes where needed; commas, semicolons or tabs.
+    - `.tsv` and `.txt`: one pair a line, columns between tabs, quotes are text. The first line is a header if a column
+      is given by its name, or if two of its cells name a source and a target as below.
+    - `.csv`: with a header; commas, semicolons or tabs.
     - `.jsonl` (or `.json`): one object a line, or one list of objects.
     - `.parquet`.
 
     All but Parquet may also end in `.gz`. Columns are looked for in this order: `source_column` and `target_column`
     (names; in a TSV file also numbers from 1); `source_lang` and `target_lang`, alone or in a column `translation`
-    that holds both; usual names (source and target, text and summary...); in a TSV file the first two.
+    with both; usual names (source and target, text and summary...); in a TSV file the first two.
 
-    White space around a text goes; nothing else is changed, and empty texts stay: `clean_pairs` counts them.
+    White space around a text is removed; nothing else is changed, and empty texts stay: `clean_pairs` counts them.
 
     Args:
         files: The file, or the two.
         source_lang: Language of the source, such as "en".
         target_lang: Language of the target.
-        source_column: Column of the texts that go in.
-        target_column: Column of the texts that shall come out.
+        source_column: Column of the source texts.
+        target_column: Column of the target texts.
 
     Raises:
         FileNotFoundError: A file does not exist.
-        ValueError: What was read cannot be used; the message names file and line.
+        ValueError: A file cannot be used; the message names file and line.
     """
     paths = _paths(files)
     for path in paths:
@@ -88,7 +89,7 @@ def read_hub_pairs(
     source_column: str | None = None,
     target_column: str | None = None,
 ) -> dict[str, ParallelText]:
-    """Every split of a data set of the Hub (or of a local folder that `datasets` reads), by its name there.
+    """Every split of a data set of the Hub, or of a folder that `datasets` reads, by its name there.
 
     Columns are looked for as in `read_pairs`.
 
@@ -108,7 +109,7 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file, decompressed if its name ends in .gz.
 
     Raises:
-        ValueError: It is no gzip file, or it is cut off.
+        ValueError: It is not a gzip file, or it is truncated.
     """
     if path.suffix != ".gz":
         return path.read_bytes()
@@ -122,8 +123,8 @@ def read_bytes(path: Path) -> bytes:
 def read_lines(path: Path) -> list[str]:
     r"""The lines of a UTF-8 file, plain or .gz, without their ends.
 
-    Only \n and \r\n end a line: str.splitlines would also cut at U+2028 and other signs that stand inside of texts,
-    and two aligned files would drift apart.
+    Only \n and \r\n end a line: str.splitlines would also split at U+2028 and others that occur inside of texts, and
+    two aligned files would drift apart.
 
     Raises:
         ValueError: The file is empty, or a line is not UTF-8 text.
@@ -138,21 +139,21 @@ def read_lines(path: Path) -> list[str]:
     if b"\n" not in content and b"\r" in content.strip():
         raise ValueError(f"{path}: its lines end in a carriage return alone: convert it with tr '\\r' '\\n'")
     lines = content.removesuffix(b"\n").split(b"\n")
-    found = []
+    decoded = []
     for number, line in enumerate(lines, start=1):
         if b"\0" in line:
             raise ValueError(
-                f"{path}, line {number}: holds a NUL byte, which is no text: the file is UTF-16 without its mark "
+                f"{path}, line {number}: holds a NUL byte: the file is UTF-16 without its mark "
                 "(convert it with iconv), or damaged (tr -d '\\000' drops the byte)"
             )
         try:
-            found.append(line.removesuffix(b"\r").decode("utf-8"))
+            decoded.append(line.removesuffix(b"\r").decode("utf-8"))
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{path}, line {number}: byte {error.start + 1} ({line[error.start]:#04x}) is not UTF-8: "
-                "convert the file, or mend the line"
+                "convert the file, or correct the line"
             ) from error
-    return found
+    return decoded
 
 
 def _paths(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
@@ -172,12 +173,12 @@ def _read_aligned(source: Path, target: Path, source_lang: str | None, target_la
     """Two files of lines."""
     for path in (source, target):
         if path.suffix in _PARQUET:
-            raise ValueError(f"{path}: two files hold lines of text; a file with both columns stands alone")
+            raise ValueError(f"{path}: two files must be lines of text; a file with both columns is given alone")
     parts = [set(path.name.lower().split(".")) for path in (source, target)]
     languages = [(lang or "").lower() for lang in (source_lang, target_lang)]
     if all(languages) and languages[1] in parts[0] - parts[1] and languages[0] in parts[1] - parts[0]:
         raise ValueError(
-            f"{source} and {target} stand in the wrong order for {source_lang} to {target_lang}: give the source first"
+            f"{source} and {target} are in the wrong order for {source_lang} to {target_lang}: give the source first"
         )
     lines = read_lines(source), read_lines(target)
     if len(lines[0]) != len(lines[1]):
@@ -195,7 +196,7 @@ def _read_aligned(source: Path, target: Path, source_lang: str | None, target_la
 
 
 class _Columns:
-    """Which columns a person asked for."""
+    """Finds the columns of source and target."""
 
     def __init__(
         self, source_lang: str | None, target_lang: str | None, source_column: str | None, target_column: str | None
@@ -210,20 +211,20 @@ class _Columns:
         return [int(name) - 1 if name and name.isascii() and name.isdigit() else None for name in self.given]
 
     def find(self, names: Sequence[str]) -> list[str] | None:
-        """The names of both columns among those that are there, or None."""
+        """The names of both columns, or None if one is missing."""
         lower = {name.strip().lower(): name for name in reversed(names)}
-        found: list[str | None] = []
+        columns: list[str | None] = []
         for given, lang, usual in zip(self.given, self.languages, (SOURCE_NAMES, TARGET_NAMES)):
             wanted = [given] if given else [lang] if lang and lang.lower() in lower else list(usual)
-            # the name as it was given comes before one that differs in case
+            # An exact name comes before one that differs in case.
             exact = [name for name in wanted if name in names]
             loose = [lower[name.lower()] for name in wanted if name.lower() in lower]
-            found.append(next(iter(exact + loose), None))
-        # "translation" that holds both languages is neither side
-        return None if None in found or found[0] == found[1] else [name for name in found if name is not None]
+            columns.append(next(iter(exact + loose), None))
+        # A column with both languages is neither side.
+        return None if None in columns or columns[0] == columns[1] else [name for name in columns if name]
 
     def missing(self, where: str, names: Sequence[str]) -> ValueError:
-        """The error that says which column is not there, and which are."""
+        """The error that names the missing column, and those that exist."""
         there = ", ".join(names[:20]) or "none"
         for given, flag in zip(self.given, self.flags):
             if given and given not in names:
@@ -263,14 +264,14 @@ def _read_tsv(path: Path, columns: _Columns) -> ParallelText:
 
 
 def _tsv_columns(path: Path, columns: _Columns, first: list[str]) -> tuple[list[int], bool]:
-    """The numbers of both columns from 0, and whether the first line, of which these are the cells, is a header."""
+    """The numbers of both columns from 0, and whether the first line is a header."""
     positions = columns.positions
     header = columns.find(first)
     if header is not None:
         return [first.index(name) for name in header], True
     by_name = any(name and position is None for name, position in zip(columns.given, positions))
     by_language = not any(columns.given) and {lang for lang in columns.languages if lang} & set(first)
-    if by_name or by_language:  # a header that names one of the two is no line of text
+    if by_name or by_language:  # a header that names one of the two
         raise columns.missing(f"{path}, line 1", first)
     taken = [number if position is None else position for number, position in enumerate(positions)]
     if taken[0] == taken[1] or min(taken) < 0:
@@ -283,33 +284,26 @@ def _read_csv(path: Path, columns: _Columns) -> ParallelText:
     text = "\n".join(read_lines(path)) + "\n"
     separator = max(",;\t", key=text.split("\n", 1)[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    limit = csv.field_size_limit(max(len(text), 131_072))  # a cell that holds a whole article is fine
+    limit = csv.field_size_limit(max(len(text), 131_072))  # a cell may be a whole article
+    rows, start = [], 1
     try:
-        return _csv_pairs(path, columns, reader)
+        for row in reader:
+            rows.append((start, row))
+            start = reader.line_num + 1  # a quoted cell may have several lines: errors name the first
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
     finally:
         csv.field_size_limit(limit)
-
-
-def _csv_pairs(path: Path, columns: _Columns, reader: Any) -> ParallelText:
-    names = [cell.strip() for cell in next(reader)]
+    names = [cell.strip() for cell in rows[0][1]]
     header = columns.find(names)
     if header is None:
         raise columns.missing(f"{path}, line 1", names)
-    taken = [names.index(name) for name in header]
-    numbers: list[int] = []
-    pairs: tuple[list[str], list[str]] = ([], [])
-    start = reader.line_num + 1
-    for row in reader:
-        if row:
-            if len(row) != len(names):
-                raise ValueError(f"{path}, line {start}: has {len(row)} cells, the header {len(names)}")
-            numbers.append(start)
-            for side, column in zip(pairs, taken):
-                side.append(row[column].strip())
-        start = reader.line_num + 1  # a quoted cell may hold several lines: a row is where it begins
-    return _finish(path, pairs, numbers, "line")
+    rows = [(number, row) for number, row in rows[1:] if row]
+    for number, row in rows:
+        if len(row) != len(names):
+            raise ValueError(f"{path}, line {number}: has {len(row)} cells, the header {len(names)}")
+    source, target = ([row[names.index(name)].strip() for _, row in rows] for name in header)
+    return _finish(path, (source, target), [number for number, _ in rows], "line")
 
 
 def _read_json(path: Path, columns: _Columns) -> ParallelText:
@@ -324,18 +318,18 @@ def _read_json(path: Path, columns: _Columns) -> ParallelText:
             raise ValueError(f"{path}, {unit} {number}: expected an object with a source and a target")
     if not numbered:
         raise ValueError(f"{path} holds no pairs")
-    # the names of the first object; a later one that lacks them is an error of its own
+    # The names of the first object; it is an error if a later one lacks them.
     return _from_rows(path, list(numbered[0][1]), (row for _, row in numbered), columns,
                       numbers=[number for number, _ in numbered], unit=unit)  # fmt: skip
 
 
 def _parse(text: str, path: Path, line: int) -> Any:
-    """What JSON that begins in this line of a file holds."""
+    """The value of JSON that begins in this line of a file."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         place = f"{path}, line {line + error.lineno - 1}"
-        raise ValueError(f"{place}: not JSON ({error.msg}, sign {error.colno})") from error
+        raise ValueError(f"{place}: not JSON ({error.msg}, column {error.colno})") from error
     except RecursionError:
         raise ValueError(f"{path}, line {line}: nested too deeply, expected an object with two texts") from None
 
@@ -368,7 +362,7 @@ def _from_rows(
     wanted = [str(lang) for lang in columns.languages] if nested else header or []
     pairs: tuple[list[str], list[str]] = ([], [])
     place = ""
-    for row, number in zip(rows, numbers or _count()):
+    for row, number in zip(rows, numbers or count(1)):
         cells = row.get(NESTED) if nested else row
         place = f"{name}, {unit} {number}"
         if not isinstance(cells, dict):
@@ -385,26 +379,19 @@ def _from_rows(
     return _finish(name, pairs, list(numbers), unit, origin)
 
 
-def _count() -> Iterator[int]:
-    number = 0
-    while True:
-        number += 1
-        yield number
-
-
 def _finish(
     name: Path | str, pairs: tuple[list[str], list[str]], numbers: list[int], unit: str, origin: str = ""
 ) -> ParallelText:
-    """The pairs, checked for what no tokenizer can read."""
+    """The pairs; raises if a tokenizer cannot read one."""
     if not pairs[0]:
         raise ValueError(f"{name} holds no pairs")
     place = _escape(str(name)) + f", {unit} {{}}"
     text = ParallelText(*pairs, origin=origin or Path(name).name, place=place, numbers=numbers)
     for side in pairs:
         for row, line in enumerate(side):
-            # JSON can write half of a character, which is no UTF-8
-            if not line.isascii() and any("\ud800" <= sign <= "\udfff" for sign in line):
-                raise ValueError(f"{text.where(row)}: holds half of a surrogate pair, which is no character")
+            # JSON can have half of a character, which is not UTF-8.
+            if not line.isascii() and any("\ud800" <= character <= "\udfff" for character in line):
+                raise ValueError(f"{text.where(row)}: holds half of a surrogate pair, which is not a character")
     return text
 
 

@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-# Characters added to both lengths before their ratio is taken: "Run!" -> "Fuyez donc !" is no bad pair.
+# Characters added to both lengths before their ratio is taken: "Run!" -> "Fuyez donc !" is a good pair.
 _SLACK = 10
 
 
 @dataclass(frozen=True)
 class ParallelText:
-    """Pairs of texts, and where each of them stands.
+    """Pairs of texts, and the place of each in its file.
 
     Args:
-        source: What the model reads, one text a pair.
-        target: What it should write; as long as `source`.
-        origin: Where the pairs came from, for the record: it travels with a model, so it names no folder.
-        place: How to name the place of a pair to a person, with {} for its number: "mine.tsv, line {}".
-        numbers: That number (or name) of each pair; empty if they are 1, 2, 3...
+        source: Texts that the model reads.
+        target: Texts that it should generate, as many.
+        origin: Where the pairs came from, for the record: without a folder of this machine.
+        place: The place of a pair in messages, with {} for its number: "mine.tsv, line {}".
+        numbers: The number (or name) of each pair; empty if they are 1, 2, 3...
         is_release: Whether the bytes are those of a known release of a named data set.
 
     Raises:
@@ -43,11 +43,11 @@ class ParallelText:
         return len(self.source)
 
     def where(self, row: int) -> str:
-        """The place of a pair as a person looks it up: "mine.tsv, line 17"."""
+        """The place of a pair, such as "mine.tsv, line 17"."""
         return self.place.format(self.numbers[row] if self.numbers else row + 1)
 
     def select(self, rows: Iterable[int]) -> "ParallelText":
-        """The pairs of these row numbers, in their order."""
+        """The pairs of these rows, in their order."""
         rows = [int(row) for row in rows]
         return replace(
             self,
@@ -71,13 +71,13 @@ class ParallelText:
 
 
 def concatenate(parts: Sequence[ParallelText]) -> ParallelText:
-    """Pairs of several origins one after the other.
+    """Join pairs of several origins.
 
     Raises:
         ValueError: There are no parts.
     """
     if not parts:
-        raise ValueError("no pairs to put together")
+        raise ValueError("no pairs to join")
     return ParallelText(
         source=[text for part in parts for text in part.source],
         target=[text for part in parts for text in part.target],
@@ -100,7 +100,7 @@ _LETTERS = _Letters()
 def normal_form(text: str) -> str:
     """A text without case, punctuation, width variants and runs of spaces: equal for near-copies of a sentence.
 
-    A text without letters and digits keeps its signs, so that "!" and "?" differ.
+    A text without letters and digits keeps its punctuation, so that "!" and "?" differ.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(folded.translate(_LETTERS).split()) or " ".join(folded.split())
@@ -115,25 +115,25 @@ def clean_pairs(
     drop_identical: bool = True,
     drop_duplicates: bool = True,
 ) -> tuple[ParallelText, dict[str, int]]:
-    """Training pairs without those that teach nothing or something wrong.
+    """Drop training pairs that teach nothing or something wrong.
 
-    Lengths are characters, which every script has. The length ratio of a pair is measured against that of the whole
-    corpus (all target characters over all source characters), so that one limit serves English to German, English to
-    Chinese and text to summary.
+    Lengths are characters, which every script has. The length ratio of a pair is relative to that of the whole corpus
+    (all target characters over all source characters), so that one limit serves English to German, English to Chinese
+    and text to summary.
 
     Args:
         max_length: Characters of a source, and of a target without `max_target_length`; None for no limit.
         max_target_length: Characters of a target.
-        max_ratio: How many times shorter or longer than the corpus makes expect a target may be; None for no limit.
-        drop_identical: Whether a target that copies its source goes: mostly a line that nobody translated.
-        drop_duplicates: Whether a pair that stands before goes.
+        max_ratio: How many times shorter or longer than expected from the corpus a target may be; None for no limit.
+        drop_identical: Whether to drop targets that equal their source: mostly lines that nobody translated.
+        drop_duplicates: Whether to keep only the first of equal pairs.
 
     Returns:
-        The pairs that stay, in order, and the counts for the record: "read", "empty", "identical", "too_long",
-        "length_ratio", "duplicate", "kept". A pair counts under the first reason that holds.
+        The other pairs, in order, and the counts for the record: "read", "empty", "identical", "too_long",
+        "length_ratio", "duplicate", "kept". A pair counts under the first reason that applies.
 
     Raises:
-        ValueError: A limit is not positive, or no pair stays.
+        ValueError: A limit is not positive, or no pair is left.
     """
     if max_target_length is None:
         max_target_length = max_length
@@ -174,19 +174,19 @@ def clean_pairs(
 def drop_overlap(
     train: ParallelText, held_out: ParallelText | Sequence[ParallelText], by: str = "source"
 ) -> tuple[ParallelText, int]:
-    """Training pairs without those that validation or test hold too, and how many went.
+    """Drop training pairs that are in validation or test, too; returns the others and how many were dropped.
 
     Texts are compared by `normal_form`: case, punctuation and spaces do not hide a copy.
 
     Args:
-        train: The pairs to take from.
-        held_out: The pairs of validation, of test, or a list of both.
-        by: "source": a training pair goes when a held-out pair has its source. That is the stricter one, since every
-            shared pair shares its source, and a test source that training saw with another good target is no test.
-            "pair": it goes when source and target are both those of one held-out pair.
+        train: Training pairs.
+        held_out: Pairs of validation, of test, or a list of both.
+        by: "source": drop pairs whose source a held-out pair has, too. This is stricter, because a model that was
+            trained on a test source with another good target is not tested. "pair": drop pairs whose source and target
+            are those of one held-out pair.
 
     Raises:
-        ValueError: `by` is something else, or every training pair stands in the held-out ones.
+        ValueError: `by` is something else, or every training pair is held out.
     """
     if by not in ("source", "pair"):
         raise ValueError(f"by={by!r}: expected source or pair")
@@ -199,7 +199,7 @@ def drop_overlap(
     held = {key for part in parts for key in keys(part)}
     kept = [row for row, key in enumerate(keys(train)) if key not in held]
     if train and not kept:
-        raise ValueError(f"{train.origin or 'the training pairs'}: every pair stands in validation or test too")
+        raise ValueError(f"{train.origin or 'the training pairs'}: every pair is in validation or test, too")
     return train.select(kept), len(train) - len(kept)
 
 

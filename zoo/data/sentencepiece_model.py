@@ -1,4 +1,4 @@
-"""Training SentencePiece from texts in memory, and reading what it learned."""
+"""Trains SentencePiece models from texts in memory, and reads them."""
 
 import io
 import re
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 MODEL_TYPES = ("unigram", "bpe")
 PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
-# Texts that a vocabulary is trained on: more of them change nothing but the minutes that it takes.
+# A vocabulary is trained on so many texts at most: more take longer and change nothing.
 _MOST_TEXTS = 1_000_000
-# SentencePiece takes no lower share of characters.
+# SentencePiece accepts no lower share of characters.
 _LEAST_COVERAGE = 0.98
-# Occurrences of a character that is worth a token of its own.
+# A character needs so many occurrences for a token of its own.
 _FREQUENT = 5
-# Scores are rounded to multiples of this. Their sums are then exact in the 32-bit floats of SentencePiece as in the
-# 64-bit ones of tokenizers, so that both choose the same of two segmentations whose scores are equal (0|00 and 00|0).
+# Scores are rounded to multiples of this. Their sums are then exact in SentencePiece's 32-bit floats as in tokenizers'
+# 64-bit floats, so that both choose the same of two segmentations of equal score (0|00 and 00|0).
 _SCORE_STEP = 1 / 1024
 # Fields of SentencePiece's ModelProto (sentencepiece_model.proto) and its parts.
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
@@ -27,11 +27,11 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class VocabularySizeError(ValueError):
-    """The text cannot give so many tokens, or so few.
+    """The texts do not have so many tokens, or have more characters.
 
     Args:
         message: What is wrong and what to do.
-        limit: The largest size that the text gives, or the smallest that holds its characters; None if not known.
+        limit: The largest size that the texts allow, or the smallest for their characters; None if not known.
     """
 
     def __init__(self, message: str, limit: int | None = None):
@@ -41,16 +41,16 @@ class VocabularySizeError(ValueError):
 
 @dataclass(frozen=True)
 class SentencePieceModel:
-    """What of a SentencePiece model a fast tokenizer is made of.
+    """The parts of a SentencePiece model that a fast tokenizer needs.
 
     Args:
         model_type: "unigram" or "bpe".
-        tokens: In the order of their ids.
+        pieces: Tokens in the order of their ids.
         scores: Log probabilities of unigram; minus the number of the merge in BPE.
-        normal: (tokens,) whether text can become the token: not so for control signs, bytes and UNK.
+        normal: For each token whether text is tokenized into it: not so for control tokens, bytes and UNK.
         unk_id: Id of UNK.
-        byte_fallback: Whether unknown characters are spelt in bytes.
-        charsmap: The compiled rules of normalisation; empty for none.
+        byte_fallback: Whether unknown characters become bytes.
+        charsmap: The compiled rules of normalization; empty for none.
     """
 
     model_type: str
@@ -80,8 +80,8 @@ def train_sentencepiece(
     Args:
         texts: Source and target texts; of more than a million, every second, third... is read.
         model_type: "unigram" (Kudo, 2018) or "bpe" (Sennrich et al., 2016).
-        byte_fallback: Whether characters that are not in the vocabulary are spelt in UTF-8 bytes.
-        control_tokens: Tokens that no text becomes.
+        byte_fallback: Whether characters that are not in the vocabulary become UTF-8 bytes.
+        control_tokens: Tokens that no text is tokenized into.
         normalization: SentencePiece's rule: "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf" or "identity".
         character_coverage: Share of the characters of the text that must be tokens; the rarest become bytes. Default:
             all that occur five times, since the embedding of a character that was seen twice learned nothing, but at
@@ -90,7 +90,7 @@ def train_sentencepiece(
     Raises:
         VocabularySizeError: The texts cannot give so many tokens, or so few.
         ValueError: There is no text, an unknown model type or rule, a coverage that SentencePiece does not take, or a
-            control token that stands twice.
+            control token that is given twice.
     """
     import sentencepiece
 
@@ -198,7 +198,7 @@ def read_model(model: bytes) -> SentencePieceModel:
 
 
 def _part(model: bytes, number: int) -> dict[int, int | bytes]:
-    """Field number -> value of a part that stands once in a message."""
+    """Field number -> value of a part that occurs once in a message."""
     found = next((value for field, _, _, value in _fields(model) if field == number), b"")
     return {field: value for field, _, _, value in _fields(found)} if isinstance(found, bytes) else {}
 
@@ -206,7 +206,7 @@ def _part(model: bytes, number: int) -> dict[int, int | bytes]:
 def _fields(message: bytes) -> Iterator[tuple[int, int, int, int | bytes]]:
     """(field number, wire type, place of its value, value) of a protobuf message.
 
-    A reader of ten lines, because the package protobuf would be one more dependency for one field.
+    Ten lines, because the package protobuf would be one more dependency for one field.
     """
     position = 0
 

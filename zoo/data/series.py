@@ -1,4 +1,4 @@
-"""Series in memory: many of any length, one after another; their chronological split and their scaler."""
+"""Series in memory, their chronological split and their z-scores."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,19 +13,20 @@ from .series_time import calendar_features, calendar_names, time_stamps
 
 @dataclass(frozen=True)
 class SeriesSet:
-    """Series of one frequency, each with the same channels, laid one after another.
+    """Series of one frequency and with the same channels, concatenated.
 
     Args:
-        values: (rows, channels), float; NaN where a value is missing.
-        offsets: (series + 1,), int64: series `i` holds the rows `offsets[i]:offsets[i + 1]`.
-        item_ids: One id a series.
+        values (`np.ndarray` of shape `(rows, channels)`): Floats; NaN where a value is missing.
+        offsets (`np.ndarray` of shape `(series + 1,)`): int64; series `i` has the rows `offsets[i]:offsets[i + 1]`.
+        item_ids: One id per series.
         channels: Names of the target columns.
-        starts: (series,) first time stamp, datetime64[us] or int64 step numbers; None where the data gives no time.
+        starts (`np.ndarray` of shape `(series,)`): First time stamp, datetime64[us] or int64 step numbers; None if the
+            data has no time stamps.
         frequency: pandas alias, or a whole number in text for step numbers; None if unknown.
-        known: (rows, covariates), float: what is known of the future too (holidays, prices).
+        known (`np.ndarray` of shape `(rows, covariates)`): Floats known for the future too (holidays, prices).
         known_names: Names of those columns.
-        static_real: (series, numbers), float32: what is the same in every row of a series.
-        static_categories: (series, categories), int64 codes into `static_levels`.
+        static_real (`np.ndarray` of shape `(series, numbers)`): float32 numbers of the whole series.
+        static_categories (`np.ndarray` of shape `(series, categories)`): int64 codes into `static_levels`.
         static_levels: The levels of each category, in the order of their codes.
         source: Where the data came from.
         is_release: Whether the content is that of a known release of the data set.
@@ -66,11 +67,11 @@ class SeriesSet:
         """Only these channels, in this order.
 
         Raises:
-            ValueError: One is not there.
+            ValueError: A channel is missing.
         """
         missing = [name for name in channels if name not in self.channels]
         if missing:
-            raise ValueError(f"there is no column {missing[0]!r}; the data has {', '.join(self.channels)}")
+            raise ValueError(f"no column {missing[0]!r}; the data has {', '.join(self.channels)}")
         places = [self.channels.index(name) for name in channels]
         return replace(self, values=self.values[:, places], channels=tuple(channels))
 
@@ -107,12 +108,12 @@ class SeriesSet:
 
 @dataclass(frozen=True)
 class SplitBounds:
-    """Where the parts of each series end, in rows of the series; the parts follow one another in time.
+    """Where the splits of each series end, in rows of the series.
 
     Args:
-        train: (series,), int64: training holds the rows `0:train`.
-        validation: (series,): validation holds `train:validation`.
-        test: (series,): test holds `validation:test`; rows after it are not used.
+        train (`np.ndarray` of shape `(series,)`): int64; training has the rows `0:train`.
+        validation (`np.ndarray` of shape `(series,)`): Validation has `train:validation`.
+        test (`np.ndarray` of shape `(series,)`): Test has `validation:test`; rows after it are not used.
     """
 
     train: np.ndarray
@@ -171,15 +172,15 @@ def chronological_split(
 
 @dataclass(frozen=True)
 class SeriesScaler:
-    """z-scores from training rows: (value - mean) / standard deviation, a channel (and, if asked, a series) at a time.
+    """z-scores from training rows, (value - mean) / standard deviation, of each channel (and each series, if asked).
 
     Args:
-        mean: (1 or series, channels), in the units of the data.
-        std: The same shape; 1 where the training rows are constant or all missing.
-        known_mean: (covariates,).
-        known_std: (covariates,).
-        static_mean: (numbers,) of the numbers that are the same in all rows of a series, over series; empty: as read.
-        static_std: (numbers,).
+        mean (`np.ndarray` of shape `(1 or series, channels)`): In the units of the data.
+        std (`np.ndarray` of the same shape): 1 where the training rows are constant or all missing.
+        known_mean (`np.ndarray` of shape `(covariates,)`): Of the known covariates.
+        known_std (`np.ndarray` of shape `(covariates,)`): Of the known covariates.
+        static_mean (`np.ndarray` of shape `(numbers,)`): Of the static numbers, over series; empty: not scaled.
+        static_std (`np.ndarray` of shape `(numbers,)`): Of the static numbers.
     """
 
     mean: np.ndarray
@@ -194,6 +195,8 @@ class SeriesScaler:
         """Statistics of the first `train_ends[i]` rows of each series; missing values do not count.
 
         Args:
+            series: In the units of the data.
+            train_ends (`np.ndarray` of shape `(series,)`): Number of training rows of each series.
             targets: `channel` (all series share them), `series` (each has its own), or `none`: targets stay in their
                 units, and only the known covariates are scaled.
 
@@ -206,15 +209,15 @@ class SeriesScaler:
         groups = [[part] for part in rows] if targets == "series" else [rows]
         channels = range(series.values.shape[1] if targets != "none" else 0)
         # A column at a time: no temporary array is as large as the data.
-        found = np.array([[_moments(series.values[:, c], group) for c in channels] for group in groups])
+        moments = np.array([[_moments(series.values[:, c], group) for c in channels] for group in groups])
         if targets == "none":
-            found = np.tile([0.0, 1.0], (1, series.values.shape[1], 1))
+            moments = np.tile([0.0, 1.0], (1, series.values.shape[1], 1))
         known = [] if series.known is None else [_moments(column, rows) for column in series.known.T]
         statics = (
             [] if series.static_real is None else [_moments(column, [slice(None)]) for column in series.static_real.T]
         )
         covariates = [*np.array(known).reshape(-1, 2).T, *np.array(statics).reshape(-1, 2).T]
-        return cls(found[..., 0], found[..., 1], *covariates)
+        return cls(moments[..., 0], moments[..., 1], *covariates)
 
     def transform(self, series: SeriesSet) -> SeriesSet:
         """The series in float32 z-scores; missing known covariates take their training mean: no mask covers them."""
@@ -255,7 +258,7 @@ class SeriesScaler:
 
     @classmethod
     def from_dict(cls, content: dict[str, list]) -> "SeriesScaler":
-        """What `to_dict` gave."""
+        """The inverse of `to_dict`."""
         return cls(**{name: np.asarray(numbers, np.float64) for name, numbers in content.items()})
 
 

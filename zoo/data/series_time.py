@@ -1,4 +1,4 @@
-"""Time stamps of regular series: the step between them, their place on its grid, and what the calendar says of them.
+"""Time stamps of regular series: their frequency, their places on its grid, and calendar features.
 
 A frequency is a pandas alias ("h", "15min", "D", "7D", "B", "MS", "3ME"), or a whole number in text ("1") for series
 whose time stamps are step numbers.
@@ -16,7 +16,7 @@ _MONTHS = {
     3: (pandas_offsets.QuarterBegin, pandas_offsets.QuarterEnd),
     12: (pandas_offsets.YearBegin, pandas_offsets.YearEnd),
 }
-# A gap now and then is a gap. This many equal steps in a row that are not the series' own are another frequency.
+# So many equal larger steps in a row are another frequency, not gaps.
 _OTHER_STEPS = 10
 
 
@@ -77,10 +77,11 @@ def canonical_frequency(frequency: str, times: np.ndarray) -> str:
     """The alias with which `pandas.date_range` continues these time stamps ("W" on Tuesdays becomes "7D").
 
     Args:
-        times: (rows,) int64, microseconds since 1970, or step numbers.
+        frequency: pandas alias, or a whole number in text.
+        times (`np.ndarray` of shape `(rows,)`): int64, microseconds since 1970 or step numbers.
 
     Raises:
-        ValueError: It is no frequency, or is one of months and the time stamps are neither first nor last days.
+        ValueError: It is not a frequency, or is one of months and the time stamps are neither first nor last days.
     """
     kind, size = _step(frequency)
     if kind == "business":
@@ -97,12 +98,13 @@ def infer_frequency(times: np.ndarray, offsets: np.ndarray, dated: bool = True) 
     """The step that is most frequent between neighbours, as a frequency.
 
     Args:
-        times: (rows,) int64, microseconds since 1970 or step numbers, increasing within each series.
-        offsets: (series + 1,) where each series begins.
+        times (`np.ndarray` of shape `(rows,)`): int64, microseconds since 1970 or step numbers, increasing within each
+            series.
+        offsets (`np.ndarray` of shape `(series + 1,)`): Where each series begins.
         dated: Whether `times` are dates.
 
     Raises:
-        ValueError: No series has two rows, or they lie months apart on neither first nor last days.
+        ValueError: No series has two rows, or they are months apart on neither first nor last days.
     """
     steps = np.diff(times)[np.diff(_owner(offsets)) == 0]
     if not len(steps):
@@ -138,13 +140,16 @@ def _owner(offsets: np.ndarray) -> np.ndarray:
 
 
 def grid_positions(times: np.ndarray, offsets: np.ndarray, frequency: str, strict: bool) -> np.ndarray:
-    """(rows,) int64: how many steps after the first row of its series each row lies.
+    """(rows,) int64: number of steps between the first row of its series and each row.
 
     Args:
-        strict: Take a stretch of equal steps longer than the frequency for another frequency, and not for gaps.
+        times (`np.ndarray` of shape `(rows,)`): As for `infer_frequency`.
+        offsets (`np.ndarray` of shape `(series + 1,)`): Where each series begins.
+        frequency: Of the grid.
+        strict: Treat a stretch of equal larger steps as another frequency, not as gaps.
 
     Raises:
-        GridError: A row lies between two steps, or a series (or a stretch of one) has another frequency.
+        GridError: A row is between two steps, or a series (or a stretch of one) has another frequency.
     """
     kind, size = _step(frequency)
     first = np.repeat(times[offsets[:-1]], np.diff(offsets))
@@ -159,7 +164,7 @@ def grid_positions(times: np.ndarray, offsets: np.ndarray, frequency: str, stric
             raise GridError(0, "monthly time stamps must all be first days or all be last days of a month")
     if not on_grid.all():
         row = int((~on_grid).argmax())
-        raise GridError(row, f"lies between two steps of the frequency {frequency!r} (mixed frequencies?)")
+        raise GridError(row, f"is between two steps of the frequency {frequency!r} (mixed frequencies?)")
     if strict:
         _refuse_other_steps(positions, offsets, frequency)
     return positions
@@ -172,9 +177,9 @@ def _refuse_other_steps(positions: np.ndarray, offsets: np.ndarray, frequency: s
     begins = np.flatnonzero(np.r_[True, (steps[1:] != steps[:-1]) | (owner[1:] != owner[:-1])])
     lengths = np.diff(np.r_[begins, len(steps)])
     enough = np.minimum(_OTHER_STEPS, np.maximum(np.diff(offsets)[owner[begins]] - 1, 2))
-    found = np.flatnonzero((steps[begins] > 1) & (lengths >= enough))
-    if len(found):
-        run = found[0]
+    other = np.flatnonzero((steps[begins] > 1) & (lengths >= enough))
+    if len(other):
+        run = other[0]
         raise GridError(
             int(begins[run]),
             f"begins {lengths[run]} steps of {steps[begins[run]]} x {frequency!r} where the rest has single steps: "
@@ -231,7 +236,7 @@ def calendar_features(stamps: pd.Index, frequency: str | None) -> np.ndarray:
 
 
 def season_length(frequency: str | None) -> int:
-    """Steps of the season that one expects at this frequency: a day, a week of days, a year of months; 1 for none."""
+    """Steps of the usual season at this frequency: a day, a week of days, a year of months; 1 for none."""
     if frequency is None or frequency.isdigit():
         return 1
     kind, size = _step(frequency)

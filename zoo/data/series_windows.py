@@ -1,4 +1,4 @@
-"""Windows of context and horizon over series, cut from the one array when a batch asks for them."""
+"""Windows of context and horizon over series, gathered when a batch needs them."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from .series import SeriesSet
 
 
 class WindowDataset(Dataset):
-    """Every window whose horizon lies in the given rows; its context may look back before them.
+    """Every window whose horizon is within the given rows; its context may begin before them.
 
-    No window is stored: a batch is one gather from the series' own array, which the data set shares. The names of the
+    Windows are not stored: a batch is one gather from the series' own array. The names of the
     tensors are those of transformers' TimeSeriesTransformer:
 
     - `past_values` (context, channels), `past_observed_mask` (the same, bool), float32; 0 and False if missing;
@@ -24,13 +24,13 @@ class WindowDataset(Dataset):
 
     Args:
         series: Scaled or raw series; float32 values are shared and not copied.
-        context_length: Rows that a model sees.
+        context_length: Rows that a model reads.
         prediction_length: Rows that it forecasts.
-        rows: (first, last) row of the part in each series, as `SplitBounds.rows` gives them; default: all rows.
+        rows: (first, last) row of the split in each series, as `SplitBounds.rows` gives them; default: all rows.
         stride: Rows between the origins of neighbouring windows.
-        min_context: Rows that must lie before an origin; what is missing to `context_length` is masked padding on the
-            left. Default: all of `context_length`.
-        skip_short: Leave out series with too few rows (their ids stand in `skipped`) and do not raise.
+        min_context: Minimum rows before an origin; the context is padded on the left, masked. Default:
+            `context_length`.
+        skip_short: Leave out series with too few rows (their ids are in `skipped`) instead of raising.
 
     Raises:
         ValueError: A length is not positive, or a series (with `skip_short`: every series) has too few rows.
@@ -88,7 +88,7 @@ class WindowDataset(Dataset):
         """(series number, origin as a row of that series) of each window.
 
         Raises:
-            IndexError: There is no such window.
+            IndexError: A number is out of range.
         """
         index = np.asarray(windows, np.int64)
         if index.size and not (-len(self) <= index.min() and index.max() < len(self)):
@@ -98,7 +98,7 @@ class WindowDataset(Dataset):
         return items, self.first_origin[items] + self.stride * (index - np.r_[0, self.ends][items])
 
     def history(self, window: int) -> np.ndarray:
-        """(rows, channels) of everything before the window's origin, not only its context; a view."""
+        """(rows, channels) of all rows before the window's origin, not only its context; a view."""
         items, origins = self.locate([window])
         return self.series.item(items[0])[: origins[0]]
 
@@ -106,7 +106,7 @@ class WindowDataset(Dataset):
         return {name: tensor[0] for name, tensor in self.__getitems__([window]).items()}
 
     def __getitems__(self, windows: Sequence[int]) -> dict[str, torch.Tensor]:
-        """A whole batch at once: torch's data loader prefers this to one call a window."""
+        """A whole batch at once: torch's data loader prefers this to one call per window."""
         items, origins = self.locate(windows)
         starts = torch.from_numpy(self.series.offsets[items])[:, None]
         steps = torch.arange(-self.context_length, self.prediction_length)

@@ -1,4 +1,4 @@
-"""Where a named data set lies on this machine."""
+"""Where the files of a named data set are."""
 
 import os
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from pathlib import Path
 def find_files(
     name: str, filenames: Sequence[str], path: str | os.PathLike | None = None, system_folder: str | None = None
 ) -> Path | None:
-    """The folder that holds all of `filenames`, or None when the Hub has to be asked.
+    """The folder with all of `filenames`, or None if only the Hub may have them.
 
-    Looks in `path`, then in `$ZOO_DATA/<name>`, then in `system_folder`, where a system package puts the data.
+    The order is: `path`, `$ZOO_DATA/<name>`, `system_folder`, where a system package puts the data.
 
     Raises:
-        FileNotFoundError: `path` is given and lacks a file: a path that a person names is never silently replaced.
+        FileNotFoundError: `path` is given and lacks a file: a given path is never silently replaced.
     """
     if path is not None:
         missing = [filename for filename in filenames if not (Path(path) / filename).is_file()]
@@ -28,15 +28,15 @@ def find_files(
 def not_found(
     name: str, system_folder: str | None, system_package: str | None, hub_id: str | None, reason: str, advice: str = ""
 ) -> FileNotFoundError:
-    """The one error for a data set that is nowhere: it names the places and what to do.
+    """The error for a data set that no source has: it names the sources and what to do.
 
     Args:
-        name: Of the data set, and of its folder under `$ZOO_DATA`.
-        system_folder: Where a system package puts it; None if no package has it.
-        system_package: That package.
-        hub_id: The Hub repository that was asked; None if the Hub does not have it.
-        reason: Why it did not answer.
-        advice: Where else a person gets it.
+        name: Name of the data set and of its folder under `$ZOO_DATA`.
+        system_folder: Where a system package puts it; None without a package.
+        system_package: Name of that package.
+        hub_id: Its repository on the Hub; None if the Hub does not have it.
+        reason: Why the Hub did not answer.
+        advice: Where else to get it.
     """
     zoo_data = os.environ.get("ZOO_DATA")
     zoo_place = f"{zoo_data}/{name}" if zoo_data else "$ZOO_DATA (not set)"
@@ -44,7 +44,7 @@ def not_found(
     what = f"Install it with `apt-get install {system_package}`, or give" if system_package else "Give"
     hub = f"did not answer for {hub_id} ({reason})" if hub_id else "does not have it"
     return FileNotFoundError(
-        f"the data set {name} is not there: no --data_dir was given, {places} not hold it, and the Hugging Face Hub "
+        f"the data set {name} was not found: no --data_dir was given, {places} not hold it, and the Hugging Face Hub "
         f"{hub}. {what} its folder with --data_dir or ZOO_DATA"
         + (", or go online" if hub_id else "")
         + (f"; {advice}" if advice else "")
@@ -52,18 +52,18 @@ def not_found(
 
 
 def refuse_folder(data_dir: str | os.PathLike | None, read: str) -> None:
-    """A folder that a person names and nobody reads is told.
+    """Raise if `data_dir` would be ignored.
 
     Args:
-        data_dir: Of a known data set.
+        data_dir: Folder of a known data set.
         read: What is read instead.
 
     Raises:
-        ValueError: There is one.
+        ValueError: `data_dir` is given.
     """
     if data_dir is not None:
         raise ValueError(
-            f"data_dir={data_dir} has the files of a known data set, but {read} is read: leave out one of both"
+            f"data_dir={data_dir} has the files of a known data set, but {read} is read: leave out one of them"
         )
 
 

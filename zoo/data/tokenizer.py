@@ -1,4 +1,4 @@
-"""Tokenizers of SentencePiece tokens, trained from texts and saved as plain `PreTrainedTokenizerFast`."""
+"""SentencePiece tokenizers, trained from texts and saved as plain `PreTrainedTokenizerFast`."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from .sentencepiece_model import BOS, EOS, PAD, UNK, SentencePieceModel, read_model, train_sentencepiece
 
-# What SentencePiece writes for a space.
+# SentencePiece's character for a space.
 SPACE = "▁"
 _TAG = re.compile(r">>(\S+)<<")
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
@@ -28,22 +28,20 @@ def train_tokenizer(
     normalization: str = "nmt_nfkc",
     character_coverage: float | None = None,
 ) -> PreTrainedTokenizerFast:
-    """A tokenizer for these texts: SentencePiece's tokens and its way of cutting, ids and all.
+    """Train a tokenizer that gives the same ids as SentencePiece.
 
     The result needs neither SentencePiece nor this library: `AutoTokenizer` loads what `save_pretrained` wrote. It
-    ends every text with `</s>`; source and target have the same tokens (`tokenizer(source, text_target=target)`).
+    ends every text with EOS; source and target have one vocabulary (`tokenizer(source, text_target=target)`).
 
     Args:
         texts: Source and target texts of the training split.
-        vocab_size: Of everything: 4 signs, tags, special tokens, 256 bytes with `byte_fallback`, tokens.
+        vocab_size: Of all tokens: PAD, UNK, BOS, EOS, tags, special tokens, 256 bytes with `byte_fallback`, the rest.
         model_type: "unigram" or "bpe".
-        byte_fallback: Whether characters that are not in the vocabulary are spelt in bytes and so come back.
-        languages: A tag for each, such as `>>de<<`, which a person puts before a source to choose the target language
-            of a model with several.
-        special_tokens: Further tokens that are never cut and that decoding can skip.
-        normalization: What becomes of a text before it is cut, and so what decoding gives back. "nmt_nfkc" unifies
-            spaces, ligatures, fractions and full-width letters ("…" becomes "..."); "identity" changes nothing but
-            that runs of spaces become one.
+        byte_fallback: Whether characters that are not in the vocabulary become bytes, which decoding restores.
+        languages: Languages that get a tag, such as `>>de<<`: before a source it chooses the target language.
+        special_tokens: Further tokens that are never split and that decoding can skip.
+        normalization: Rule that is applied to a text first; decoding does not undo it. "nmt_nfkc" unifies spaces,
+            ligatures, fractions and full-width letters ("…" becomes "..."); "identity" only joins runs of spaces.
         character_coverage: Share of the characters of the texts that must be tokens; see `train_sentencepiece`.
 
     Raises:
@@ -64,15 +62,15 @@ def train_tokenizer(
 
 
 def to_fast(model: bytes, special_tokens: Sequence[str] = ()) -> PreTrainedTokenizerFast:
-    """A SentencePiece model as a fast tokenizer that cuts every text as SentencePiece does.
+    """A SentencePiece model as a fast tokenizer that gives the same ids.
 
-    Two differences are left. After a character that normalisation replaces (a ligature, a fraction), tokenizers' own
-    normaliser drops a combining accent that SentencePiece keeps. And a "▁" in a text is a space here whatever the
-    rules of normalisation are, where SentencePiece without rules may or may not take it for one.
+    Two differences are left. After a character that normalization replaces (a ligature, a fraction), tokenizers drops
+    a combining accent that SentencePiece keeps. And a "▁" in a text is always a space here, where SentencePiece
+    without rules may or may not treat it as one.
 
     Args:
-        model: Content of a `.model` file with the signs `<pad>`, `<unk>`, `<s>`, `</s>`.
-        special_tokens: Which other control tokens of the model stand for themselves in a text.
+        model: Content of a `.model` file with the tokens `<pad>`, `<unk>`, `<s>`, `</s>`.
+        special_tokens: Other control tokens of the model that are recognized in texts.
 
     Raises:
         ValueError: It is not such a model.
@@ -85,17 +83,17 @@ def to_fast(model: bytes, special_tokens: Sequence[str] = ()) -> PreTrainedToken
     tokenizer.normalizer = normalizers.Sequence(
         [
             *([normalizers.Precompiled(parts.charsmap)] if parts.charsmap else []),
-            normalizers.Replace(SPACE, " "),  # as the rules of NMT have it
-            # only U+0020: which other spaces become one is the business of the rules before
+            normalizers.Replace(SPACE, " "),  # as in the NMT rules
+            # Only U+0020: the rules before decide which other spaces become one.
             normalizers.Replace(Regex(r"\A +| +\z"), ""),
             normalizers.Replace(Regex(" {2,}"), " "),
             normalizers.Prepend(SPACE),
             normalizers.Replace(" ", SPACE),
         ]
     )
-    # No token crosses a space, so cutting at spaces first changes nothing and makes long texts faster.
+    # No token crosses a space, so splitting at spaces first changes nothing and is faster for long texts.
     spaces = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never", split=True)
-    # tokenizers' unigram model would take "<0x41>" in a text for the byte token of that name.
+    # tokenizers' unigram model would read "<0x41>" in a text as the byte token of that name.
     bytes_in_text = pre_tokenizers.Split(Regex("<(?=0x[0-9A-F]{2}>)"), "merged_with_previous")
     guarded = parts.model_type == "unigram" and parts.byte_fallback
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([spaces, bytes_in_text]) if guarded else spaces
@@ -140,16 +138,15 @@ def _model(parts: SentencePieceModel) -> models.Model:
 
 
 def _merges(parts: SentencePieceModel) -> list[tuple[str, str]]:
-    """Each way to cut a token in two, in the order of the scores: SentencePiece joins any two neighbours whose text is
-    a token, the best score first."""
+    """Each way to split a token in two, best score first: SentencePiece joins any two that spell a token."""
     scores = {piece: score for piece, score, normal in zip(parts.pieces, parts.scores, parts.normal) if normal}
-    found = [
+    merges = [
         (-score, cut, piece[:cut], piece[cut:])
         for piece, score in scores.items()
         for cut in range(1, len(piece))
         if piece[:cut] in scores and piece[cut:] in scores
     ]
-    return [(left, right) for _, _, left, right in sorted(found)]
+    return [(left, right) for _, _, left, right in sorted(merges)]
 
 
 def language_tag(language: str) -> str:
@@ -160,7 +157,7 @@ def language_tag(language: str) -> str:
     """
     tag = f">>{language}<<"
     if not _TAG.fullmatch(tag):
-        raise ValueError(f"{language!r} is no language code: expected letters such as de or pt_BR")
+        raise ValueError(f"{language!r} is not a language code: expected letters such as de or pt_BR")
     return tag
 
 
@@ -172,10 +169,10 @@ def language_ids(tokenizer: Any) -> dict[str, int]:
 
 
 def sentencepiece_type(tokenizer: Any) -> str | None:
-    """ "unigram" or "bpe" if a fast tokenizer cuts into SentencePiece's tokens, else None.
+    """ "unigram" or "bpe" of a fast SentencePiece tokenizer, else None.
 
-    None for WordPiece (BERT), for BPE of bytes (GPT-2, BART) and for slow tokenizers: their vocabulary cannot be
-    extended or replaced as this library does it.
+    None for WordPiece (BERT), BPE of bytes (GPT-2, BART) and slow tokenizers: this library cannot change their
+    vocabulary.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -195,10 +192,10 @@ class TextFit:
     """How well a vocabulary fits a text.
 
     Args:
-        words: Of the text, between spaces.
-        characters: Of the text, without spaces.
-        tokens: That the text becomes, without the EOS.
-        byte_share: Share of the tokens that are bytes: characters that the vocabulary does not know.
+        words: Words of the text, between spaces.
+        characters: Characters of the text, without spaces.
+        pieces: Tokens of the text, without EOS.
+        byte_share: Share of the tokens that are bytes, of characters that the vocabulary does not have.
         unknown_share: Share of the tokens that are UNK; 0 with byte fallback.
     """
 
@@ -210,17 +207,17 @@ class TextFit:
 
     @property
     def pieces_per_word(self) -> float:
-        """About 1.3 for a vocabulary of the language; 3 and more for a foreign one."""
+        """Tokens a word: about 1.3 for a vocabulary of the language, 3 and more for a foreign one."""
         return self.pieces / max(self.words, 1)
 
     @property
     def characters_per_piece(self) -> float:
-        """The same for languages that write no spaces."""
+        """Characters a token, for languages without spaces."""
         return self.characters / max(self.pieces, 1)
 
 
 def text_fit(tokenizer: Any, texts: Iterable[str]) -> TextFit:
-    """Measure how a tokenizer cuts these texts."""
+    """Measure how well a tokenizer fits texts."""
     texts = list(texts)
     vocabulary = tokenizer.get_vocab()
     bytes_of = {number for piece, number in vocabulary.items() if _BYTE.fullmatch(piece)}
@@ -230,8 +227,8 @@ def text_fit(tokenizer: Any, texts: Iterable[str]) -> TextFit:
         split = [text.split() for text in chunk]
         words += sum(map(len, split))
         characters += sum(len(word) for text in split for word in text)
-        found = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
-        for ids in found["input_ids"]:
+        batch = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
+        for ids in batch["input_ids"]:
             pieces += len(ids)
             spelt += sum(number in bytes_of for number in ids)
             unknown += ids.count(tokenizer.unk_token_id)

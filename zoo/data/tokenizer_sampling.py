@@ -1,4 +1,4 @@
-"""Other ways to cut a training text into the same tokens: subword regularisation and BPE-dropout."""
+"""Tokenizes training texts differently each time: subword regularisation and BPE-dropout."""
 
 import json
 import math
@@ -8,29 +8,29 @@ from typing import Any
 
 from .tokenizer import sentencepiece_type
 
-# Cuts that are drawn of each word. Taking one of these is far faster than cutting anew, and few words have more than
-# so many likely ones.
+# Tokenizations that are drawn of each word. Choosing one of these is far faster than drawing a new one, and few words
+# have more likely ones.
 _DRAWS_BITS = 6
 _DRAWS = 1 << _DRAWS_BITS
-# Words that are remembered; the memory starts anew above it.
+# Words in the cache, which is emptied above it.
 _MOST_WORDS = 200_000
-# What SentencePiece takes off the least score for a character without a token.
+# SentencePiece scores a character without a token so much below the least score.
 _UNKNOWN_PENALTY = 10.0
 
 
 class SubwordSampler:
-    """Cuts a text another way each time, and the same way for the same key.
+    """Tokenizes a text differently for each key, and the same way for the same key.
 
     A unigram tokenizer draws a segmentation with probability P(segmentation)**amount (Kudo, 2018); a BPE tokenizer
-    leaves out each possible merge with probability `amount` at each step (Provilkov et al., 2020). The cut of a word
-    is one of 64 that are drawn once, by the word alone; which one is drawn by the key. So neither the order of texts
-    nor the number of processes changes what a text becomes, and a resumed run sees what the first would have seen.
+    leaves out each possible merge with probability `amount` at each step (Provilkov et al., 2020). The tokens of a
+    word are one of 64 tokenizations that depend on the word alone; the key draws which. So neither the order of texts
+    nor the number of processes changes the tokens, and a resumed run sees what the first would have seen.
 
     Args:
         tokenizer: A fast tokenizer with SentencePiece's tokens.
-        amount: Unigram: above 0; 0.1 to 0.5 is usual, less is more random, and 0 is not "off" but every segmentation
-            alike. BPE: above 0 and at most 1; 0.1 is usual, more is more random.
-        seed: Of the run.
+        amount: Unigram: above 0; 0.1 to 0.5 is usual, and less is more random. BPE: above 0 and at most 1; 0.1 is
+            usual, and more is more random.
+        seed: Seed of the run.
 
     Raises:
         ValueError: The tokenizer is of another kind, or the amount makes no sense for it.
@@ -39,7 +39,7 @@ class SubwordSampler:
     def __init__(self, tokenizer: Any, amount: float, seed: int = 0):
         kind = sentencepiece_type(tokenizer)
         if kind is None:
-            raise ValueError("sampling needs a fast tokenizer with the tokens of SentencePiece (unigram or BPE)")
+            raise ValueError("sampling needs a fast SentencePiece tokenizer (unigram or BPE)")
         if not 0 < amount <= (1 if kind == "bpe" else math.inf):
             raise ValueError(
                 f"amount={amount}: expected above 0" + (" and at most 1 for BPE" if kind == "bpe" else "")
@@ -67,17 +67,17 @@ class SubwordSampler:
         self._drawn: dict[str, list[list[int] | None]] = {}
 
     def __call__(self, text: str, *key: int) -> list[int]:
-        """The ids of a text, with its EOS.
+        """The ids of a text and EOS.
 
         Args:
-            text: As the tokenizer gets it, special tokens and language tags included.
-            key: Whole numbers that name this draw, such as the epoch, the row and the side.
+            text: A text; special tokens and language tags are recognized.
+            key: Integers that identify this draw, such as the epoch, the row and the side.
         """
         draw = random.Random(repr((self.seed, *key)))
         ids: list[int] = []
         parts = self._tokens.split(text) if self._tokens else [text]
         for number, part in enumerate(parts):
-            if number % 2:  # the groups of the pattern stand between the parts that it splits
+            if number % 2:  # a match of the pattern
                 ids.append(self._added[part])
                 continue
             normal = self._backend.normalizer.normalize_str(part)
@@ -105,21 +105,21 @@ class SubwordSampler:
         return [self._unknown]
 
     def _cut_unigram(self, word: str, draw: random.Random) -> list[str]:
-        """Forward filtering, backward sampling on the lattice of all segmentations."""
-        # ways[end]: (start, log weight) of each token that ends there; total[end]: log of the sum over the cuts so far
+        """Forward filtering and backward sampling on the lattice of all segmentations."""
+        # ways[end]: (start, log weight) of each token that ends there; total[end]: log of the sum so far
         total = [0.0]
         ways: list[list[tuple[int, float]]] = [[]]
         for end in range(1, len(word) + 1):
-            found = []
+            options = []
             for start in range(max(0, end - self._longest), end):
                 score = self._scores.get(word[start:end])
                 if score is None and start == end - 1:
                     score = self._unknown_score
                 if score is not None:
-                    found.append((start, total[start] + self.amount * score))
-            most = max(weight for _, weight in found)
-            total.append(most + math.log(sum(math.exp(weight - most) for _, weight in found)))
-            ways.append(found)
+                    options.append((start, total[start] + self.amount * score))
+            most = max(weight for _, weight in options)
+            total.append(most + math.log(sum(math.exp(weight - most) for _, weight in options)))
+            ways.append(options)
         pieces: list[str] = []
         end = len(word)
         while end:
@@ -133,14 +133,14 @@ class SubwordSampler:
         """Merge the best of the pairs that are not left out this time, until none is."""
         pieces = list(word)
         while True:
-            found = [
+            merges = [
                 (rank, place)
                 for place, pair in enumerate(zip(pieces, pieces[1:]))
                 if (rank := self._ranks.get(pair)) is not None and draw.random() >= self.amount
             ]
-            if not found:
+            if not merges:
                 return pieces
-            _, place = min(found)
+            _, place = min(merges)
             pieces[place : place + 2] = ["".join(pieces[place : place + 2])]
 
 

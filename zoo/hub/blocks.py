@@ -7,14 +7,14 @@ from typing import Any
 
 import yaml
 
-BEGIN = "<!-- generated: {name}; `zoo card` writes this block anew, what stands outside of it stays -->"
+BEGIN = "<!-- generated: {name}; `zoo card` rewrites this block and keeps the text outside of it -->"
 END = "<!-- end: {name} -->"
-# When a card is written, it notes what stood outside of the blocks: whoever edits it later, here or on the Hub, shows.
+# Digest of the text outside of the blocks when the library wrote the card: it shows whether somebody edited it since.
 MARK = "<!-- own text: {digest} -->"
-# Metadata that the library writes, or leaves out where it has nothing to say; any other key is a person's.
+# Metadata that the library writes, or omits where it has no value; every other key is a person's.
 GENERATED_KEYS = (
-    "library_name", "pipeline_tag", "license", "license_name", "language", "datasets", "metrics", "base_model",
-    "base_model_relation", "tags", "model-index",
+    "library_name", "pipeline_tag", "license", "license_name", "license_link", "language", "datasets", "metrics",
+    "base_model", "base_model_relation", "tags", "model-index",
 )  # fmt: skip
 _BLOCK = re.compile(r"<!-- generated: (\w+)[^>]*-->\n(.*?)<!-- end: \1 -->\n?", flags=re.S)
 _MARK = re.compile(r"\n*<!-- own text: (\w+) -->\n*")
@@ -39,10 +39,10 @@ class Card:
 
     @classmethod
     def parse(cls, text: str) -> "Card":
-        """A card's text in its parts; without blocks, all of it is a person's.
+        """Split a card's text; without blocks, all of it is a person's.
 
         Raises:
-            ValueError: The metadata is no YAML mapping.
+            ValueError: The metadata is not a YAML mapping.
         """
         head: Any = {}
         match = _HEAD.match(text)
@@ -51,22 +51,19 @@ class Card:
             try:
                 head = yaml.safe_load(match[1])
             except yaml.YAMLError as error:
-                raise ValueError(f"README.md: its metadata is no YAML: {' '.join(str(error).split())}") from None
+                raise ValueError(f"README.md: its metadata is not YAML: {' '.join(str(error).split())}") from None
             if not isinstance(head, dict):
                 raise ValueError("README.md: its metadata must be a mapping")
         marks = _MARK.findall(text)
         text = _MARK.sub("\n", text)
-        card = cls(head, {}, {}, marks[-1] if marks else None)
+        blocks, own = {}, {}
         position, before = 0, ""
         for block in _BLOCK.finditer(text):
-            card._note(before, text[position : block.start()])
-            card.blocks[block[1]], before, position = block[2].strip("\n"), block[1], block.end()
-        card._note(before, text[position:])
-        return card
-
-    def _note(self, before: str, text: str) -> None:
-        if text.strip():
-            self.own[before] = text.strip("\n")
+            own[before] = text[position : block.start()].strip("\n")
+            blocks[block[1]], before, position = block[2].strip("\n"), block[1], block.end()
+        own[before] = text[position:].strip("\n")
+        own = {name: text for name, text in own.items() if text.strip()}
+        return cls(head, blocks, own, marks[-1] if marks else None)
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -87,9 +84,9 @@ class Card:
     def with_own_text_of(self, other: "Card") -> "Card":
         """This generated card with a person's text and metadata from another; every text keeps its place."""
         own: dict[str, list[str]] = {}
-        places, place = ["", *self.blocks], ""
+        place = ""
         for name in ["", *other.blocks]:
-            place = name if name in places else place  # the text after a block that is gone moves up
+            place = name if name in self.blocks else place  # the text after a block that was removed moves up
             if name in other.own:
                 own.setdefault(place, []).append(other.own[name])
         texts = {name: "\n\n".join(parts) for name, parts in own.items()}

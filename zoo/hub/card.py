@@ -22,11 +22,11 @@ NEEDED = ("title", "license", "summary", "limits")
 
 @dataclass(frozen=True)
 class Example:
-    """One piece of code on a card.
+    """One code example of a card.
 
     Args:
         name: "pipeline", "remote", ...
-        code: What stands on the card.
+        code: What the card shows.
         without_library: Whether it must run where `zoo` is not installed.
     """
 
@@ -36,21 +36,34 @@ class Example:
 
 
 def default_repo_id(record: RunRecord) -> str:
-    """The repository that a card speaks of until it is published elsewhere."""
+    """The repository that a card names until it is published elsewhere."""
     return record.usage.get("repo_id") or f"{ORGANISATION}/{record.model_id}"
 
 
-def _sentence(text: str) -> str:
-    """Its first letter large and a full stop at its end."""
+def sentence(text: str) -> str:
+    """The text with a capital letter and a full stop."""
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) or not text else ".")
 
 
+def table_cell(text: str) -> str:
+    """The text, escaped for a cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def quoted(text: Any) -> str:
+    """A text of the data as a Python literal for an example's code."""
+    text = str(text)
+    plain = text.isprintable() and "\\" not in text and '"""' not in text and not text.endswith('"')
+    return f'"""{text}"""' if plain else json.dumps(text)
+
+
 def _context(record: RunRecord) -> dict[str, Any]:
-    """What the templates may speak of."""
+    """The variables of the templates."""
     repo_id, revision = default_repo_id(record), record.usage.get("revision")
     model_id = repo_id.removeprefix(f"{ORGANISATION}/")
     named = model_id == record.model_id and model_id in known_models()
+    sections = {key: record.recipe[key] for key in ("data", "model", "training") if record.recipe.get(key)}
     return {
         "record": record,
         "publish": record.recipe.get("publish", {}),
@@ -61,50 +74,35 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "model_expression": f'zoo.pretrained("{model_id}")' if named else f'"{repo_id}"',
         "remote_options": (f'revision="{revision}", ' if revision else "") + "trust_remote_code=True",
         "ran": bool(record.usage.get("examples")),
-        "training_yaml": yaml.safe_dump(
-            {key: record.recipe[key] for key in ("data", "model", "training") if record.recipe.get(key)},
-            sort_keys=False,
-        ),
+        "training_yaml": yaml.safe_dump(sections, sort_keys=False),
     }
 
 
-def table_cell(text: str) -> str:
-    """A text that may stand in a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-
-
-def quoted(text: Any) -> str:
-    """A text of the data as a literal in an example's code, which nothing in it ends."""
-    text = str(text)
-    plain = text.isprintable() and "\\" not in text and '"""' not in text and not text.endswith('"')
-    return f'"""{text}"""' if plain else json.dumps(text)
-
-
-def build_card(record: RunRecord) -> tuple[Card, list[Example]]:
-    """The generated parts of a card, by the template of the record's task, and the examples that stand on it.
-
-    Raises:
-        ValueError: The record lacks something that a card must say, or the Hub would refuse its metadata.
-    """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
-
+def _check(record: RunRecord) -> None:
+    """Refuse a record that lacks what every card needs."""
     publish = record.recipe.get("publish", {})
     if "metric" not in record.fit:
-        raise ValueError(f"{record.model_id}: the record lacks what its card must say: 'fit' has no 'metric'")
+        raise ValueError(f"{record.model_id}: the record lacks what its card needs: 'fit' has no 'metric'")
     for key in NEEDED:
         if not publish.get(key):
             raise ValueError(f"{record.model_id}: a card needs {key!r} in the recipe's `publish` section")
     for key, value in publish.items():
         for text in value if isinstance(value, list) else [value]:
             if not isinstance(text, str):
-                raise ValueError(f"{record.model_id}: `publish`, {key}: {text!r} is no text: quote it in the recipe")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+                raise ValueError(
+                    f"{record.model_id}: `publish`, {key}: {text!r} is not a text: quote it in the recipe"
+                )
+
+
+def build_card(record: RunRecord) -> tuple[Card, list[Example]]:
+    """The generated parts of a card, by the template of the record's task, and its code examples.
+
+    Raises:
+        ValueError: The record lacks something that the card needs, or the Hub would refuse the metadata.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
+
+    _check(record)
     blocks: dict[str, str] = {}
     examples: dict[str, Example] = {}
 
@@ -123,40 +121,24 @@ def build_card(record: RunRecord) -> tuple[Card, list[Example]]:
         output = f"\n```text\n{ran['output']}```\n" if ran.get("code") == example.code else ""
         return f"```python\n{example.code}```\n{output}"
 
-    environment.filters |= {
-        "part": part,
-        "executed": executed,
-        "sentence": _sentence,
-        "cell": table_cell,
-        "quoted": quoted,
-    }
+    loader = FileSystemLoader(TEMPLATES)
+    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.keep_trailing_newline = True
+    environment.filters |= {"part": part, "executed": executed, "sentence": sentence}
+    environment.filters |= {"cell": table_cell, "quoted": quoted}
     try:
         environment.get_template(f"{record.recipe['task']}.md.jinja").render(**_context(record))
     except UndefinedError as error:
-        raise ValueError(f"{record.model_id}: the record lacks what its card must say: {error.message}") from None
-    except TypeError as error:  # a number is to be formatted that is none, or is not there
+        raise ValueError(f"{record.model_id}: the record lacks what its card needs: {error.message}") from None
+    except TypeError as error:  # a value to format is missing or is not a number
         raise ValueError(f"{record.model_id}: the record has no number where its card shows one: {error}") from None
     head = metadata(record, record.fit["metric"])
     check_metadata(head, record.model_id)
     return Card(head, blocks), list(examples.values())
 
 
-def render_card(record: RunRecord, earlier: str | None = None) -> str:
-    """The whole card.
-
-    Args:
-        record: What was measured.
-        earlier: The text of an earlier card: what a person wrote there, outside of the generated blocks, is kept.
-
-    Raises:
-        ValueError: The record lacks something that a card must say, or somebody else wrote the earlier card.
-    """
-    generated, _ = build_card(record)
-    return merge(generated, read_card(earlier, CARD_NAME) if earlier is not None else None)
-
-
 def read_card(text: str, where: str) -> Card | None:
-    """The parts of an earlier card; None for one that the library wrote before its cards had blocks.
+    """Parse an earlier card; None for one that the library wrote before its cards had blocks.
 
     Raises:
         ValueError: Somebody else wrote it, and it would be lost.
@@ -169,8 +151,22 @@ def read_card(text: str, where: str) -> Card | None:
     raise ValueError(f"{where} was not written by this library, and would be lost: move it away")
 
 
+def render_card(record: RunRecord, earlier: str | None = None) -> str:
+    """The whole card.
+
+    Args:
+        record: The run.
+        earlier: The text of an earlier card; what a person wrote there, outside of the generated blocks, is kept.
+
+    Raises:
+        ValueError: The record lacks something that the card needs, or somebody else wrote the earlier card.
+    """
+    generated, _ = build_card(record)
+    return merge(generated, read_card(earlier, CARD_NAME) if earlier is not None else None)
+
+
 def write_card(folder: Path | str) -> Path:
-    """Write README.md beside the results.json of a folder, whole or not at all; a person's additions are kept."""
+    """Write README.md beside the results.json of a folder; a person's additions are kept."""
     path = Path(folder) / CARD_NAME
     earlier = path.read_text(encoding="utf-8") if path.is_file() else None
     return write_whole(path, render_card(RunRecord.read(folder), earlier))

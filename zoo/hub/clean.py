@@ -11,14 +11,14 @@ from typing import Any
 
 SOURCE = Path(__file__).with_name("worker.py")
 ROOT = Path(__file__).parents[2]
-LIMIT = 900.0  # seconds that one request may take
+LIMIT = 900.0  # seconds for one request
 
 
 class CleanProcess:
     """A worker process, started at its first request and shared by the later ones: importing torch takes seconds.
 
-    It has no token, a Hub client that is offline, an empty folder as its working directory and a module cache of its
-    own. Code that comes with a model runs in it and nowhere else.
+    It has no token, a Hub client that is offline, an empty working directory and its own module cache. Code that comes
+    with a model runs only there.
 
     Args:
         without_library: Whether importing `zoo` fails in it.
@@ -29,12 +29,6 @@ class CleanProcess:
         self._process: subprocess.Popen[str] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def __enter__(self) -> "CleanProcess":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the process and remove its folder."""
         if self._process is not None:
@@ -44,12 +38,15 @@ class CleanProcess:
             self._folder.cleanup()
         self._process = self._folder = None
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> tuple[subprocess.Popen[str], Path]:
+        """The process and the file of its errors."""
+        if self._process is not None and self._folder is not None:
+            return self._process, Path(self._folder.name) / "stderr.txt"
         self._folder = tempfile.TemporaryDirectory(prefix="zoo-clean-")
         home = Path(self._folder.name)
+        (home / "work").mkdir()
         secrets = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE")
-        environment = {name: value for name, value in os.environ.items() if name not in secrets}
-        environment |= {
+        environment = {name: value for name, value in os.environ.items() if name not in secrets} | {
             "HF_HOME": str(home / "home"),
             "HF_TOKEN_PATH": str(home / "no-token"),
             "HF_HUB_OFFLINE": "1",
@@ -61,29 +58,31 @@ class CleanProcess:
         }
         if not self.without_library:
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
-        (home / "work").mkdir()
-        self._errors = open(home / "stderr.txt", "w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        # As text: run as a file, the folder of this package would stand on its path and hide other packages.
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", SOURCE.read_text(encoding="utf-8")],
-            env=environment,
-            cwd=home / "work",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        self._errors.close()
-        return self._process
+        with open(home / "stderr.txt", "w", encoding="utf-8") as errors:
+            self._process = subprocess.Popen(
+                # As text: run as a file, the folder of this package would be on its path and hide other packages.
+                [sys.executable, "-W", "ignore", "-c", SOURCE.read_text(encoding="utf-8")],
+                env=environment,
+                cwd=home / "work",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        return self._process, home / "stderr.txt"
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """One request: `load` or `run` of worker.py.
+        """Send one request.
+
+        Args:
+            do: `load` or `run`, a function of worker.py.
+            request: Its arguments.
 
         Raises:
-            RuntimeError: It failed; the message holds the worker's.
+            RuntimeError: It failed; the message is the worker's.
         """
-        process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None and self._folder is not None
+        process, errors = self._start()
+        assert process.stdin is not None and process.stdout is not None
         timer = threading.Timer(LIMIT, process.kill)
         timer.start()
         try:
@@ -95,9 +94,9 @@ class CleanProcess:
         finally:
             timer.cancel()
         if not line:
-            stderr = (Path(self._folder.name) / "stderr.txt").read_text(encoding="utf-8", errors="replace")
+            stderr = errors.read_text(encoding="utf-8", errors="replace").strip()
             self.close()
-            raise RuntimeError(f"the process that was to {do} it ended: {stderr.strip()[-500:]}")
+            raise RuntimeError(f"the process ended before it could {do} it: {stderr[-500:]}")
         answer = json.loads(line)
         if "error" in answer:
             raise RuntimeError(answer["error"])

@@ -1,4 +1,4 @@
-"""A family's code, laid beside its weights: `from_pretrained(..., trust_remote_code=True)` needs nothing else."""
+"""Copy a family's code beside its weights, for `from_pretrained(..., trust_remote_code=True)` without the library."""
 
 import inspect
 import json
@@ -14,46 +14,61 @@ from zoo.registry import load_family, load_task
 
 def code_files(classes: list[type]) -> list[Path]:
     """The modules of the classes, and every sibling that they import, however far down."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for cls in classes:
         module = Path(inspect.getfile(cls))
         for file in (module, *map(Path, get_relative_import_files(module))):
-            found[file.name] = file
-    return [found[name] for name in sorted(found)]
+            files[file.name] = file
+    return [files[name] for name in sorted(files)]
 
 
-def _reference(cls: type) -> str:
-    return f"{Path(inspect.getfile(cls)).stem}.{cls.__name__}"
+def name_classes(folder: Path, models: dict[Any, type], processors: dict[Any, type]) -> None:
+    """Write `auto_map` into the files of a folder in which transformers looks for it.
 
-
-def _change_json(path: Path, add: dict[str, Any], drop: str = "") -> None:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    content |= add
-    content.pop(drop, None)
-    write_whole(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    Args:
+        folder: The staged folder.
+        models: Auto class -> configuration or model.
+        processors: Auto class -> processor.
+    """
+    maps = [
+        {auto.__name__: f"{Path(inspect.getfile(cls)).stem}.{cls.__name__}" for auto, cls in classes.items()}
+        for classes in (models, processors)
+    ]
+    for name in ("config.json", "preprocessor_config.json", "processor_config.json"):
+        if not (folder / name).is_file():
+            continue
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        if name == "config.json":
+            content["auto_map"] = maps[0] | maps[1]
+        # transformers 5.23 infers a *video* processor too from an image processor's class in its own file, and a
+        # pipeline with this library installed would ask whether to run code that does not exist: config.json names it.
+        elif content.pop("image_processor_type", None) is None and processors:
+            # A processor's parts are nested, and each Auto class reads only its own part.
+            for part in (content, *content.values()):
+                if part is content or isinstance(part, dict) and any(key.endswith("_type") for key in part):
+                    part["auto_map"] = maps[1]
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+        write_whole(folder / name, text + "\n")
 
 
 def add_code(folder: Path, record: RunRecord) -> list[Path]:
-    """Copy the family's code into a staged folder and name its classes in config.json.
+    """Copy the family's code into a staged folder and name its classes there.
 
     Returns:
         The copied files.
     """
+    from transformers import AutoConfig, AutoModel
+
     family, task = load_family(record.recipe["family"]), load_task(record.recipe["task"])
-    classes: dict[str, type] = {
-        "AutoConfig": family.config_class,
-        "AutoModel": family.base_model_class,
-        task.auto_class.__name__: family.model_classes[task.name],
+    models: dict[Any, type] = {
+        AutoConfig: family.config_class,
+        AutoModel: family.base_model_class,
+        task.auto_class: family.model_classes[task.name],
+        **family.other_model_classes,
     }
-    if family.image_processor_class is not None:
-        classes["AutoImageProcessor"] = family.image_processor_class
-        # Its class would be named in its own file; but from there transformers 5.23 infers a *video* processor too,
-        # and a pipeline with this library installed would ask whether to run code that does not exist.
-        if (folder / "preprocessor_config.json").is_file():
-            _change_json(folder / "preprocessor_config.json", {}, drop="image_processor_type")
-    _change_json(folder / "config.json", {"auto_map": {name: _reference(cls) for name, cls in classes.items()}})
-    files = code_files(list(classes.values()))
+    name_classes(folder, models, family.processors)
+    files = code_files([*models.values(), *family.processors.values()])
     return [Path(shutil.copyfile(file, folder / file.name)) for file in files]
 
 
-__all__ = ["add_code", "code_files"]
+__all__ = ["add_code", "code_files", "name_classes"]

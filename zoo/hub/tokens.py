@@ -1,11 +1,12 @@
-"""Access tokens and other secrets: found in what is to be published, and kept out of what is printed."""
+"""Access tokens and other secrets: found before publishing, and removed from messages."""
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 HIDDEN = "<token>"
-# What its owner would not want to see on the Hub. Kind -> pattern; the forms are those that the issuers document.
+# Kind -> pattern; the forms are those that the issuers document.
 SECRETS = {
     "Hugging Face token": r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}\b",
     "GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})\b",
@@ -24,14 +25,14 @@ TEXTS = (".json", ".jinja", ".md", ".py", ".txt", ".yaml", ".yml")
 
 def known_tokens() -> list[str]:
     """The token that this process would use, and those in its environment."""
-    found = [os.environ.get(name, "").strip() for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")]
+    tokens = [os.environ.get(name, "").strip() for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")]
     try:
         from huggingface_hub import get_token
 
-        found.append(get_token() or "")
+        tokens.append(get_token() or "")
     except (OSError, ImportError, UnicodeError):
         pass
-    return sorted({token for token in found if len(token) >= 8}, key=len, reverse=True)
+    return sorted({token for token in tokens if len(token) >= 8}, key=len, reverse=True)
 
 
 def scrub(text: str) -> str:
@@ -42,29 +43,27 @@ def scrub(text: str) -> str:
     return re.sub(SECRETS["Hugging Face token"], HIDDEN, text)
 
 
+def _lines(folder: Path, files: list[Path]) -> Iterator[tuple[str, str]]:
+    """("FILE, line N", text) of every line of the text files."""
+    for file in files:
+        if file.suffix in TEXTS:
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            yield from ((f"{file.relative_to(folder)}, line {n}", line) for n, line in enumerate(lines, 1))
+
+
 def find_secrets(folder: Path, files: list[Path]) -> list[str]:
     """ "FILE, line N: KIND" of every secret in the text files; never the secret."""
-    found = []
-    tokens = known_tokens()
-    for file in files:
-        if file.suffix not in TEXTS:
-            continue
-        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            kinds = [kind for kind, pattern in SECRETS.items() if re.search(pattern, line)]
-            kinds += ["your own token"] if any(token in line for token in tokens) else []
-            found += [f"{file.relative_to(folder)}, line {number}: {kind}" for kind in kinds[:1]]
-    return found
+    secrets, tokens = [], known_tokens()
+    for where, line in _lines(folder, files):
+        kinds = [kind for kind, pattern in SECRETS.items() if re.search(pattern, line)]
+        kinds += ["your own token"] if any(token in line for token in tokens) else []
+        secrets += [f"{where}: {kind}" for kind in kinds[:1]]
+    return secrets
 
 
 def find_home_paths(folder: Path, files: list[Path]) -> list[str]:
-    """ "FILE, line N" of every line that names a file in somebody's home folder: no secret, but seldom meant."""
-    return [
-        f"{file.relative_to(folder)}, line {number}"
-        for file in files
-        if file.suffix in TEXTS
-        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
-        if HOME_PATH.search(line)
-    ]
+    """ "FILE, line N" of every line that names a file in somebody's home folder: not secret, but seldom intended."""
+    return [where for where, line in _lines(folder, files) if HOME_PATH.search(line)]
 
 
 __all__ = ["find_home_paths", "find_secrets", "scrub"]

@@ -1,6 +1,6 @@
-"""The other side of `clean.py`: a process that does what it is told over its standard input, one JSON object a line.
+"""The other side of `clean.py`: answers requests from standard input, one JSON object a line.
 
-It is run as text, not imported, and imports nothing of zoo: it stands for the machine of somebody else.
+It is run as text, not imported, and imports nothing of zoo: it represents somebody else's machine.
 """
 
 import contextlib
@@ -18,30 +18,29 @@ def tensors(output):
         return [output] if output.is_floating_point() else []
     if isinstance(output, dict):
         output = list(output.values())
-    return [found for part in output or () for found in tensors(part)] if isinstance(output, (list, tuple)) else []
+    return [part for item in output or () for part in tensors(item)] if isinstance(output, (list, tuple)) else []
 
 
-def load(folder, auto_class, processor, inputs, outputs):
-    """Load a model and its processor as its card says, and answer to a batch if there is one."""
+def load(folder, auto_class, processors, inputs, outputs):
+    """Load a model and its processors as its card says, and write its answers to a batch if there is one."""
     import torch
     import transformers
     from safetensors.torch import load_file, save_file
 
     options = {"trust_remote_code": True}
-    if processor is not None:
-        getattr(transformers, processor).from_pretrained(folder, **options)
+    loaded = [getattr(transformers, name).from_pretrained(folder, **options) for name in processors]
     model = getattr(transformers, auto_class).from_pretrained(folder, use_safetensors=True, **options).eval()
     if inputs is not None:
         with torch.no_grad():
-            found = tensors(model(**load_file(inputs), return_dict=False))
-        save_file({str(number): part.contiguous().clone() for number, part in enumerate(found)}, outputs)
-    return {"class": type(model).__name__, "module": type(model).__module__, "parameters": model.num_parameters()}
+            answers = tensors(model(**load_file(inputs), return_dict=False))
+        save_file({str(number): part.contiguous().clone() for number, part in enumerate(answers)}, outputs)
+    names = [type(processor).__name__ for processor in loaded]
+    module, parameters = type(model).__module__, model.num_parameters()
+    return {"class": type(model).__name__, "module": module, "parameters": parameters, "processors": names}
 
 
-def run(code, replaced):
-    """What a piece of code prints. `replaced`: parts of it that stand for others."""
-    for old, new in replaced.items():
-        code = code.replace(old, new)
+def run(code):
+    """What a piece of code prints."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "<card>", "exec"), {"__name__": "__main__"})
@@ -49,7 +48,7 @@ def run(code, replaced):
 
 
 def main():
-    """Answer requests until standard input ends. What libraries print or ask must not mix with it."""
+    """Answer requests until standard input ends; what libraries print or ask is kept apart."""
     answers, requests = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(0))
     os.dup2(2, 1)
     sys.stdin = open(os.devnull)  # noqa: SIM115  transformers' question whether to run code gets no answer, and fails

@@ -50,6 +50,11 @@ class ZooTrainingArguments(TrainingArguments):
         default="end", metadata={"help": "When to push: only `end` is possible for a run."}
     )
 
+    use_cpu: bool = field(default=False, metadata={"help": "Use the CPU though there is an accelerator."})
+    metric_for_best_model: str | None = field(
+        default=None, metadata={"help": "Metric that compares evaluations; default: the task's primary metric."}
+    )
+
     ema_decay: float = field(
         default=0.0,
         metadata={"help": "Evaluate and save an exponential moving average of the weights; 0: do not."},

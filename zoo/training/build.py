@@ -103,8 +103,8 @@ def load_run_data(
     settings: RunSettings, family: Family, task: Task, parent: Parent | None
 ) -> tuple[TaskData, PreTrainedConfig]:
     """The data of a run, and the config that it was loaded for."""
-    config = build_config(family, settings.recipe.model, parent and parent.path)
-    return task.load_data(config, parent and parent.processor), config
+    config = build_config(family, settings.recipe.model, parent.path if parent else None)
+    return task.load_data(config, parent.processor if parent else None), config
 
 
 def build_lora(
@@ -163,7 +163,7 @@ def build(
     data = load_run_data(settings, family, task, parent)[0] if shared_data is None else shared_data
     if data.train is None:
         raise UsageError("there is no training data: name it, too")
-    config = build_config(family, {**recipe.model, **data.model_fields}, parent and parent.path)
+    config = build_config(family, {**recipe.model, **data.model_fields}, parent.path if parent else None)
     start = None if training.random_weights else parent
     if start is not None and Path(start.path).is_dir():
         check_weights(start.path)

@@ -181,6 +181,7 @@ class NamedProgressCallback(ProgressCallback):
     """transformers' progress bars, with the name of the phase before each: "Training", "Measuring test", ..."""
 
     phase = "Evaluating"
+    prediction_bar: Any
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Open the bar of training."""
@@ -188,15 +189,9 @@ class NamedProgressCallback(ProgressCallback):
         if self.training_bar is not None:
             self.training_bar.set_description("Training")
 
-    def on_prediction_step(
-        self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **kwargs: Any
-    ) -> None:
-        """Open the bar of an evaluation with its first batch."""
-        if state.is_world_process_zero and self.prediction_bar is None and hasattr(eval_dataloader, "__len__"):
-            self.prediction_bar = tqdm(
-                total=len(eval_dataloader), desc=self.phase, leave=self.training_bar is None, dynamic_ncols=True
-            )
-        super().on_prediction_step(args, state, control, eval_dataloader=eval_dataloader, **kwargs)
+    def begin(self, batches: int) -> None:
+        """Open the bar of an evaluation before its first batch, which may take long."""
+        self.prediction_bar = tqdm(total=batches, desc=self.phase, leave=self.training_bar is None, dynamic_ncols=True)
 
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from zoo.registry import load_task
+from zoo.registry import load_task, register_all
 
 from .recipe import (
     Recipe,
@@ -134,6 +134,7 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     from .arguments import NOT_IN_RECIPE, RunArguments
     from .weights import family_of
 
+    register_all()
     check_recipe(recipe, argv[0])
     replaced = replaced_by(flags)
     recipe = dataclasses.replace(recipe, data={k: v for k, v in recipe.data.items() if k not in replaced})

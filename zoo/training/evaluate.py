@@ -11,9 +11,8 @@ from typing import Any
 from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
-from zoo.pretrained import shipped_models
 from zoo.record import RECORD_NAME, RunRecord, write_whole
-from zoo.registry import FAMILIES, load_family, load_task
+from zoo.registry import FAMILIES, load_family, load_task, register_all
 from zoo.tasks.base import Task, TaskData
 
 from .argument_parser import RecipeParser, make_arguments
@@ -22,7 +21,7 @@ from .command_line import flag_names, replaced_by
 from .measure import PLOTS, Measured, measure, show_metrics
 from .recipe import Recipe, UsageError, load_recipe
 from .trainer import ZooTrainer
-from .weights import find_model, load_config
+from .weights import load_config, named_model
 
 SPLITS = ("train", "validation", "test")
 
@@ -108,18 +107,17 @@ def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
         UsageError: The call is wrong, or model and data do not fit.
         FileNotFoundError, ValueError: The data is missing or damaged.
     """
-    usage = f"{prog} MODEL [--split test] [--flag value ...]"
-    if argv and argv[0] in ("-h", "--help"):
-        shipped = ", ".join(shipped_models()) or "(none)"
-        print(f"usage: {usage}\n\nMODEL is a run's folder, a Hub id or one of {shipped}.")
-        raise SystemExit(0)
-    if not argv or argv[0].startswith("-"):
-        raise UsageError(f"name a model first: {usage}")
-    path = find_model(argv[0])
+    path = named_model(argv, prog)
+    register_all()
     config = load_config(path, argv[0])
     recipe = read_recipe(path, config)
     task_class = load_task(recipe.task)
-    parser = RecipeParser(task_class.arguments_class, EvaluationArguments, prog=prog, usage=usage)
+    parser = RecipeParser(
+        task_class.arguments_class,
+        EvaluationArguments,
+        prog=prog,
+        usage=f"{prog} {argv[0]} [--split test] [--flag value ...]",
+    )
     parser.set_recipe(recipe_values(recipe, task_class, flag_names(argv)))
     data_values, own_values = parser.parse_values(argv[1:]).values()
     arguments = make_arguments(EvaluationArguments, own_values, "arguments")

@@ -1,4 +1,4 @@
-"""Did it underfit or overfit? The verdict, its rule and numbers, and the learning curves."""
+"""Whether a model underfits or overfits: the verdict, its rule and numbers, and the learning curves."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ RISE = 0.05
 def rule(skill: float, gap: float, best: float = 1.0) -> str:
     """The rule in words, with its numbers."""
     return (
-        f"error = {best:g} - metric where higher is better, else the metric, in units of the trivial baseline's error "
+        f"error = {best:g} - metric where higher is better, else the metric, in units of the baseline's error "
         f"on the same split. underfit: training error above {1 - skill:.0%}. overfit: validation minus training error "
         f"above {gap:.0%}, or above {SMALL_GAP * gap:.0%} while the validation loss ended more than {RISE:.0%} above "
         "its lowest point. Otherwise good fit."
@@ -34,12 +34,12 @@ def diagnose(
 
     Args:
         metrics: Split -> metric -> value with the final weights, the training split without augmentation.
-        baseline: The metric of a trivial predictor, on each split or the same on all. Splits may differ in how hard
-            they are (the future is not the past): each error is measured against its own baseline.
+        baseline: The metric of a baseline, on each split or the same on all. Splits may differ in difficulty (the
+            future is not the past): each error is compared with the baseline's on its own split.
         history: The Trainer's log; `eval_loss` of each evaluation is used.
-        metric: Name of the metric that decides.
-        greater_is_better: Which way it is better.
-        skill: Share of the baseline's error that a fitted model removes from the training data.
+        metric: Name of the primary metric.
+        greater_is_better: Whether a higher value is better.
+        skill: Share of the baseline's error that a fitted model removes from the training rows.
         gap: Share of the baseline's error by which validation may be worse than training.
         best: The highest possible value of a metric where higher is better.
     """
@@ -47,15 +47,15 @@ def diagnose(
     def error(value: float) -> float:
         return best - value if greater_is_better else value
 
-    figures = {split: float(values[metric]) for split, values in metrics.items()}
-    baselines = dict(baseline) if isinstance(baseline, Mapping) else dict.fromkeys(figures, baseline)
+    values = {split: float(split_metrics[metric]) for split, split_metrics in metrics.items()}
+    baselines = dict(baseline) if isinstance(baseline, Mapping) else dict.fromkeys(values, baseline)
     train, validation = (
-        error(figures[split]) / max(error(baselines[split]), 1e-12) for split in ("train", "validation")
+        error(values[split]) / max(error(baselines[split]), 1e-12) for split in ("train", "validation")
     )
-    found_gap = validation - train
+    measured_gap = validation - train
     losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
     rise = losses[-1] / min(losses) - 1 if losses and min(losses) > 0 else 0.0
-    if found_gap > gap or (found_gap > SMALL_GAP * gap and rise > RISE):
+    if measured_gap > gap or (measured_gap > SMALL_GAP * gap and rise > RISE):
         verdict = "overfit"
     elif train > 1 - skill:
         verdict = "underfit"
@@ -64,10 +64,10 @@ def diagnose(
     return {
         "verdict": verdict,
         "metric": metric,
-        **figures,
+        **values,
         "baseline": float(baselines["validation"]),
         "train_error_of_baseline": train,
-        "gap_of_baseline": found_gap,
+        "gap_of_baseline": measured_gap,
         "validation_loss_rise": rise,
         "rule": rule(skill, gap, best),
     }
@@ -75,9 +75,9 @@ def diagnose(
 
 def describe_fit(fit: Mapping[str, Any]) -> str:
     """The verdict in two lines."""
-    figures = ", ".join(f"{split} {fit[split]:.4f}" for split in ("train", "validation", "test") if split in fit)
+    values = ", ".join(f"{split} {fit[split]:.4f}" for split in ("train", "validation", "test") if split in fit)
     return (
-        f"fit: {fit['verdict']} ({fit['metric']}: {figures}; gap {fit['gap_of_baseline']:.1%} of the baseline's "
+        f"fit: {fit['verdict']} ({fit['metric']}: {values}; gap {fit['gap_of_baseline']:.1%} of the baseline's "
         f"error, validation loss ended {fit['validation_loss_rise']:.1%} above its lowest)"
     )
 

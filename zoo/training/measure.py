@@ -40,11 +40,11 @@ def views_of(trainer: ZooTrainer, task: Task, name: str, split: Any) -> list[Any
     Training rows are measured for the verdict on the fit only, which compares single views: of training rows to
     generate for a sample is enough.
     """
-    views = task.views(split)
+    views: list[Any] = task.views(split)
     if name != "train":
         return views
     generates = isinstance(trainer, ZooSeq2SeqTrainer) and hasattr(views[0], "take")
-    return [views[0].take(min(FIT_ROWS, len(views[0]))) if generates else views[0]]  # type: ignore[attr-defined]
+    return [views[0].take(FIT_ROWS) if generates else views[0]]
 
 
 def announce(trainer: ZooTrainer, views: Mapping[str, list[Any]]) -> None:
@@ -111,6 +111,8 @@ def show_metrics(name: str, measured: Measured, record: Mapping[str, Mapping[str
         line = f"{name}, {split}: {metric} {metrics[metric]:.4f} (n = {metrics['n']:,})"
         if split in record:
             line += f"; its record says {record[split][metric]:.4f} (n = {record[split]['n']:,})"
+            differs = record[split]["n"] == metrics["n"] and f"{record[split][metric]:.4f}" != f"{metrics[metric]:.4f}"
+            line += ": batches of another size, or other hardware, round differently" if differs else ""
         print(line)
     if measured.report.plots:
         print("plots:\n" + "\n".join(f"  {path}" for path in measured.report.plots.values()))

@@ -98,6 +98,8 @@ class ZooTrainer(Trainer):
 
     arguments_class: type[ZooTrainingArguments] = ZooTrainingArguments
     args: Any
+    optimizer: Any
+    control: Any
 
     def __init__(
         self,
@@ -114,7 +116,7 @@ class ZooTrainer(Trainer):
         compute_loss_func: Callable[..., torch.Tensor] | None = None,
         **kwargs: Any,
     ):
-        args = args or self.arguments_class("tmp_trainer")
+        args = args or self.arguments_class("tmp_trainer", eval_strategy="no" if eval_dataset is None else "epoch")
         self.no_decay = frozenset(no_decay)
         self.batch_sampler = make_batch_sampler(args, train_dataset)
         # Evaluations make their metrics from a Prediction, in `evaluation_loop`; transformers' loop must not.
@@ -136,8 +138,8 @@ class ZooTrainer(Trainer):
             compute_loss_func=compute_loss_func,
             **kwargs,
         )
-        # transformers sets use_cache=False. The config would be saved so, and the generation settings of every model that
-        # starts from it: generation without a cache is many times slower, and rounds differently.
+        # transformers sets use_cache=False. The config would be saved so, and a model that starts from it would
+        # generate without a cache, which is many times slower.
         if config is not None and use_cache is None:
             vars(config).pop("use_cache", None)
         elif config is not None:
@@ -211,6 +213,8 @@ class ZooTrainer(Trainer):
     def _run_loop(self, dataloader: Any, description: str, prefix: str, **kwargs: Any) -> tuple[Any, Prediction]:
         """(transformers' output, which has the loss, predictions of every row in the data set's order)."""
         self.gather_function = self.accelerator.gather_for_metrics  # without the rows that fill the last batch
+        if self.progress is not None and self.is_world_process_zero():
+            self.progress.begin(len(dataloader))
         started = time.perf_counter()
         output = super().evaluation_loop(dataloader, description, metric_key_prefix=prefix, **kwargs)
         rows = dataloader.dataset
@@ -306,15 +310,15 @@ class ZooTrainer(Trainer):
                 stopped early at this checkpoint does not train on.
             kwargs: Further arguments of transformers' `train`.
         """
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir)
+        last = get_last_checkpoint(self.args.output_dir) if resume_from_checkpoint is True else None
+        checkpoint = last if resume_from_checkpoint is True else resume_from_checkpoint or None
         self.accelerator.native_amp = self._trains_with_autocast
         output = None
-        if resume_from_checkpoint:
+        if checkpoint:
             for callback in self._callbacks(EMACallback, AverageCallback):
-                callback.load(Path(resume_from_checkpoint))
-        if not resume_from_checkpoint or not self._stopped_early(resume_from_checkpoint):
-            output = super().train(resume_from_checkpoint=resume_from_checkpoint or None, **kwargs)
+                callback.load(Path(checkpoint))
+        if not checkpoint or not self._stopped_early(checkpoint):
+            output = super().train(resume_from_checkpoint=checkpoint, **kwargs)
         for callback in self._callbacks(AverageCallback):
             self.leave_autocast()
             self.averaging = choose_weights(self, callback)

@@ -1,15 +1,18 @@
 """The weights that a command names: their folder, config and family."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, PreTrainedConfig
-
-from zoo.models.base import Family
 from zoo.pretrained import check_weights, pretrained, shipped_models
 from zoo.registry import FAMILIES, load_family, nearest
 
 from .recipe import Recipe, UsageError, check_family
+
+if TYPE_CHECKING:  # a wrong name is reported before torch and transformers are imported
+    from transformers import PreTrainedConfig
+
+    from zoo.models.base import Family
 
 
 def find_model(name: str) -> str:
@@ -28,7 +31,25 @@ def find_model(name: str) -> str:
     return name
 
 
-def load_config(name: str, flag: str = "") -> PreTrainedConfig:
+def named_model(argv: Sequence[str], prog: str = "zoo evaluate") -> str:
+    """The model that a command line begins with, as `find_model` returns it.
+
+    Raises:
+        UsageError: There is none of this name.
+        SystemExit: The command line asks for help, which is printed.
+    """
+    usage = f"{prog} MODEL [--split test] [--flag value ...]"
+    if argv and argv[0] in ("-h", "--help"):
+        shipped = ", ".join(shipped_models()) or "(none)"
+        print(f"usage: {usage}\n\nMODEL is a run's folder, a Hub id or one of {shipped}.")
+        print(f"`{prog} MODEL --help` lists the flags of that model's task.")
+        raise SystemExit(0)
+    if not argv or argv[0].startswith("-"):
+        raise UsageError(f"name a model first: {usage}")
+    return find_model(argv[0])
+
+
+def load_config(name: str, flag: str = "") -> "PreTrainedConfig":
     """The config of saved weights.
 
     Args:
@@ -38,13 +59,16 @@ def load_config(name: str, flag: str = "") -> PreTrainedConfig:
     Raises:
         UsageError: It cannot be loaded.
     """
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig
+
     try:
         return AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, StrictDataclassError) as error:
         raise UsageError(f"cannot load {flag or name}: {' '.join(str(error).split())}") from None
 
 
-def family_of(recipe: Recipe, start_from: str | None) -> Family:
+def family_of(recipe: Recipe, start_from: str | None) -> "Family":
     """The recipe's family, or that of the weights that a run starts from if the recipe leaves it to them.
 
     Raises:
@@ -64,4 +88,4 @@ def family_of(recipe: Recipe, start_from: str | None) -> Family:
     return load_family(kind)
 
 
-__all__ = ["family_of", "find_model", "load_config"]
+__all__ = ["family_of", "find_model", "load_config", "named_model"]

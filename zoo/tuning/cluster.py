@@ -1,4 +1,4 @@
-"""A Ray cluster: of this machine alone, or one that runs already."""
+"""The Ray cluster that trains: one of this machine alone, or one that runs already."""
 
 import contextlib
 import logging
@@ -7,14 +7,17 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-# Before ray is imported: no statistics are sent, and workers keep this process's niceness and view of the GPUs.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_worker_niceness", "0")
+from zoo.training.recipe import UsageError
 
-import ray  # noqa: E402
+from .fingerprint import versions_and_code
 
-from zoo.training.recipe import UsageError  # noqa: E402
+try:
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+except ImportError as error:
+    if (error.name or "").partition(".")[0] != "ray":
+        raise
+    raise UsageError('searches and studies need Ray: pip install "primer-zoo[tune]"') from None
 
 # Variables that workers on other machines need.
 ENVIRONMENT = ("ZOO_DATA", "HF_HUB_OFFLINE", "HF_HOME")
@@ -24,15 +27,19 @@ ENVIRONMENT = ("ZOO_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 def cluster(address: str | None, cpus: int | None = None) -> Iterator[dict[str, float]]:
     """Within it, this process is connected to a cluster of its own on this machine, or to the one at the address.
 
+    Args:
+        address: `host:port`, `ray://host:port` or `auto`; None starts a cluster here.
+        cpus: CPUs of a cluster here; None: all that there are.
+
     Raises:
-        UsageError: Nothing answers at the address.
+        UsageError: Nothing answers at the address, or its machines have other versions.
         RuntimeError: Ray does not start here.
     """
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         options |= {"include_dashboard": False, "num_cpus": cpus}
     try:
-        knock(address)
+        check_port(address)
         ray.init(address=address or "local", **options)
     except (OSError, RuntimeError, ValueError) as error:
         why = " ".join(str(error).split())
@@ -40,13 +47,15 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[dict[str, 
             raise RuntimeError(f"Ray does not start on this machine: {why}") from None
         raise UsageError(f"--address {address}: no Ray cluster answers there: {why}") from None
     try:
+        if address is not None:
+            check_machines(versions_and_code())
         yield ray.cluster_resources()
     finally:
         ray.shutdown()
 
 
-def knock(address: str | None) -> None:
-    """Ray itself asks an address where nothing answers for minutes.
+def check_port(address: str | None) -> None:
+    """Connect to the address, where Ray itself would try for minutes.
 
     Raises:
         OSError: Nothing listens at this host and port.
@@ -56,15 +65,35 @@ def knock(address: str | None) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
-def check_room(suffix: str, cpus: float, gpus: float) -> int:
-    """How many workers have room on the cluster's machines at a time.
-
-    Args:
-        suffix: What the names of the two settings end in: "per_trial" or "per_run".
-        cpus, gpus: Of one worker.
+def check_machines(expected: dict[str, str]) -> None:
+    """Compare versions and code of the cluster's other machines with this one's.
 
     Raises:
-        UsageError: Not one has room on any machine; it would wait for ever.
+        UsageError: A machine has others, so that its results could not be compared.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    others = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != here]
+    remote: Any = ray.remote(versions_and_code)
+    answers = [
+        remote.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
+        for node in others
+    ]
+    for versions in ray.get(answers):
+        for name, version in expected.items():
+            if versions.get(name) != version:
+                other = versions.get(name, "not at all")
+                raise UsageError(f"a machine of the cluster has {name} {other}, this one {version}")
+
+
+def check_room(suffix: str, cpus: float, gpus: float) -> int:
+    """How many trials the cluster's machines have room for at a time.
+
+    Args:
+        suffix: Of the names of the two settings: "per_trial" or "per_run".
+        cpus, gpus: Of one trial.
+
+    Raises:
+        UsageError: No machine has room for one, so that it would wait for ever.
     """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     needs = {name: need for name, need in (("CPU", cpus), ("GPU", gpus)) if need}

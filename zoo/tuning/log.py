@@ -1,4 +1,4 @@
-"""What happened in a search, event by event in a file that only grows: it survives whatever ends the process."""
+"""trials.jsonl: what happened in a search or study, event by event. It only grows, so it survives any interruption."""
 
 import json
 import time
@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 LOG_NAME = "trials.jsonl"
+EPOCH_KEYS = ("score", "metrics", "seconds", "host", "pid", "time")
 
 
 @dataclass
 class Trial:
-    """One point of the space and what became of it.
+    """One point of a space, or one run of a study.
 
     Args:
         id: Tune's.
-        number: In the order in which trials began, from 1.
-        point: Field -> value; of a population's trial, its last.
-        status: `running`, `finished`, `stopped` (early), `failed` or `waiting` (paused).
+        number: From 1, in the order in which trials started.
+        point: Field -> value; the last one of a population's trial.
+        status: `running`, `finished`, `stopped` (early) or `failed`.
         reason: Why it failed.
         epochs: Score, metrics and seconds of each epoch.
-        points: Where the point changed: epoch -> point.
+        points: Epoch -> point, where it changed.
     """
 
     id: str
@@ -35,38 +36,58 @@ class Trial:
     @property
     def score(self) -> float | None:
         """Of its last epoch."""
-        return self.epochs[max(self.epochs)]["score"] if self.epochs else None
+        return self.epochs[max(self.epochs)].get("score") if self.epochs else None
 
     @property
     def seconds(self) -> float:
-        """Of training, loading of the data included."""
+        """Of training, including loading of the data."""
         return self.epochs[max(self.epochs)]["seconds"] if self.epochs else 0.0
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """Epoch -> score, in order."""
+        return {epoch: self.epochs[epoch]["score"] for epoch in sorted(self.epochs) if "score" in self.epochs[epoch]}
 
     def to_dict(self) -> dict[str, Any]:
         """For search.json."""
         history = [{"epoch": epoch, **self.epochs[epoch]} for epoch in sorted(self.epochs)]
-        found = {"number": self.number, "point": self.point, "status": self.status, "score": self.score}
-        found |= {"epochs": len(self.epochs), "seconds": round(self.seconds, 1), "history": history}
-        found |= {"reason": self.reason} if self.reason else {}
-        return found | ({"points": self.points} if len(self.points) > 1 else {})
+        entry = {"number": self.number, "point": self.point, "status": self.status, "score": self.score}
+        entry |= {"epochs": len(self.epochs), "seconds": round(self.seconds, 1), "history": history}
+        entry |= {"reason": self.reason} if self.reason else {}
+        return entry | ({"points": self.points} if len(self.points) > 1 else {})
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Take an event of the log into account."""
+        kind = event["event"]
+        self.point = event.get("point", self.point)
+        if kind == "start":
+            self.status = "running"
+        elif kind == "epoch":
+            # An epoch that was trained again after a kill counts once, and later ones are no longer true.
+            self.epochs = {epoch: entry for epoch, entry in self.epochs.items() if epoch < event["epoch"]}
+            self.epochs[event["epoch"]] = {key: event[key] for key in EPOCH_KEYS if key in event}
+            if event["point"] not in list(self.points.values())[-1:]:
+                self.points[event["epoch"]] = event["point"]
+        elif kind == "failed":
+            self.status, self.reason = "failed", event["reason"]
+        elif kind == "end" and self.status != "failed":
+            self.status = "finished" if len(self.epochs) >= event["epochs"] else "stopped"
 
 
 def write_event(folder: Path, kind: str, trial: str, **content: Any) -> None:
-    """Add an event to the file."""
+    """Append an event."""
     line = json.dumps({"event": kind, "trial": trial, "time": round(time.time(), 2), **content}, default=str)
     with open(folder / LOG_NAME, "a+b") as file:
-        if file.seek(0, 2):  # a line that a kill cut off stays alone
+        if file.seek(0, 2):  # after a line that a kill cut off
             file.seek(-1, 2)
             line = line if file.read(1) == b"\n" else "\n" + line
         file.write((line + "\n").encode())
 
 
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:
-    """All events; a last line that was cut off is left out."""
+    """All events; incomplete lines are left out."""
     path = folder / LOG_NAME
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
             yield json.loads(line)
         except json.JSONDecodeError:
@@ -74,37 +95,17 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_trials(folder: Path) -> list[Trial]:
-    """The trials of a search as far as they came. An epoch that was trained twice after a kill counts once."""
+    """The trials of a search or study so far."""
     trials: dict[str, Trial] = {}
     for event in read_events(folder):
-        if not event["trial"]:
-            continue
-        trial = trials.setdefault(event["trial"], Trial(event["trial"], len(trials) + 1, event.get("point", {})))
-        _apply(trial, event)
+        if event["trial"]:
+            trial = trials.setdefault(event["trial"], Trial(event["trial"], len(trials) + 1, event.get("point", {})))
+            trial.apply(event)
     return list(trials.values())
 
 
-def _apply(trial: Trial, event: Mapping[str, Any]) -> None:
-    kind = event["event"]
-    if "point" in event:
-        trial.point = event["point"]
-    if kind == "start":
-        trial.status = "running"
-    elif kind == "epoch":
-        entry = {key: event[key] for key in ("score", "metrics", "seconds", "host", "pid", "time") if key in event}
-        trial.epochs[event["epoch"]] = entry
-        # A checkpoint from which the trial went on is older than what it had reported then.
-        trial.epochs = {epoch: found for epoch, found in trial.epochs.items() if epoch <= event["epoch"]}
-        if event["point"] not in list(trial.points.values())[-1:]:
-            trial.points[event["epoch"]] = event["point"]
-    elif kind == "failed":
-        trial.status, trial.reason = "failed", event["reason"]
-    elif kind == "end" and trial.status != "failed":
-        trial.status = "finished" if len(trial.epochs) >= event["epochs"] else "stopped"
-
-
 def wall_seconds(folder: Path) -> float:
-    """How long the search ran, from each beginning to the last event before the next: interruptions aside."""
+    """How long the search ran: from each start to the last event before the next, without interruptions."""
     seconds, last = 0.0, None
     for event in read_events(folder):
         if last is not None and event["event"] != "begin":
@@ -114,12 +115,12 @@ def wall_seconds(folder: Path) -> float:
 
 
 def ranked(trials: list[Trial], greater_is_better: bool) -> list[Trial]:
-    """The best first. Of trials that failed the score does not count: they come last."""
+    """The best first; failed trials last, whatever their score."""
     sign = -1 if greater_is_better else 1
 
     def key(trial: Trial) -> tuple[bool, float]:
-        bad = trial.status == "failed" or trial.score is None
-        return bad, 0.0 if bad else sign * float(trial.score or 0)
+        score = None if trial.status == "failed" else trial.score
+        return score is None, 0.0 if score is None else sign * score
 
     return sorted(trials, key=key)
 

@@ -1,23 +1,22 @@
-"""The `search` section of a recipe: what may be chosen, and how points of the space are drawn. Without Ray."""
+"""The space of a search: the fields that it chooses, and how points are drawn. Without Ray."""
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import yaml
 
 from zoo.registry import load_family, load_task, nearest
-from zoo.training.arguments import ZooTrainingArguments
 from zoo.training.recipe import Recipe, UsageError, check_keys, config_fields, field_names, read_value
 
-SECTIONS = ("data", "model", "training")
 KINDS = ("uniform", "loguniform", "choice", "randint", "grid")
 OPTIONS = ("when", "round")
-# What a search sets for each trial, what it compares trials by, and what no training learns from.
-NOTHING_TO_SEARCH = {
+# Fields that a search sets itself, compares trials by, or that do not change what is learned.
+NOT_SEARCHABLE = {
     f"training.{name}"
     for name in (
         "output_dir", "seed", "resume_from_checkpoint", "hub_token", "push_to_hub", "eval_strategy", "save_strategy",
@@ -25,8 +24,8 @@ NOTHING_TO_SEARCH = {
         "metric_for_best_model", "greater_is_better", "max_steps",
     )
 }  # fmt: skip
-# What a population may change while it trains; everything else would not fit the weights or the schedule.
-MUTABLE_TRAINING = ("learning_rate", "weight_decay", "label_smoothing_factor", "max_grad_norm")
+# What population-based training may change between two epochs; the rest would not fit the weights or the schedule.
+MUTABLE = ("learning_rate", "weight_decay", "label_smoothing_factor", "max_grad_norm")
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class Dimension:
         name: `section.field`, e.g. `training.learning_rate`.
         kind: One of KINDS.
         values: The two ends of a range, or the choices.
-        when: Other fields -> the values at which this one counts; elsewhere the recipe's own value stands.
-        round: Draws of a range are rounded to multiples of it; 0: not at all.
+        when: Other fields -> the values that activate this one; otherwise it has the recipe's value.
+        round: Draws of a range are rounded to multiples of it; 0 switches that off.
     """
 
     name: str
@@ -49,29 +48,41 @@ class Dimension:
 
     @property
     def section(self) -> str:
-        """Of the recipe."""
+        """The recipe's section."""
         return self.name.partition(".")[0]
 
     @property
     def field(self) -> str:
-        """Name within the section."""
+        """The name within the section."""
         return self.name.partition(".")[2]
 
     @property
-    def finite(self) -> bool:
+    def has_choices(self) -> bool:
         """Whether it has choices rather than a range."""
         return self.kind in ("choice", "grid")
 
+    @property
+    def fits_weights(self) -> bool:
+        """Whether a model with other values can still load the same weights."""
+        return self.section != "model" or "dropout" in self.field
+
+    @property
+    def mutable(self) -> bool:
+        """Whether population-based training may change it between two epochs."""
+        if self.when or self.section == "data":
+            return False
+        return self.fits_weights if self.section == "model" else self.field in MUTABLE
+
     def rounded(self, value: float) -> float:
-        """A draw, rounded as the recipe asks, without digits that nobody would type, and still within its range."""
+        """A draw, rounded to `round` and to a few digits, and within the range."""
         if self.round:
             value = round(value / self.round) * self.round
         value = float(f"{value:.4g}") if self.kind == "loguniform" else round(value, 10)
         return min(max(value, float(self.values[0])), float(self.values[1]))
 
     def draw(self, random: np.random.Generator) -> Any:
-        """A value at random."""
-        if self.finite:
+        """A random value."""
+        if self.has_choices:
             return self.values[int(random.integers(len(self.values)))]
         low, high = self.values
         if self.kind == "randint":
@@ -80,53 +91,65 @@ class Dimension:
             return self.rounded(math.exp(random.uniform(math.log(low), math.log(high))))
         return self.rounded(float(random.uniform(low, high)))
 
-    def ask(self, trial: Any) -> Any:
+    def suggest(self, trial: Any) -> Any:
         """A value that an Optuna trial suggests."""
-        if self.finite:  # by its place: Optuna's choices are numbers and texts only
+        if self.has_choices:  # by index: Optuna's choices are numbers and strings only
             return self.values[trial.suggest_categorical(self.name, list(range(len(self.values))))]
         low, high = self.values
         if self.kind == "randint":
             return trial.suggest_int(self.name, low, high)
         return self.rounded(trial.suggest_float(self.name, low, high, log=self.kind == "loguniform"))
 
-    def counts(self, point: Mapping[str, Any]) -> bool:
-        """Whether the rest of a point lets this field count."""
+    def choices(self) -> Sequence[Any]:
+        """Every value.
+
+        Raises:
+            UsageError: It has a range.
+        """
+        if self.kind == "randint":
+            return range(self.values[0], self.values[1] + 1)
+        if not self.has_choices:
+            raise UsageError(f"search, space, {self.name}: a grid needs choices, not a {self.kind} range")
+        return self.values
+
+    def is_active(self, point: Mapping[str, Any]) -> bool:
+        """Whether the point's other fields activate this one."""
         return all(name in point and point[name] in allowed for name, allowed in self.when.items())
 
-    @property
-    def mutable(self) -> bool:
-        """Whether population-based training may change it between two epochs."""
-        if self.when or self.section == "model":
-            return not self.when and "dropout" in self.field
-        return self.section == "training" and self.field in MUTABLE_TRAINING
+    def describe(self) -> dict[str, Any]:
+        """As in a recipe."""
+        when = {name: list(values) for name, values in self.when.items()}
+        options = {"when": when, "round": self.round}
+        return {self.kind: list(self.values)} | {key: value for key, value in options.items() if value}
 
 
 @dataclass(frozen=True)
 class Space:
-    """All that a search may choose, the conditions' fields before those that depend on them."""
+    """The fields that a search chooses; those of a condition come before those that depend on them."""
 
     dimensions: tuple[Dimension, ...]
 
-    def _fill(self, value_of: Any) -> dict[str, Any]:
+    @property
+    def names(self) -> list[str]:
+        """`section.field` of each dimension."""
+        return [dimension.name for dimension in self.dimensions]
+
+    def _point(self, value_of: Callable[[Dimension], Any]) -> dict[str, Any]:
         point: dict[str, Any] = {}
         for dimension in self.dimensions:
-            if dimension.counts(point):
+            if dimension.is_active(point):
                 point[dimension.name] = value_of(dimension)
         return point
 
-    def draw(self, random: np.random.Generator) -> dict[str, Any]:
-        """A point at random: field -> value, without fields that do not count there."""
-        return self._fill(lambda dimension: dimension.draw(random))
-
-    def ask(self, trial: Any) -> dict[str, Any]:
-        """A point that an Optuna trial suggests, field by field, so that conditions are known to it."""
-        return self._fill(lambda dimension: dimension.ask(trial))
+    def suggest(self, trial: Any) -> dict[str, Any]:
+        """A point that an Optuna trial suggests, field by field, so that it knows the conditions."""
+        return self._point(lambda dimension: dimension.suggest(trial))
 
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
-        """So many different points; fewer where the space has fewer."""
+        """Up to `count` different random points; field -> value, without inactive fields."""
         random, points = np.random.default_rng(seed), []
         for _ in range(100 * count):
-            point = self.draw(random)
+            point = self._point(lambda dimension: dimension.draw(random))
             if point not in points:
                 points.append(point)
             if len(points) == count:
@@ -139,61 +162,50 @@ class Space:
         Raises:
             UsageError: A field has a range.
         """
-        for dimension in self.dimensions:
-            if not dimension.finite and dimension.kind != "randint":
-                raise UsageError(
-                    f"search, space, {dimension.name}: a grid needs choices, not a {dimension.kind} range"
-                )
         points: list[dict[str, Any]] = []
-        for values in itertools.product(*map(_choices, self.dimensions)):
-            given = dict(zip((dimension.name for dimension in self.dimensions), values))
-            point = self._fill(lambda dimension, given=given: given[dimension.name])
+        for values in itertools.product(*(dimension.choices() for dimension in self.dimensions)):
+            given = dict(zip(self.names, values))
+            point = self._point(partial(_value, given))
             if point not in points:
                 points.append(point)
         return points
 
 
-def _choices(dimension: Dimension) -> Sequence[Any]:
-    if dimension.kind == "randint":
-        return range(dimension.values[0], dimension.values[1] + 1)
-    return dimension.values
-
-
-def overrides_of(point: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """A point as overrides of a recipe: section -> field -> value."""
-    sections: dict[str, dict[str, Any]] = {}
-    for name, value in point.items():
-        section, _, key = name.partition(".")
-        sections.setdefault(section, {})[key] = value
-    return sections
+def _value(given: Mapping[str, Any], dimension: Dimension) -> Any:
+    return given[dimension.name]
 
 
 def known_fields(recipe: Recipe) -> dict[str, list[str]]:
     """Section -> fields that a recipe of this family and task may have."""
     family, task = load_family(recipe.family), load_task(recipe.task)
     return {
-        "data": field_names(task.data_arguments),
+        "data": field_names(task.arguments_class),
         "model": config_fields(family.config_class),
-        "training": field_names(task.training_arguments, ZooTrainingArguments),
+        "training": field_names(task.training_arguments_class()),
     }
 
 
 def check_name(name: Any, fields: Mapping[str, list[str]], where: str) -> None:
-    """A dimension is `section.field` of the recipe.
+    """A dimension is a `section.field` of the recipe.
 
     Raises:
         UsageError: It is not; the message names the nearest.
     """
-    section, dot, key = str(name).partition(".")
-    known = [f"{one}.{field}" for one, names in fields.items() for field in names]
-    if not dot or section not in fields or key not in fields[section]:
-        raise UsageError(f"{where}: {str(name)!r} is no section.field of a recipe; {nearest(str(name), known)}")
-    if name in NOTHING_TO_SEARCH:
-        raise UsageError(f"{where}: {name} is nothing to search over")
+    section, _, key = str(name).partition(".")
+    if key not in fields.get(section, ()):
+        known = [f"{section}.{field}" for section, names in fields.items() for field in names]
+        raise UsageError(f"{where}: {str(name)!r} is not a section.field of a recipe; {nearest(str(name), known)}")
+    if name in NOT_SEARCHABLE:
+        raise UsageError(f"{where}: {name} cannot be searched")
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_dimension(name: str, spec: Any, where: str) -> Dimension:
-    """A dimension from what the recipe says of it: `{uniform: [0, 0.5]}`, or a plain list of choices.
+    """A dimension from its entry in the recipe: `{uniform: [0, 0.5]}`, or a plain list of choices.
 
     Raises:
         UsageError: It cannot be read.
@@ -210,10 +222,9 @@ def read_dimension(name: str, spec: Any, where: str) -> Dimension:
     if not isinstance(values, list) or not values:
         raise UsageError(f"{where}, {kind}: must be a list, not {values!r}")
     if kind not in ("choice", "grid"):
-        numbers = [value for value in values if is_number(value)]
-        if len(numbers) != 2 or len(values) != 2 or not numbers[0] < numbers[1]:
+        if len(values) != 2 or not all(map(is_number, values)) or not values[0] < values[1]:
             raise UsageError(f"{where}, {kind}: must be two numbers, the smaller first, not {values!r}")
-        if kind == "loguniform" and numbers[0] <= 0:
+        if kind == "loguniform" and values[0] <= 0:
             raise UsageError(f"{where}, loguniform: both ends must be above 0, not {values!r}")
         if kind == "randint" and not all(isinstance(value, int) for value in values):
             raise UsageError(f"{where}, randint: must be two whole numbers, not {values!r}")
@@ -229,23 +240,18 @@ def read_dimension(name: str, spec: Any, where: str) -> Dimension:
     return Dimension(name, kind, tuple(values), conditions, float(step))
 
 
-def is_number(value: Any) -> bool:
-    """Whether this is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def check_when(dimension: Dimension, dimensions: Mapping[str, Dimension], where: str) -> None:
-    """A condition names other fields of the space, and values that they can have: else the field would never count.
+    """A condition names other fields of the space, and values that they can have.
 
     Raises:
-        UsageError: It does not.
+        UsageError: It does not: the field would never be active.
     """
     for name, values in dimension.when.items():
         if name not in dimensions:
             raise UsageError(f"{where}, when: {name!r} is not in the space; {nearest(name, list(dimensions))}")
         other = dimensions[name]
         for value in values:
-            if other.finite and value not in other.values:
+            if other.has_choices and value not in other.values:
                 raise UsageError(f"{where}, when: {name} is never {value!r}, only one of {list(other.values)}")
 
 
@@ -253,7 +259,7 @@ def read_space(content: Any, recipe: Recipe, where: str) -> Space:
     """The space of a recipe's `search` section.
 
     Raises:
-        UsageError: A field does not exist, a range cannot be, or conditions wait for each other.
+        UsageError: A field does not exist, a range is wrong, or conditions form a cycle.
     """
     if not isinstance(content, dict) or not content:
         raise UsageError(f"{where}: the space is empty: name fields, e.g. training.learning_rate: {{choice: [0.01]}}")
@@ -263,23 +269,20 @@ def read_space(content: Any, recipe: Recipe, where: str) -> Space:
     dimensions = {name: read_dimension(name, spec, where) for name, spec in content.items()}
     for dimension in dimensions.values():
         check_when(dimension, dimensions, f"{where}, {dimension.name}")
-    return Space(tuple(_in_order(dimensions, where)))
-
-
-def _in_order(dimensions: Mapping[str, Dimension], where: str) -> Iterator[Dimension]:
-    done: set[str] = set()
+    ordered: list[Dimension] = []
     waiting = list(dimensions.values())
     while waiting:
+        done = {dimension.name for dimension in ordered}
         ready = [dimension for dimension in waiting if set(dimension.when) <= done]
         if not ready:
-            raise UsageError(f"{where}: {waiting[0].name} and its conditions wait for each other")
-        yield from ready
-        done |= {dimension.name for dimension in ready}
-        waiting = [dimension for dimension in waiting if dimension.name not in done]
+            raise UsageError(f"{where}: the conditions of {waiting[0].name} form a cycle")
+        ordered += ready
+        waiting = [dimension for dimension in waiting if dimension not in ready]
+    return Space(tuple(ordered))
 
 
 def parse_flag(text: str) -> tuple[str, Any]:
-    """`training.learning_rate={loguniform: [1e-4, 1e-2]}` -> (field, what YAML makes of the rest).
+    """`training.learning_rate={loguniform: [1e-4, 1e-2]}` -> (field, the rest read as YAML).
 
     Raises:
         UsageError: It is not FIELD=YAML.
@@ -293,4 +296,17 @@ def parse_flag(text: str) -> tuple[str, Any]:
         raise UsageError(f"--space {name}: cannot read {spec!r}: {' '.join(str(error).split())}") from None
 
 
-__all__ = ["Dimension", "Space", "overrides_of", "parse_flag", "read_space"]
+def default_space(recipe: Recipe) -> dict[str, Any]:
+    """The space of the recipe's family, in a recipe's format; without the architecture where weights fix it.
+
+    A recipe with batches by tokens searches their size, any other one the number of rows.
+    """
+    unused = "per_device_train_batch_size" if recipe.training.get("batch_tokens") else "batch_tokens"
+    spec = {name: value for name, value in load_family(recipe.family).search_space.items()}
+    spec.pop(f"training.{unused}", None)
+    if recipe.model_name_or_path:
+        spec = {name: value for name, value in spec.items() if Dimension(name, "", ()).fits_weights}
+    return spec
+
+
+__all__ = ["Dimension", "Space", "default_space", "is_number", "parse_flag", "read_space"]

@@ -1,238 +1,323 @@
-"""One trial of a search, in a Ray worker that lives for many: torch and transformers are imported once in it."""
+"""A trial: what a Ray worker does for one point of a search or one run of a study."""
 
 import contextlib
 import json
 import logging
+import math
 import os
-import shutil
 import tempfile
 import time
+import traceback
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 from ray import tune
+from transformers import TrainerCallback
 
-from zoo.training.build import build
-from zoo.training.callbacks import EMACallback
+from zoo.registry import load_family, load_task
+from zoo.tasks.base import TaskData
+from zoo.training.build import build, load_parent, load_run_data
 from zoo.training.command_line import RunSettings, parse_run
 
-from .progress import ReportCallback, reason
-from .sharing import load_without_test, looked_at, unpack
-from .space import overrides_of
-from .study import flags_of, merged
+from .fingerprint import digest
+from .overrides import flags_of, merged, overrides_of
+from .runs import Run
+from .settings import Objective
 
-FAILED = 1e30  # the score of a trial that failed, on the bad side: schedulers and TPE compare numbers
-POINT_NAME = "point.json"
-# Not for choosing between points: the score is the Trainer's own evaluation of each epoch.
+FAILED = 1e30  # absolute score of a trial that failed: schedulers and TPE compare numbers
+STATE_NAME = "trial.json"
+# A trial is scored by the Trainer's own evaluation of each epoch.
 TRIAL_FLAGS = (
     "--eval_strategy", "epoch", "--save_strategy", "epoch", "--save_total_limit", "1", "--save_only_model", "false",
     "--load_best_model_at_end", "false", "--average_checkpoints", "0", "--disable_tqdm", "true", "--skip_test",
 )  # fmt: skip
 
 
-@dataclass
-class Assignment:
-    """What all trials of a search share.
+class Diverged(RuntimeError):
+    """A loss or metric is not finite."""
+
+
+def check_finite(entry: Mapping[str, Any], epoch: float) -> None:
+    """Check the loss and the metrics of a log entry.
+
+    Raises:
+        Diverged: One is infinite or NaN.
+    """
+    for name, value in entry.items():
+        if isinstance(value, float) and not math.isfinite(value) and (name == "loss" or name.startswith("eval_")):
+            raise Diverged(f"diverged: {name} is {value} after epoch {epoch:.3g}")
+
+
+def reason(error: BaseException) -> str:
+    """An error in one line, with its type where the message alone says little."""
+    text = " ".join(str(error).split())
+    explains = isinstance(error, (ValueError, Diverged, OSError)) and text
+    return text if explains else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+class TuneReport(TrainerCallback):
+    """Report each evaluation to Tune, and end a run that diverges.
 
     Args:
-        recipe: Id or path.
-        trial: Overrides that hold for trials only, such as fewer epochs.
-        flags: Of `zoo train`, for every trial.
-        seed: Of every training.
-        metric: Decides.
-        greater_is_better: Which way.
-        keeps_best: The recipe ends with its best epoch, so a trial's score is that of its best so far.
-        place: The folder from which the command was given: relative paths of flags start there.
-        data: Reference of the packed data in the object store, in a list so that Ray leaves it alone.
-        data_fields: Names of the space whose value changes the data: such points load their own, once a worker.
-        environment: Variables that workers on other machines need.
+        objective: Which metric is the score.
+        point: Of a search: reports wait for the checkpoint of the same epoch and hand it to Tune. None for a run that
+            keeps its own checkpoints.
+        resumed: The content of `trial.json` in the checkpoint that the trial goes on from. Where a population changed
+            rate or decay, the new ones replace those of the checkpoint.
     """
 
-    recipe: str
-    trial: dict[str, dict[str, Any]]
-    flags: list[str]
-    seed: int
-    metric: str
-    greater_is_better: bool
-    keeps_best: bool
-    place: str = ""
-    data: list[Any] = field(default_factory=list)
-    data_fields: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def settings(self, point: Mapping[str, Any], folder: str) -> RunSettings:
-        """What `zoo train` would make of a point."""
-        overrides = flags_of(merged(self.trial, overrides_of(point)))
-        own = ["--seed", str(self.seed), "--output_dir", folder]
-        return parse_run([self.recipe, *overrides, *self.flags, *TRIAL_FLAGS, *own], "zoo tune")
-
-
-class _Loaded:
-    """The data that this worker holds: the shared one, or the last that a point needed for itself."""
-
-    def __init__(self) -> None:
-        self.shared = ""
-        self.data: Any = None
-        self.point: dict[str, Any] = {}
-        self.read: set[str] = set()
-
-    def fits(self, point: Mapping[str, Any]) -> bool:
-        """Whether reading at this point would give the same: all that was looked at is as it was then.
-
-        A field may be looked at only where another has some value, so it is this reading's own fields that count.
-        """
-        names = [name for name in {*self.point, *point} if looked_at(name, self.read)]
-        return all(name in self.point and name in point and self.point[name] == point[name] for name in names)
-
-    def get(self, assignment: Assignment, settings: RunSettings, point: Mapping[str, Any]) -> Any:
-        """The data of a point."""
-        shared = assignment.data[0].hex()
-        if shared != self.shared or not self.fits(point):
-            self.shared, self.data = "", None  # not two at a time; and none if reading fails
-            if any(name in point for name in assignment.data_fields):
-                self.data, self.read = load_without_test(settings)
-            else:
-                self.data, self.read = unpack(ray.get(assignment.data[0])), set(assignment.data_fields)
-            self.shared, self.point = shared, dict(point)
-        if self.data.test is not None:
-            raise RuntimeError("a trial must not hold the test split")
-        return self.data
-
-
-LOADED = _Loaded()
-
-
-class ResumedRates(ReportCallback):
-    """Reports; and where a population changed rate or decay, sets them over those of the checkpoint.
-
-    Args:
-        report: See `ReportCallback`.
-        old, new: The points of the checkpoint and of the trial.
-    """
-
-    def __init__(self, report: Callable[[dict[str, Any]], None], old: Mapping[str, Any], new: Mapping[str, Any]):
-        super().__init__(report)
-        self.old, self.new = old, new
+    def __init__(
+        self, objective: Objective, point: Mapping[str, Any] | None = None, resumed: Mapping[str, Any] | None = None
+    ):
+        self.objective, self.point, self.resumed = objective, point, resumed or {}
+        self.best, self.metrics = self.resumed.get("best"), dict[str, Any]()
+        self.start = time.perf_counter() - self.resumed.get("seconds", 0.0)
 
     def on_train_begin(
         self, args: Any, state: Any, control: Any, optimizer: Any = None, lr_scheduler: Any = None, **kwargs: Any
     ) -> None:
-        """The checkpoint's optimizer and schedule are loaded by now."""
+        """The optimizer and the schedule of the checkpoint are loaded by now."""
+        old, new = self.resumed.get("point", {}), self.point or {}
         rate, decay = "training.learning_rate", "training.weight_decay"
-        for group in optimizer.param_groups if self.old else ():
+        for group in optimizer.param_groups if old else ():
             # Groups of another optimizer than --learning_rate's keep theirs.
-            if rate in self.new and group.get("initial_lr") == self.old.get(rate):
-                factor = self.new[rate] / self.old[rate]
+            if rate in new and group.get("initial_lr") == old.get(rate):
+                factor = new[rate] / old[rate]
                 group["lr"] *= factor
                 group["initial_lr"] *= factor
-            if decay in self.new and group.get("weight_decay"):
-                group["weight_decay"] = self.new[decay]
-        if self.old and hasattr(lr_scheduler, "base_lrs"):
+            if decay in new and group.get("weight_decay"):
+                group["weight_decay"] = new[decay]
+        if old and hasattr(lr_scheduler, "base_lrs"):
             lr_scheduler.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
 
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """A NaN ends the run before its next evaluation."""
+        check_finite(logs or {}, state.epoch or 0)
 
-class Reporter:
-    """Hands an evaluation to Tune when the checkpoint of the same epoch is there.
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        """Keep the metrics, or report them at once."""
+        check_finite(metrics or {}, state.epoch or 0)
+        self.metrics = {name.removeprefix("eval_"): value for name, value in (metrics or {}).items()}
+        if self.point is None:
+            self.report(state, None)
 
-    Args:
-        assignment: Of the search.
-        point: Of the trial.
-        folder: Where the Trainer writes.
-        state: What the checkpoint said of the score so far and of the seconds.
-    """
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Report with the checkpoint; the run's own callbacks have written their files by now."""
+        if self.point is not None and self.metrics:
+            self.report(state, Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
-    def __init__(self, assignment: Assignment, point: Mapping[str, Any], folder: Path, state: Mapping[str, Any]):
-        self.assignment, self.point, self.folder = assignment, point, folder
-        self.best, self.before = state.get("best"), state.get("seconds", 0.0)
-        self.begun = time.perf_counter()
-        self.found: dict[str, Any] | None = None
+    def report(self, state: Any, checkpoint: Path | None) -> None:
+        """Report the kept metrics.
 
-    def evaluated(self, found: dict[str, Any]) -> None:
-        """Called after an evaluation."""
-        if self.assignment.metric not in found["metrics"]:
-            known = ", ".join(sorted(found["metrics"]))
+        Raises:
+            RuntimeError: The score of a search is not among them.
+        """
+        name, metrics = self.objective.metric, self.metrics
+        if name not in metrics and checkpoint is not None:
             raise RuntimeError(
-                f"evaluations have no {self.assignment.metric!r}, only {known}: name one of these as "
+                f"evaluations have no {name!r}, only {', '.join(sorted(metrics))}: name one of these as "
                 "metric_for_best_model, or have it measured (of texts: predict_with_generate)"
             )
-        self.found = found
-
-    def saved(self, checkpoint: Path) -> None:
-        """Called after the Trainer wrote a checkpoint."""
-        if self.found is None:
-            return
-        value = float(self.found["metrics"][self.assignment.metric])
-        pick = max if self.assignment.greater_is_better else min
-        self.best = value if self.best is None else pick(self.best, value)
-        seconds = self.before + time.perf_counter() - self.begun
-        state = {"point": self.point, "best": self.best, "seconds": seconds}
-        (checkpoint / POINT_NAME).write_text(json.dumps(state))
-        metrics = {key: value for key, value in self.found["metrics"].items() if isinstance(value, (int, float))}
+        seconds = time.perf_counter() - self.start
         result = {
-            "score": self.best if self.assignment.keeps_best else value,
-            "epoch": self.found["epoch"],
-            "metrics": metrics,
+            "epoch": state.epoch,
+            "epochs": state.num_train_epochs,
+            "metrics": {key: value for key, value in metrics.items() if isinstance(value, (int, float))},
             "seconds": seconds,
             "host": ray.get_runtime_context().get_node_id()[:8],
             "pid": os.getpid(),
         }
-        self.found = None
+        if name in metrics:
+            self.best = self.objective.better(self.best, float(metrics[name]))
+            result["score"] = self.best if self.objective.keeps_best else float(metrics[name])
+        self.metrics = {}
+        if checkpoint is None:
+            tune.report(result)
+            return
+        saved = {"point": self.point, "best": self.best, "seconds": seconds}
+        (checkpoint / STATE_NAME).write_text(json.dumps(saved))
         tune.report(result, checkpoint=tune.Checkpoint.from_directory(str(checkpoint)))
 
 
-def train_trial(point: Mapping[str, Any], assignment: Assignment, folder: Path) -> None:
-    """Train at a point of the space and report after each epoch; goes on from Tune's checkpoint if it has one."""
-    checkpoint, state = None, {}
-    given = tune.get_checkpoint()
-    if given is not None:
-        checkpoint = folder / "from"
-        given.to_directory(str(checkpoint))
-        state = json.loads((checkpoint / POINT_NAME).read_text())
-    settings = assignment.settings(point, str(folder / "run"))
-    reporter = Reporter(assignment, point, folder, state)
-    callback = ResumedRates(reporter.evaluated, state.get("point", {}), point)
-    data = LOADED.get(assignment, settings, point)
-    parts = build(settings, [callback, Saved(reporter)], data)
-    if checkpoint is not None:
-        for each in parts.trainer.callback_handler.callbacks:
-            if isinstance(each, EMACallback):
-                each.load(checkpoint)
-    parts.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+def data_key(settings: RunSettings) -> str:
+    """Hash of the fields that `Task.load_data` reads: trials with the same one share their data."""
+    unread = settings.data.names("loading", False)
+    data = {f.name: getattr(settings.data, f.name) for f in fields(settings.data) if f.name not in unread}
+    model = [settings.recipe.model.get(name) for name in load_task(settings.recipe.task).config_fields]
+    return digest([data, model])
 
 
-class Saved(ReportCallback):
-    """Tells a Reporter of each checkpoint; the run's own callbacks have put their files into it by then."""
-
-    def __init__(self, reporter: Reporter):
-        super().__init__(lambda found: None)
-        self.reporter = reporter
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The Trainer wrote a checkpoint."""
-        self.reporter.saved(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+def load_without_test(settings: RunSettings) -> TaskData:
+    """The data of a run without the test split, which no trial may see."""
+    recipe = settings.recipe
+    task = load_task(recipe.task)(settings.data, settings.training.seed)
+    data, _ = load_run_data(settings, load_family(recipe.family), task, load_parent(settings, task))
+    fingerprint = {name: value for name, value in data.fingerprint.items() if name != "test"}
+    return replace(data, test=None, fingerprint=fingerprint)
 
 
-def run_trial(config: dict[str, Any], assignment: Assignment) -> None:
-    """Tune's trainable: a trial that fails reports why, and its worker goes on to the next one."""
-    for name, value in assignment.environment.items():
-        os.environ.setdefault(name, value)
-    with contextlib.suppress(OSError):  # a machine that does not share it
-        os.chdir(assignment.place)
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    folder = Path(tempfile.mkdtemp(prefix="zoo-trial-"))
-    try:
-        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-            warnings.simplefilter("ignore")
-            train_trial(config["point"], assignment, folder)
-    except Exception as error:
-        bad = -FAILED if assignment.greater_is_better else FAILED
-        tune.report({"score": bad, "failed": reason(error)})
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+class Work(Protocol):
+    """What `run_trial` does for a point: a search trains it, a study makes a run of it."""
+
+    objective: Objective
+
+    def log(self, point: Mapping[str, Any]) -> str:
+        """The file that gets what the trial prints."""
+
+    def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
+        """Train, and report to Tune."""
 
 
-__all__ = ["FAILED", "Assignment", "run_trial"]
+@dataclass
+class SearchWork:
+    """The training of a search's points.
+
+    Args:
+        recipe: Id or path.
+        objective: How trials are compared.
+        trial: Overrides for trials only, such as fewer epochs.
+        flags: Of `zoo train`, for every trial.
+        seed: Of every training.
+        data_key: Of the data that the trials share.
+    """
+
+    recipe: str
+    objective: Objective
+    trial: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+    seed: int = 42
+    data_key: str = ""
+
+    def settings(self, point: Mapping[str, Any], folder: str = "unused") -> RunSettings:
+        """The settings of a point's training."""
+        overrides = flags_of(merged(self.trial, overrides_of(point)))
+        own = ["--seed", str(self.seed), "--output_dir", folder]
+        return parse_run([self.recipe, *overrides, *self.flags, *TRIAL_FLAGS, *own], "zoo tune")
+
+    def data_of(self, settings: RunSettings, shared: TaskData | None) -> TaskData:
+        """The shared data, or a trial's own if its point changes what is read."""
+        data = shared if shared is not None and data_key(settings) == self.data_key else load_own(settings)
+        if data.test is not None:
+            raise RuntimeError("a trial must not hold the test split")
+        return data
+
+    def log(self, point: Mapping[str, Any]) -> str:
+        """None is kept."""
+        return os.devnull
+
+    def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
+        """Train, from Tune's checkpoint if there is one, and report each epoch."""
+        with tempfile.TemporaryDirectory(prefix="zoo-trial-") as folder:
+            checkpoint, resumed = None, {}
+            given = tune.get_checkpoint()
+            if given is not None:
+                checkpoint = Path(given.to_directory(os.path.join(folder, "from")))
+                resumed = json.loads((checkpoint / STATE_NAME).read_text())
+            settings = self.settings(point, os.path.join(folder, "run"))
+            parts = build(settings, [TuneReport(self.objective, point, resumed)], self.data_of(settings, data))
+            parts.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+_own_data: dict[str, TaskData] = {}
+
+
+def load_own(settings: RunSettings) -> TaskData:
+    """The data of a point that changes what is read; a worker keeps the last one."""
+    key = data_key(settings)
+    if key not in _own_data:
+        _own_data.clear()
+        _own_data[key] = load_without_test(settings)
+    return _own_data[key]
+
+
+@dataclass
+class StudyWork:
+    """The runs of a study.
+
+    Args:
+        runs: By the name of their folder.
+        objective: Of the study.
+        logs: Folder of the runs' logs.
+        test: Whether finished runs are measured on the test split.
+        deadline: Time (`time.time()`) after which no run starts.
+    """
+
+    runs: Mapping[str, Run]
+    objective: Objective
+    logs: Path
+    test: bool = False
+    deadline: float = math.inf
+
+    def log(self, point: Mapping[str, Any]) -> str:
+        """One for each run."""
+        return str(self.logs / f"{point['run']}.log")
+
+    def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
+        """Train unless that is done, then measure the test split if asked for."""
+        run = self.runs[point["run"]]
+        if time.time() > self.deadline:
+            tune.report({"late": True})
+            return
+        if not run.finished:
+            run.train([TuneReport(self.objective)])
+        if self.test and not run.tested:
+            run.test()
+
+
+@dataclass
+class WorkerSetup:
+    """What a worker needs of the process that the user started.
+
+    Args:
+        variables: Environment variables, for machines that do not set their own.
+        folder: Its working directory, from which relative paths start.
+        threads: Of torch.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
+    threads: int = 1
+
+    @contextlib.contextmanager
+    def applied(self, log: str) -> Iterator[None]:
+        """Within it, a trial runs as if it was started there, and its prints go to the log."""
+        import torch
+
+        for name, value in self.variables.items():
+            os.environ.setdefault(name, value)
+        with contextlib.suppress(OSError):  # a machine that does not have the folder
+            os.chdir(self.folder)
+        torch.set_num_threads(self.threads)
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+
+
+def run_trial(config: dict[str, Any], work: Work, setup: WorkerSetup, data: TaskData | None = None) -> None:
+    """Tune's trainable. A trial that fails reports why, and its worker goes on with the next one."""
+    with setup.applied(work.log(config["point"])):
+        try:
+            work.do(config["point"], data)
+        except Exception as error:
+            traceback.print_exc()
+            worst = -FAILED if work.objective.greater_is_better else FAILED
+            tune.report({"score": worst, "failed": reason(error)})
+
+
+__all__ = [
+    "SearchWork",
+    "StudyWork",
+    "TuneReport",
+    "Work",
+    "WorkerSetup",
+    "data_key",
+    "load_without_test",
+    "run_trial",
+]

@@ -19,6 +19,15 @@ FAMILY = Family(
         "dense_sizes": [8],
         "patch_length": 4,
     },
+    search_space={
+        "training.learning_rate": {"loguniform": [3e-4, 1e-2]},
+        "training.per_device_train_batch_size": {"choice": [32, 64, 128, 256]},
+        "training.muon_learning_rate": {"choice": [0.0, 0.02]},  # 0: the recipe's optimizer alone
+        "training.lr_scheduler_type": {"choice": ["linear", "cosine", "constant"]},
+        "model.hidden_size": {"choice": [32, 64, 128, 256]},
+        "model.num_layers": {"choice": [1, 2, 3]},
+        "model.dropout": {"uniform": [0.0, 0.5], "round": 0.05},
+    },
 )
 
 __all__ = [

@@ -21,6 +21,17 @@ FAMILY = Family(
         "decoder_layers": 2,
         "dropout": 0.1,
     },
+    search_space={
+        "training.learning_rate": {"loguniform": [5e-4, 1e-2]},
+        "training.batch_tokens": {"choice": [1024, 2048, 4096]},
+        "training.per_device_train_batch_size": {"choice": [32, 64, 128]},
+        "training.muon_learning_rate": {"choice": [0.0, 0.015]},  # 0: the recipe's optimizer alone
+        "training.lr_scheduler_type": {"choice": ["linear", "cosine", "inverse_sqrt"]},
+        "model.hidden_size": {"choice": [128, 256, 384]},
+        "model.encoder_layers": {"choice": [1, 2]},
+        "model.decoder_layers": {"choice": [1, 2]},
+        "model.dropout": {"uniform": [0.0, 0.4], "round": 0.05},
+    },
 )
 
 __all__ = [

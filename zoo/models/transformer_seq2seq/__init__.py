@@ -29,6 +29,17 @@ FAMILY = Family(
         "max_position_embeddings": 64,
         "dropout": 0.0,
     },
+    search_space={
+        "training.learning_rate": {"loguniform": [5e-4, 5e-3]},
+        "training.batch_tokens": {"choice": [2048, 4096, 8192]},
+        "training.per_device_train_batch_size": {"choice": [32, 64, 128]},
+        "training.muon_learning_rate": {"choice": [0.0, 0.02]},  # 0: the recipe's optimizer alone
+        "training.lr_scheduler_type": {"choice": ["linear", "cosine", "inverse_sqrt"]},
+        "model.d_model": {"choice": [96, 192, 288]},  # multiples of 4, 6 and 8 heads
+        "model.encoder_layers": {"choice": [2, 4, 6]},
+        "model.decoder_layers": {"choice": [1, 2, 3]},
+        "model.dropout": {"uniform": [0.0, 0.3], "round": 0.05},
+    },
 )
 
 __all__ = [

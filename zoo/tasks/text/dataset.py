@@ -1,6 +1,6 @@
 """Pairs of texts as token ids, and batches of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-# Training rows that are measured for the fit verdict, and how the model generates for them.
+# Training rows that are measured for the fit verdict.
 TRAINING_ROWS = 200
-GREEDY: Mapping[str, Any] = {"num_beams": 1, "early_stopping": False, "length_penalty": 1.0}
 IGNORED = -100
 # Texts that are tokenized at once.
 CHUNK = 4096
@@ -77,9 +76,6 @@ class TextDataset(Dataset):
         training: Whether these are training pairs, of which only a sample is measured.
         resample: `(text, epoch, row, side) -> ids`: another tokenization each epoch.
     """
-
-    # What `generate()` gets for these rows beside the model's own settings.
-    generation_settings: Mapping[str, Any] = {}
 
     def __init__(
         self,
@@ -160,16 +156,14 @@ class TextDataset(Dataset):
 
     @cached_property
     def measured(self) -> "TextDataset":
-        """The rows that are measured: all, but of training rows a sample.
+        """The rows that are measured, without sampled tokenization.
 
-        The sample is of the data itself, so that it resembles validation, and generated for greedily.
+        All, but of training rows a sample of the data itself, which resembles validation.
         """
         if not self.training:
             return self
         own = np.flatnonzero(self.numbers < self.own)
-        sample = self.select(own[spread(len(own), TRAINING_ROWS)])
-        sample.generation_settings = GREEDY
-        return sample
+        return self.select(own[spread(len(own), TRAINING_ROWS)])
 
 
 def spread(rows: int, limit: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """`pipeline("translation", ...)` and `pipeline("summarization", ...)`, which transformers 5 no longer has.
 
-This file imports nothing of the library, so that `pipeline.save_pretrained` can put it beside a model.
+This file imports nothing of the library, so that `pipeline.save_pretrained` can copy it beside a model.
 """
 
 import re
@@ -17,11 +17,11 @@ from transformers.pipelines.base import Pipeline
 BATCH = 32
 # Batches that are sorted by length together when texts come from a generator.
 SORTED_TOGETHER = 16
-# Where a sentence ends: behind its sign and closing quotes before a space, or behind the signs of languages without.
+# Where a sentence ends: after its mark and closing quotes before a space, or after the marks of Chinese and Japanese.
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’»)\]]*\s+|(?<=[。！？])")
 # What a model with several target languages reads before a source.
 TAG = re.compile(r">>\S+?<<")
-# Settings of beam search, of which transformers warns where there are no beams.
+# Settings of beam search; transformers warns of others without beams.
 BEAM_SETTINGS = {"early_stopping": False, "length_penalty": 1.0}
 
 
@@ -35,14 +35,15 @@ def sentences(text: str) -> list[str]:
 
 
 class TextToTextPipeline(Pipeline):
-    """A text or a list of texts in, a list with what the model makes of them out.
+    """Generates a text for each text.
 
-    The pieces of all texts go through the model sorted by length, in batches, and come back in order.
+    Texts that are too long are split into chunks, or truncated. The chunks of all texts go through the model in
+    batches, sorted by length, and come back in order.
 
     Args of a call:
-        batch_size: Texts at once; default: 32.
-        truncation: Cut what is too long for the model, without a warning.
-        ...: Anything that `generate()` takes, such as `num_beams`, `max_new_tokens` or `num_return_sequences`.
+        batch_size (`int`, defaults to 32): Texts at once.
+        truncation (`bool`, defaults to `False`): Truncate what is too long for the model, without a warning.
+        generate_kwargs: Arguments of `generate()`, such as `num_beams`, `max_new_tokens` or `num_return_sequences`.
     """
 
     _pipeline_calls_generate = True
@@ -61,16 +62,24 @@ class TextToTextPipeline(Pipeline):
         return preprocess, generate_kwargs, {}
 
     def __call__(self, inputs: Any, *, batch_size: int | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
-        """`[{"..._text": ...}]` for a text, the same for each text of a list; a list of such lists with several
-        `num_return_sequences`; an iterator for an iterator.
+        """Generate.
+
+        Args:
+            inputs (`str`, `list[str]` or an iterator of `str`): The texts.
+            batch_size (`int`, *optional*): Texts at once.
+            kwargs: See the class.
+
+        Returns:
+            `[{"..._text": ...}]` for a text, one such dictionary for each text of a list, a list of such lists with
+            several `num_return_sequences`, an iterator for an iterator.
 
         Raises:
             TypeError: The input is neither a text nor texts.
         """
         kwargs.pop("num_workers", None)
-        given = self._sanitize_parameters(**kwargs)
-        preprocess = {**self._preprocess_params, **given[0]}
-        forward = {**self._forward_params, **given[1]}
+        parameters = self._sanitize_parameters(**kwargs)
+        preprocess = {**self._preprocess_params, **parameters[0]}
+        forward = {**self._forward_params, **parameters[1]}
         size = batch_size or self._batch_size or BATCH
         if isinstance(inputs, str):
             return self.answers([inputs], size, preprocess, forward)[0]
@@ -79,27 +88,27 @@ class TextToTextPipeline(Pipeline):
         return self.flat(self.answers(inputs, size, preprocess, forward))
 
     @staticmethod
-    def flat(found: list[list[dict[str, Any]]]) -> list[Any]:
-        """One answer each needs no lists of their own."""
-        return [answers[0] for answers in found] if all(len(answers) == 1 for answers in found) else found
+    def flat(outputs: list[list[dict[str, Any]]]) -> list[Any]:
+        """Without inner lists if each text has one output."""
+        return [answers[0] for answers in outputs] if all(len(answers) == 1 for answers in outputs) else outputs
 
     def stream(self, inputs: Iterator[str], size: int, preprocess: dict, forward: dict) -> Iterator[Any]:
-        """The answers to texts that come one by one."""
+        """The outputs of texts that come one by one."""
         while texts := list(islice(inputs, SORTED_TOGETHER * size)):
             yield from self.flat(self.answers(texts, size, preprocess, forward))
 
     def answers(
         self, inputs: Iterable[str], size: int, preprocess: dict[str, Any], forward: dict[str, Any]
     ) -> list[list[dict[str, Any]]]:
-        """For each text its answers."""
+        """The outputs of each text."""
         if isinstance(inputs, Mapping):  # its texts are its values, and it would be read as its keys
             raise TypeError(f"expected a text or a list of texts, got {type(inputs).__name__}")
         texts = list(inputs)
         for text in texts:
             if not isinstance(text, str):
                 raise TypeError(f"expected a text or a list of texts, got {type(text).__name__}")
-        pieces = self.preprocess(texts, **preprocess)
-        flat = [(number, ids) for number, parts in enumerate(pieces) for ids in parts]
+        chunks = self.preprocess(texts, **preprocess)
+        flat = [(number, ids) for number, parts in enumerate(chunks) for ids in parts]
         order = sorted(range(len(flat)), key=lambda place: -len(flat[place][1]))
         generated: list[list[str]] = [[] for _ in flat]
         for first in range(0, len(order), size):
@@ -108,16 +117,16 @@ class TextToTextPipeline(Pipeline):
             outputs = self.postprocess(self.forward(batch, **forward), rows=len(places))
             for place, answers in zip(places, outputs):
                 generated[place] = answers
-        # A text without words has no pieces, and as many empty answers as the others have.
+        # A text without words has no chunks, and as many empty outputs as the others have.
         count = max((len(answers) for answers in generated), default=1)
-        found: list[list[list[str]]] = [[[] for _ in range(count)] for _ in texts]
+        joined: list[list[list[str]]] = [[[] for _ in range(count)] for _ in texts]
         for (number, _), answers in zip(flat, generated):
-            for parts, answer in zip(found[number], answers):
+            for parts, answer in zip(joined[number], answers):
                 parts.append(answer)
-        return [[{self.answer: " ".join(parts)} for parts in answers] for answers in found]
+        return [[{self.answer: " ".join(parts)} for parts in answers] for answers in joined]
 
     def limit(self) -> int | None:
-        """Tokens that the model takes, its end sign included; None for no limit."""
+        """Tokens that the model reads at most, EOS included; None for no limit."""
         assert self.tokenizer is not None
         limits = (self.tokenizer.model_max_length, getattr(self.model.config, "max_position_embeddings", None))
         known = [int(limit) for limit in limits if limit is not None and limit < 1e9]
@@ -131,30 +140,30 @@ class TextToTextPipeline(Pipeline):
     def preprocess(  # type: ignore[override]
         self, input_: list[str], truncation: bool = False
     ) -> list[list[list[int]]]:
-        """For each text the ids of its pieces: one, or none where there are no words."""
+        """The ids of each text's chunks: one, or none of a text without words."""
         limit = self.limit()
-        pieces: list[list[list[int]]] = []
+        chunks: list[list[list[int]]] = []
         for text, ids in zip(input_, self.tokenize(input_)):
             if not text.strip():
-                pieces.append([])
+                chunks.append([])
             elif limit is None or len(ids) <= limit:
-                pieces.append([ids])
+                chunks.append([ids])
             else:
-                pieces.append(self.cut(ids, limit) if truncation else self.shorten(text, ids, limit))
-        return pieces
+                chunks.append(self.truncate(ids, limit) if truncation else self.shorten(text, ids, limit))
+        return chunks
 
-    def cut(self, ids: list[int], limit: int) -> list[list[int]]:
-        """The first tokens, and the end sign."""
+    def truncate(self, ids: list[int], limit: int) -> list[list[int]]:
+        """The first tokens, and EOS."""
         return [[*ids[: limit - 1], ids[-1]]]
 
     def shorten(self, text: str, ids: list[int], limit: int) -> list[list[int]]:
-        """What becomes of a text that is longer than the model takes."""
+        """The chunks of a text that is longer than the model reads."""
         warnings.warn(
             f"a text of {len(ids)} tokens is longer than the {limit} that the model takes: only its beginning is "
             "read (truncation=True for no warning)",
             stacklevel=6,
         )
-        return self.cut(ids, limit)
+        return self.truncate(ids, limit)
 
     def _forward(self, model_inputs: dict[str, Any], **generate_kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         assert self.tokenizer is not None
@@ -173,7 +182,7 @@ class TextToTextPipeline(Pipeline):
         return {"tokens": tokens}
 
     def warn_of_cut(self, tokens: torch.Tensor) -> None:
-        """Say so if an answer, (answers, tokens), ends because the model's generation settings allow no more of it."""
+        """Warn if an output, in `tokens` of shape `(outputs, length)`, ends because of the model's length limit."""
         ends = self.model.generation_config.eos_token_id
         if ends is None:
             return
@@ -186,7 +195,7 @@ class TextToTextPipeline(Pipeline):
             )
 
     def postprocess(self, model_outputs: dict[str, Any], rows: int = 1) -> list[list[str]]:  # type: ignore[override]
-        """For each row of a batch its generated texts."""
+        """The generated texts of each row of a batch."""
         assert self.tokenizer is not None
         texts = self.tokenizer.batch_decode(model_outputs["tokens"], skip_special_tokens=True)
         several = len(texts) // rows
@@ -227,7 +236,7 @@ class TranslationPipeline(TextToTextPipeline):
     """
 
     answer = "translation_text"
-    # The language's tag in front of every piece, if there is one.
+    # The language tag before every chunk, if there is one.
     tag: tuple[int, ...] = ()
 
     def _sanitize_parameters(  # type: ignore[override]
@@ -243,30 +252,30 @@ class TranslationPipeline(TextToTextPipeline):
     def preprocess(  # type: ignore[override]
         self, input_: list[str], truncation: bool = False, tgt_lang: str | None = None, split_sentences: bool = False
     ) -> list[list[list[int]]]:
-        """For each text the ids of its pieces.
+        """The ids of each text's chunks.
 
         Raises:
             ValueError: The model has no tag for the language.
         """
         tagged = [self.split_tag(text, tgt_lang) for text in input_]
-        found: list[list[list[int]]] = [[] for _ in input_]
+        chunks: list[list[list[int]]] = [[] for _ in input_]
         for self.tag in dict.fromkeys(tag for tag, _ in tagged):
             rows = [row for row, (tag, _) in enumerate(tagged) if tag == self.tag]
             texts = [tagged[row][1] for row in rows]
-            for row, pieces in zip(
+            for row, parts in zip(
                 rows, self.by_sentence(texts, truncation) if split_sentences else super().preprocess(texts, truncation)
             ):
-                found[row] = pieces
-        return found
+                chunks[row] = parts
+        return chunks
 
     def by_sentence(self, texts: list[str], truncation: bool) -> list[list[list[int]]]:
-        """The pieces of each text, none of them of two sentences."""
+        """The chunks of each text, one or more for each sentence."""
         split = [sentences(text) for text in texts]
-        found = iter(super().preprocess([part for parts in split for part in parts], truncation))
-        return [[ids for part in islice(found, len(parts)) for ids in part] for parts in split]
+        chunks = iter(super().preprocess([part for parts in split for part in parts], truncation))
+        return [[ids for part in islice(chunks, len(parts)) for ids in part] for parts in split]
 
     def split_tag(self, text: str, tgt_lang: str | None) -> tuple[tuple[int, ...], str]:
-        """(tag, text without it): of the language, or what the text begins with, or the model's only one.
+        """(tag, text without it): the tag of the language, or what the text begins with, or the model's only one.
 
         Raises:
             ValueError: The model has no tag for the language, or several, and none is asked for.
@@ -286,29 +295,29 @@ class TranslationPipeline(TextToTextPipeline):
         return tuple(known.values())[:1], text
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """The ids of each text, after the tag of the language."""
+        """The ids of each text, after the language tag."""
         return [[*self.tag, *ids] for ids in super().tokenize(texts)]
 
     def shorten(self, text: str, ids: list[int], limit: int) -> list[list[int]]:
-        """Pieces of whole sentences, as many to a piece as the model takes."""
+        """Chunks of as many whole sentences as the model reads."""
         warnings.warn(
             f"a text of {len(ids)} tokens is longer than the {limit} that the model takes: it is translated in parts "
             "(truncation=True to cut it off)",
             stacklevel=6,
         )
-        around = len(self.tag) + 1  # the tag and the end sign
-        pieces: list[list[str]] = []
+        around = len(self.tag) + 1  # the tag and EOS
+        chunks: list[list[str]] = []
         taken = 0
         parts = self.parts(text, limit)
-        for part, found in zip(parts, self.tokenize(parts)):
-            tokens = len(found) - around
-            if not pieces or taken + tokens > limit:
-                pieces.append([])
+        for part, part_ids in zip(parts, self.tokenize(parts)):
+            tokens = len(part_ids) - around
+            if not chunks or taken + tokens > limit:
+                chunks.append([])
                 taken = around
-            pieces[-1].append(part)
+            chunks[-1].append(part)
             taken += tokens
-        whole = self.tokenize([" ".join(piece) for piece in pieces])
-        return [piece for found in whole for piece in self.divide(found, limit)]
+        whole = self.tokenize([" ".join(chunk) for chunk in chunks])
+        return [part for chunk in whole for part in self.divide(chunk, limit)]
 
     def parts(self, text: str, limit: int) -> list[str]:
         """The sentences of a text, and the words of those that are too long."""
@@ -321,7 +330,7 @@ class TranslationPipeline(TextToTextPipeline):
         ]
 
     def divide(self, ids: list[int], limit: int) -> list[list[int]]:
-        """The piece itself; a word of more tokens than the model takes, or a text without spaces, in parts of them."""
+        """The chunk itself; what has too many tokens without a space is divided between them."""
         first, last = len(self.tag), len(ids) - 1
         size = limit - first - 1
         if len(ids) <= limit or size < 1:

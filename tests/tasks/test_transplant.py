@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from zoo.data.vocabulary import RowOrigins
 from zoo.models.rnn_seq2seq import RNNSeq2SeqConfig, RNNSeq2SeqForConditionalGeneration
 from zoo.models.transformer_seq2seq import TransformerSeq2SeqConfig, TransformerSeq2SeqForConditionalGeneration
-from zoo.training.transplant import transplant, vocabulary_tensors
+from zoo.tasks.translation.new_pair.transplant import transplant, vocabulary_tensors
+from zoo.tasks.translation.new_pair.vocabulary import RowOrigins
 
 RNN = {"embedding_size": 12, "hidden_size": 16, "decoder_layers": 1}
 TRANSFORMER = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 20, "decoder_ffn_dim": 20}
@@ -25,7 +25,7 @@ CASES = {
 
 @pytest.fixture(params=CASES)
 def models(request):
-    """(parent, child class, child config) for 20 and 20 pieces: one size, so that shapes say nothing."""
+    """(parent, child class, child config) for 20 and 20 tokens: one size, so that shapes say nothing."""
     model_class, config_class, fields = CASES[request.param]
     torch.manual_seed(0)
     parent = model_class(config_class(vocab_size=20, dropout=0.0, **fields)).eval()
@@ -36,7 +36,7 @@ def models(request):
     return parent, model_class(config_class(vocab_size=20, dropout=0.0, **fields)).eval()
 
 
-def test_tensors_with_a_row_for_each_piece_are_found(models):
+def test_tensors_with_a_row_for_each_token_are_found(models):
     parent, _ = models
     names = {name for name in vocabulary_tensors(parent)}
     tables = [parent.get_input_embeddings(), parent.get_output_embeddings()]
@@ -50,8 +50,8 @@ def test_tensors_with_a_row_for_each_piece_are_found(models):
     assert names == expected and len(names) > 1
 
 
-def test_moved_pieces_are_foretold_as_before(models):
-    """The vocabulary in another order, and a last piece that begins as the mean of two."""
+def test_moved_tokens_are_predicted_as_before(models):
+    """The vocabulary in another order, and a last token that begins as the mean of two."""
     parent, child = models
     order = [0, 1, 2, 3, *torch.randperm(16, generator=torch.Generator().manual_seed(1)).add(4).tolist()]
     origins = RowOrigins(tuple((old,) for old in order), frozenset(), 20, 20, "compose")
@@ -87,9 +87,9 @@ def test_new_rows_are_means_with_noise_where_it_is_wanted(models):
 
 def test_what_does_not_belong_together_is_refused(models):
     parent, child = models
-    with pytest.raises(ValueError, match="the parent has rows for 20 pieces and its tokenizer 19 pieces"):
+    with pytest.raises(ValueError, match="the parent has rows for 20 tokens and its tokenizer 19 tokens"):
         transplant(parent, child, RowOrigins(((0,),) * 20, frozenset(), 19, 20, "mean"))
-    with pytest.raises(ValueError, match="the new model has rows for 20 pieces and its tokenizer 3 pieces"):
+    with pytest.raises(ValueError, match="the new model has rows for 20 tokens and its tokenizer 3 tokens"):
         transplant(parent, child, RowOrigins(((0,),) * 3, frozenset(), 20, 3, "mean"))
     width = "d_model" if hasattr(parent.config, "d_model") else "hidden_size"
     wider = type(parent)(type(parent.config)(**{**parent.config.to_dict(), width: 24, "vocab_size": 20}))

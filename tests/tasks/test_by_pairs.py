@@ -1,8 +1,8 @@
-"""Child against scratch."""
+"""The section of a study that compares children with models from scratch."""
 
 import pytest
 
-from zoo.tuning.by_pairs import CHILD, OWN, SCRATCH, Point, draw, kind_of, means, table
+from zoo.tasks.translation.new_pair.by_pairs import CHILD, OWN, SCRATCH, Point, draw, kind_of, means, table
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def test_how_a_run_began(recipe, kind):
     assert kind_of(recipe) == kind
 
 
-def test_the_table_compares_with_the_best_that_began_from_nothing():
+def test_the_table_compares_with_the_best_from_scratch():
     points = [
         Point(CHILD, 1000, 20.0), Point(CHILD, 1000, 22.0), Point(SCRATCH, 1000, 9.0), Point(OWN, 1000, 11.5),
         Point(CHILD, 5000, 40.0), Point(SCRATCH, 29000, 50.0),

@@ -1,4 +1,4 @@
-"""Old language pairs are kept while a translator learns a new one."""
+"""Old language pairs are replayed while a translator learns a new one."""
 
 import json
 import re
@@ -14,17 +14,17 @@ from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
 from zoo.data.tokenizer import language_ids
 from zoo.record import RunRecord
-from zoo.tasks.translation.batches import TranslationArguments, load_data
+from zoo.tasks.translation import TASK
+from zoo.tasks.translation.arguments import TranslationArguments
 from zoo.training.build import build
 from zoo.training.command_line import parse_run
-from zoo.training.run import of_directions
 
 
 def load(parent, **given):
     """The data of a child, with the parent's tokenizer."""
     files = {"train_file": str(parent.parent / "ru.tsv"), "source_lang": "en", "target_lang": "ru"}
     arguments = TranslationArguments(**{**files, "vocabulary": "extend", **given})
-    return load_data(arguments, AutoConfig.from_pretrained(parent), AutoTokenizer.from_pretrained(parent))
+    return TASK(arguments).load_data(AutoConfig.from_pretrained(parent), AutoTokenizer.from_pretrained(parent))
 
 
 def test_a_pair_is_kept_with_tags_and_the_record_tells_before_from_after(parent, tmp_path, capsys):
@@ -54,22 +54,14 @@ def test_a_pair_is_kept_with_tags_and_the_record_tells_before_from_after(parent,
     assert measured == pytest.approx(record.metrics["test"], rel=1e-4)
 
 
-def test_figures_before_and_after_are_of_every_pair():
+def test_metrics_before_and_after_are_of_every_pair():
     names = ["n", "bleu", "bleu_low", "bleu_13a_lowercase", "chrf"]
     found = {f"{name}{end}": 1.0 for end in ("", "_en-pt_BR", "_zh_Hans-en") for name in names}
-    assert of_directions("bleu", found) == ["bleu", "bleu_en-pt_BR", "bleu_zh_Hans-en"]
+    assert TASK(TranslationArguments()).compared_metrics(found) == ["bleu", "bleu_en-pt_BR", "bleu_zh_Hans-en"]
 
 
 def test_rows_of_several_directions_begin_with_their_tags(parent):
-    arguments = TranslationArguments(
-        train_file=str(parent.parent / "ru.tsv"),
-        source_lang="en",
-        target_lang="ru",
-        keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"],
-        vocabulary="extend",
-    )
-    config, old = AutoConfig.from_pretrained(parent), AutoTokenizer.from_pretrained(parent)
-    data = load_data(arguments, config, old)
+    data, old = load(parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"]), AutoTokenizer.from_pretrained(parent)
     tags = language_ids(data.processor)
     for split in data.splits().values():
         for row in (0, len(split) - 1):
@@ -82,8 +74,8 @@ def test_rows_of_several_directions_begin_with_their_tags(parent):
     assert all(number < data.train.own for number in data.train.measured.numbers)
 
 
-def test_kept_pairs_are_learned_from_the_parent(parent, tmp_path):
-    """The loss of a batch by hand: labels of the new pair, the parent's own opinion of the kept one."""
+def test_replay_is_learned_from_the_parent(parent, tmp_path):
+    """The loss of a batch by hand: labels of the new pair, the parent's probabilities of the replayed one."""
     keep = ["--keep_pair", f"en-eo:{parent.parent / 'eo.tsv'}", "--keep_ratio", "0.5", "--output_dir", str(tmp_path)]
     parts = build(parse_run(new_pair(parent, *keep, "--keep_weight", "3")))
     rows, trainer, model = parts.data.train, parts.trainer, parts.model.eval()
@@ -105,38 +97,37 @@ def test_kept_pairs_are_learned_from_the_parent(parent, tmp_path):
     loss.backward()
     assert all(value.grad is None for value in trainer.teacher.parent.parameters())
     strange = {**batch, "labels": labels.masked_fill(labels == labels[2, 0], len(parts.processor) - 1)}
-    assert not trainer.teacher.rows(strange)[2]  # the parent has no such piece
-    assert build(parse_run(new_pair(parent, *keep, "--keep_targets", "truth"))).trainer.teacher is None
-    assert build(parse_run(new_pair(parent, *keep, "--vocabulary", "replace"))).trainer.teacher is None
+    assert not trainer.teacher.rows(strange)[2]  # the parent does not have this token
+    assert build(parse_run(new_pair(parent, *keep, "--keep_targets", "truth"))).task.teacher is None
+    assert build(parse_run(new_pair(parent, *keep, "--vocabulary", "replace"))).task.teacher is None
     with pytest.raises(
-        ValueError, match="keep_targets=parent: vocabulary=replace drops the pieces of the parent; use --keep_targets"
+        ValueError, match="keep_targets=parent: vocabulary=replace drops the tokens of the parent; use --keep_targets"
     ):
         build(parse_run(new_pair(parent, *keep, "--vocabulary", "replace", "--keep_targets", "parent")))
 
 
-def test_kept_pairs_that_the_parent_cannot_teach(parent, tmp_path):
-    """Each is told; who asks for the parent's opinion where it has none is refused."""
+def test_pairs_that_the_parent_cannot_teach(parent, tmp_path):
+    """Each is a warning, or an error with --keep_targets parent."""
     given, folder = f"en-eo:{parent.parent / 'eo.tsv'}", ["--output_dir", str(tmp_path)]
     (tmp_path / "xx.tsv").write_text((parent.parent / "eo.tsv").read_text().replace("en\teo", "en\tmt"))
     both = build(parse_run(new_pair(parent, "--keep_pair", given, f"en-mt:{tmp_path / 'xx.tsv'}", *folder)))
-    assert both.trainer.teacher.tags.tolist() == [language_ids(both.processor)["eo"]]
-    again = build(parse_run(new_pair(parent, "--keep_pair", given, *folder)), shared_data=both.data).data
-    assert sum("from their targets" in line for line in both.data.remarks) == 1 and again is not both.data
-    told = "\n".join(both.data.remarks)
-    assert "kept pairs: en-eo as the parent translates them\n  en-mt: from their targets" in told
+    assert both.task.teacher.tags.tolist() == [language_ids(both.processor)["eo"]]
+    # The trials of a search share the data.
+    again = build(parse_run(new_pair(parent, "--keep_pair", given, *folder)), shared_data=both.data)
+    assert again.data is both.data and again.warnings == both.warnings
+    warnings = "\n".join(both.warnings)
+    assert "replay: en-eo as the parent translates them\n  en-mt: from their targets" in warnings
     (tmp_path / "yy.tsv").write_text((parent.parent / "eo.tsv").read_text().replace("en\teo", "mt\teo"))
     unread = build(parse_run(new_pair(parent, "--keep_pair", f"mt-eo:{tmp_path / 'yy.tsv'}", *folder)))
-    assert unread.trainer.teacher is None
+    assert unread.task.teacher is None
     strange = new_pair(parent, "--keep_pair", f"en-mt:{tmp_path / 'xx.tsv'}", *folder)
     parts = build(parse_run(strange))
-    assert (
-        parts.trainer.teacher is None
-        and "from their targets, since the parent is not known to translate en-mt" in "\n".join(parts.data.remarks)
-    )
+    assert parts.task.teacher is None
+    assert "replay: from targets, since the parent is not known to translate en-mt" in "\n".join(parts.warnings)
     for command, reason in (
         (strange, "the parent is not known to translate en-mt"),
         (new_pair(parent, "--keep_pair", given, "--random_weights", *folder), "the run starts from random weights"),
-        (new_pair(parent, *folder), "speaks of kept pairs, and there are none"),
+        (new_pair(parent, *folder), "needs language pairs to replay"),
     ):
         with pytest.raises(ValueError, match=f"keep_targets=parent:? {reason}"):
             build(parse_run([*command, "--keep_targets", "parent"]))
@@ -170,12 +161,12 @@ def test_kept_pairs_that_make_no_sense(parent, tmp_path, capsys, flags, message)
     assert message in capsys.readouterr().err
 
 
-def test_a_flag_for_several_pairs_may_stand_several_times(parent):
+def test_a_flag_for_several_pairs_may_be_repeated(parent):
     flags = ["--keep_pair", "en-eo:a.tsv", "--keep_pair", "eo-ru:b.tsv", "en-fr:c.tsv"]
     assert parse_run(new_pair(parent, *flags)).data.keep_pair == ["en-eo:a.tsv", "eo-ru:b.tsv", "en-fr:c.tsv"]
 
 
-def test_pairs_that_are_too_long_are_told_and_counted_for_their_own_pair(parent):
+def test_pairs_that_are_too_long_are_counted_for_their_own_pair(parent):
     keep = {"keep_pair": [f"en-eo:{parent.parent / 'eo.tsv'}"], "vocabulary": "keep"}
     with pytest.raises(ValueError, match="ru.tsv: every pair has more than max_source_length=128 or max_target"):
         load(parent, **keep, max_target_length=20)  # in bytes all of the new pair is longer, the kept one is not
@@ -184,11 +175,11 @@ def test_pairs_that_are_too_long_are_told_and_counted_for_their_own_pair(parent)
     cleaning, (note,) = data.notes["cleaning"], data.notes["kept_pairs"]
     assert new == cleaning["kept"] == 180 - cleaning["over_long"] and cleaning["over_long"] > 40
     assert kept == note["train"]
-    (told,) = (remark for remark in data.remarks if "max_target_length" in remark)
-    assert re.match(r"warning: ru.tsv: \d\d% of 180 training pairs were dropped, which have more than", told)
+    (warning,) = (line for line in data.warnings if "max_target_length" in line)
+    assert re.match(r"warning: ru.tsv: \d\d% of 180 training pairs were dropped, which have more than", warning)
 
 
-def test_each_epoch_sees_other_kept_pairs(parent):
+def test_each_epoch_replays_other_pairs(parent):
     """As many and about as long ones; the new pair's rows stay, and what is over-long does not come."""
     rows = load(parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"], keep_ratio=0.2).train
     tokenizer, own, kept = rows.tokenizer, rows.rows_of(0), rows.rows_of(1)
@@ -208,17 +199,17 @@ def test_each_epoch_sees_other_kept_pairs(parent):
     short = load(
         parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"], keep_ratio=0.2, max_target_length=limit
     ).train
-    assert any(part.long.any() for part in short.rounds)
+    assert any(part.is_long.any() for part in short.rounds)
     for epoch in range(len(short.rounds) + 1):
         short.set_epoch(epoch)
         assert {int(short[row][1][-1]) for row in range(len(short))} == {tokenizer.eos_token_id}
-        assert not any(one.is_cut(row) for one, row in map(short.row_of_epoch, range(len(short))))
+        assert not any(one.is_long[row] for one, row in map(short.row_of_epoch, range(len(short))))
 
 
-def test_kept_pairs_that_are_too_few_are_told(parent):
+def test_too_few_pairs_to_replay_are_a_warning(parent):
     data = load(parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"], keep_ratio=0.9)
     wanted = "warning: eo.tsv: keep_ratio=0.9 asks for 1,620 training pairs of en-eo, and there are 2"
-    assert any(remark.startswith(wanted) for remark in data.remarks)
+    assert any(warning.startswith(wanted) for warning in data.warnings)
 
 
 def test_a_kept_pair_of_two_aligned_files(parent, tmp_path):

@@ -7,8 +7,8 @@ from transformers import PreTrainedTokenizerFast
 from tests.tasks.pairs import pairs
 from zoo.data.tokenizer import language_ids, text_fit, train_tokenizer
 from zoo.data.tokenizer_sampling import SubwordSampler
-from zoo.data.vocabulary import change_vocabulary, fits_badly, unknown_sides
-from zoo.data.vocabulary_growth import is_of_one_script, join, next_merges
+from zoo.tasks.translation.new_pair.vocabulary import change_vocabulary, fits_badly, unknown_sides
+from zoo.tasks.translation.new_pair.vocabulary_growth import is_of_one_script, join, next_merges
 
 ENGLISH, ESPERANTO = (list(side) for side in zip(*pairs(300)))
 # Another language still: other letters, one of them in few texts only.
@@ -138,7 +138,7 @@ def test_a_limit_limits_and_rare_pieces_are_left_out(old):
         assert len(tagged) == size
     whole, _ = change_vocabulary(old, [ENGLISH[:20], FOREIGN[:20]], "replace", size=5000)
     assert len(whole) < len(old) + 50  # twenty sentences are worth few pieces, and the size is no error
-    with pytest.raises(ValueError, match="vocabulary_size=5 is less than the 330 pieces that stay"):
+    with pytest.raises(ValueError, match="vocabulary_size=5 is less than the 330 tokens that stay"):
         change_vocabulary(old, [ENGLISH, FOREIGN], "extend", size=5)
 
 
@@ -155,7 +155,7 @@ def test_sampled_cuts_have_the_new_pieces(old):
 def test_other_tokenizers_are_refused_with_their_kind(mode):
     words = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
     other = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]")
-    with pytest.raises(ValueError, match=r"the model's tokenizer \(WordPiece\) does not cut into the pieces"):
+    with pytest.raises(ValueError, match=r"the model's tokenizer \(WordPiece\) is not a SentencePiece"):
         change_vocabulary(other, [["a"], ["a"]], mode)
     assert change_vocabulary(other, [["a"], ["a"]], "keep") == (other, None)
 

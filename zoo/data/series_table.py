@@ -1,0 +1,179 @@
+"""A table of series: opened from a file or an object, with errors that name file, row and column."""
+
+import gzip
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+TIMESTAMP_NAMES = ("timestamp", "date", "datetime", "time", "ds")
+ITEM_NAMES = ("item_id", "unique_id", "series_id")
+# Spellings of a missing number in a CSV.
+MISSING = ("", "NA", "N/A", "#N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "None", "<NA>")
+# A day, midnight and an offset from UTC.
+_MIDNIGHT = r"(\d{4}-\d{2}-\d{2})[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame with what its error messages need.
+
+    Args:
+        frame: Its index numbers the rows of the source.
+        name: Of the source, in error messages.
+        is_csv: Whether rows are lines of a CSV.
+    """
+
+    frame: pd.DataFrame
+    name: str
+    is_csv: bool = False
+
+    def where(self, row: int, column: Any = None) -> str:
+        """The place of the frame's row at this position, in the source."""
+        label = self.frame.index[row]
+        place = f"{self.name}, line {label + 2}" if self.is_csv else f"{self.name}, row {label}"
+        return place if column is None else f"{place}, column {str(column)!r}"
+
+    def need(self, columns: Sequence[Any], role: str) -> None:
+        """Raise if a column is missing."""
+        missing = [column for column in columns if column not in self.frame.columns]
+        if missing:
+            raise ValueError(f"{self.name} has no column {missing[0]!r} ({role}); it has {self.describe_columns()}")
+
+    def describe_columns(self) -> str:
+        """The first columns, for an error message."""
+        return ", ".join(str(column) for column in self.frame.columns[:20])
+
+    def reject(self, wrong: Any, column: Any, problem: str | Callable[[Any], str]) -> None:
+        """Raise if a row is wrong, naming the first.
+
+        Args:
+            wrong (`np.ndarray` or `pd.Series` of shape `(rows,)`): Whether each row is wrong.
+            column: The column to name.
+            problem: What is wrong, or a function of the cell that returns it.
+        """
+        wrong = np.asarray(wrong, bool)
+        if wrong.any():
+            row = int(wrong.argmax())
+            text = problem if isinstance(problem, str) else problem(self.frame[column].iloc[row])
+            raise ValueError(f"{self.where(row, column)}: {text}")
+
+    def numbers(self, columns: Sequence[Any]) -> np.ndarray:
+        """(rows, columns) float64, NaN where a cell is empty; text and infinite values raise."""
+        values = np.empty((len(self.frame), len(columns)), np.float64)
+        for place, name in enumerate(columns):
+            column = self.frame[name]
+            if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
+                raise ValueError(f"{self.where(0, name)}: holds dates, not numbers; leave it out with target_columns")
+            if not pd.api.types.is_numeric_dtype(column):
+                parsed = pd.to_numeric(column, errors="coerce")
+                self.reject(parsed.isna() & column.notna(), name, lambda cell: f"{str(cell)!r} is not a number")
+                column = parsed
+            values[:, place] = column.to_numpy(np.float64, na_value=np.nan)
+            self.reject(np.isinf(values[:, place]), name, lambda cell: f"{cell} is infinite")
+        return values
+
+    def times(self, name: Any, timestamp_format: str | None) -> tuple[np.ndarray, bool]:
+        """(rows,) int64 and whether they are dates: microseconds since 1970, or step numbers."""
+        column = self.frame[name]
+        self.reject(column.isna(), name, "the time stamp is missing")
+        if pd.api.types.is_numeric_dtype(column) and timestamp_format is None:
+            if column.between(19_000_101, 22_001_231).all():
+                raise ValueError(
+                    f"{self.where(0, name)}: if {column.iloc[0]} is a date, give timestamp_format='%Y%m%d'"
+                )
+            self.reject(column != column // 1, name, lambda cell: f"{cell} is neither a date nor a step number")
+            return column.to_numpy(np.int64), False
+        if not pd.api.types.is_datetime64_any_dtype(column):
+            text = column.astype(str)
+            if timestamp_format is None and _are_midnights(text):
+                text = text.str.extract(_MIDNIGHT)[0]
+            column = pd.to_datetime(text, format=timestamp_format or "ISO8601", errors="coerce", utc=True)
+            expected = timestamp_format or "ISO 8601 (2016-07-01 13:00); give the format as timestamp_format"
+            self.reject(column.isna(), name, lambda cell: f"{str(cell)!r} is not a time stamp in {expected}")
+        if column.dt.tz is not None:
+            # Days of a zone are not all 24 hours long, so its midnights have no regular step in UTC.
+            local = column.dt.tz_localize(None)
+            is_days = (local == local.dt.normalize()).all()
+            column = local if is_days else column.dt.tz_convert("UTC").dt.tz_localize(None)
+        return column.to_numpy("datetime64[us]").astype(np.int64), True
+
+
+def _are_midnights(text: pd.Series) -> bool:
+    """Whether all time stamps are midnights with an offset from UTC."""
+    return bool(text.head(20).str.fullmatch(_MIDNIGHT).all() and text.str.fullmatch(_MIDNIGHT).all())
+
+
+def usual_column(columns: pd.Index, given: str | None, usual: Sequence[str]) -> Any:
+    """The given column, or else the first with a usual name, or None."""
+    return given or next((column for name in usual for column in columns if str(column).lower() == name), None)
+
+
+def open_table(source: Any, timestamp_column: str | None = None, item_column: str | None = None) -> Table:
+    """A CSV (also .gz) or Parquet file, a pandas frame or a `datasets.Dataset` as a table.
+
+    Args:
+        source: What to open.
+        timestamp_column: Column of the time stamps, if its name is not a usual one.
+        item_column: Column of the ids, if its name is not a usual one.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is damaged or of another kind.
+        TypeError: `source` is none of the above.
+    """
+    if isinstance(source, pd.DataFrame):
+        frame = source
+        # AutoGluon's frames have (item_id, timestamp) as their index, others only the time stamps.
+        if isinstance(frame.index, pd.MultiIndex):
+            frame = frame.reset_index()
+        elif isinstance(frame.index, pd.DatetimeIndex):
+            frame = frame.rename_axis(frame.index.name or "timestamp").reset_index()
+        return Table(frame.reset_index(drop=True), "the frame")
+    if hasattr(source, "to_pandas"):
+        return Table(source.to_pandas().reset_index(drop=True), "the data set")
+    if isinstance(source, dict):
+        raise TypeError(f"a data set with the splits {', '.join(map(str, source))}: choose one of them")
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(f"series come from a file, a pandas frame or a datasets.Dataset, not {type(source).__name__}")
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file")
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            return replace(open_table(pd.read_parquet(path)), name=path.name)
+        if path.name.removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
+            return _read_csv(path, timestamp_column, item_column)
+    except (ValueError, OSError, EOFError, pd.errors.ParserWarning) as error:  # pandas' parser errors are ValueErrors
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+    raise ValueError(f"{path}: expected a .csv, .csv.gz or .parquet file")
+
+
+def _read_csv(path: Path, timestamp_column: str | None, item_column: str | None) -> Table:
+    opened = gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else open(path, encoding="utf-8-sig")
+    with opened as file:
+        separator = max(",;\t", key=file.readline().count)
+    options: dict[str, Any] = {"sep": separator, "encoding": "utf-8-sig", "index_col": False}
+    columns = pd.read_csv(path, nrows=0, **options).columns
+    item = usual_column(columns, item_column, ITEM_NAMES)
+    if item is None and usual_column(columns, timestamp_column, TIMESTAMP_NAMES) is None:
+        item = columns[0]  # ids of the ragged layout, or time stamps; both are text
+    # Ids stay text: 007 is not 7, and "NA" (Namibia) is not missing.
+    options |= {"keep_default_na": False, "na_values": {column: MISSING for column in columns if column != item}}
+    options |= {"dtype": {item: str}} if item in columns else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+        # Blank lines are read so that rows keep their line numbers.
+        frame = pd.read_csv(path, skip_blank_lines=False, low_memory=False, **options)
+    blank = frame[[column for column in columns if column != item]].isna().all(axis=1)
+    if item in columns:
+        blank &= frame[item] == ""
+    return Table(frame[~blank] if blank.any() else frame, path.name, is_csv=True)
+
+
+__all__ = ["ITEM_NAMES", "TIMESTAMP_NAMES", "Table", "open_table", "usual_column"]

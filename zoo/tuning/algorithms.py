@@ -1,0 +1,109 @@
+"""The settings of a search as Tune's searchers and schedulers."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining
+from ray.tune.search.basic_variant import BasicVariantGenerator
+
+from zoo.training.recipe import UsageError
+
+from .settings import SearchSettings
+from .space import Dimension, Space
+
+
+def make_searcher(settings: SearchSettings, mode: str, jobs: int) -> Any:
+    """What proposes points.
+
+    Args:
+        settings: Of the search.
+        mode: "max" or "min".
+        jobs: Trials at a time; 0: no limit.
+
+    Raises:
+        UsageError: Optuna is asked for and not installed.
+    """
+    if settings.algorithm != "tpe":
+        # Tune's max_concurrent_trials does not reach this searcher. The members of a population must all exist to be
+        # compared: they take turns where there is no room.
+        return BasicVariantGenerator(max_concurrent=0 if settings.algorithm == "pbt" else jobs)
+    try:
+        import optuna
+        from ray.tune.search.optuna import OptunaSearch
+    except ImportError:
+        raise UsageError(
+            'algorithm=tpe needs Optuna: pip install "primer-zoo[tpe]", or use --algorithm random'
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    start = min(10, max(4, settings.trials // 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # constant_liar, which spreads parallel trials, is experimental
+        sampler = optuna.samplers.TPESampler(seed=settings.seed, n_startup_trials=start, constant_liar=True)
+    return OptunaSearch(SuggestPoint(settings.space), metric="score", mode=mode, sampler=sampler)
+
+
+class SuggestPoint:
+    """Optuna's define-by-run function: a trial -> Tune's config."""
+
+    __name__ = "suggest_point"
+
+    def __init__(self, space: Space):
+        self.space = space
+
+    def __call__(self, trial: Any) -> dict[str, Any]:
+        return {"point": self.space.suggest(trial)}
+
+
+def make_scheduler(settings: SearchSettings, mode: str, epochs: int) -> Any:
+    """What stops or changes trials while they train.
+
+    Args:
+        settings: Of the search.
+        mode: "max" or "min".
+        epochs: Of a whole trial.
+    """
+    compared: dict[str, Any] = {"time_attr": "training_iteration", "metric": "score", "mode": mode}
+    if settings.algorithm == "pbt":
+        mutable = [dimension for dimension in settings.space.dimensions if dimension.mutable]
+        return PopulationBasedTraining(
+            **compared,
+            perturbation_interval=settings.perturb_epochs,
+            hyperparam_mutations={"point": {dimension.name: mutation(dimension) for dimension in mutable}},
+            custom_explore_fn=KeepInRange(mutable),
+            log_config=False,
+        )
+    if settings.scheduler == "none" or epochs <= settings.grace_epochs:
+        return FIFOScheduler()
+    return ASHAScheduler(
+        **compared, max_t=epochs, grace_period=settings.grace_epochs, reduction_factor=settings.reduction_factor
+    )
+
+
+def mutation(dimension: Dimension) -> Any:
+    """What a population resamples a field from; otherwise it multiplies by 0.8 or 1.2, or takes a neighbour."""
+    if dimension.has_choices or dimension.kind == "randint":
+        return list(dimension.choices())
+    return (tune.loguniform if dimension.kind == "loguniform" else tune.uniform)(*dimension.values)
+
+
+class KeepInRange:
+    """Rounds what a population changes, and keeps it in the range of the space.
+
+    Args:
+        dimensions: The ones that it changes.
+    """
+
+    def __init__(self, dimensions: Sequence[Dimension]):
+        self.dimensions = dimensions
+
+    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
+        point = dict(config["point"])
+        for dimension in self.dimensions:
+            if dimension.kind in ("uniform", "loguniform"):
+                point[dimension.name] = dimension.rounded(point[dimension.name])
+        return {**config, "point": point}
+
+
+__all__ = ["make_scheduler", "make_searcher"]

@@ -247,7 +247,11 @@ def test_exported_for_any_batch_and_length(family_name, task_name):
         return {n: v[:, : v.shape[1] - shorter].clone() if n in LENGTHS else v for n, v in made.items()}
 
     example = inputs(3, 4)
-    dimensions = {name: torch.export.Dim(name, min=2, max=512) for name in {"batch", *LENGTHS.values()}}
+    # Five frames of sound are two positions; torch makes a case of its own of one.
+    smallest = {"source": 5 if "input_features" in example else 2}
+    dimensions = {
+        name: torch.export.Dim(name, min=smallest.get(name, 2), max=512) for name in {"batch", *LENGTHS.values()}
+    }
     shapes = {
         name: {0: dimensions["batch"], **({1: dimensions[LENGTHS[name]]} if name in LENGTHS else {})}
         for name in example

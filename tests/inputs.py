@@ -44,6 +44,23 @@ def text(config, rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
     }
 
 
+def speech_recognition(config, rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Sound that has a tone of eight frames for each token of a text, padded on the right, and the text."""
+    source = text(config, rows, seed)
+    tokens, mask = source["input_ids"], source["attention_mask"]
+    generator = torch.Generator().manual_seed(seed)
+    tones = torch.randn(config.vocab_size, config.num_mel_bins, generator=torch.Generator().manual_seed(1))
+    features = tones[tokens].repeat_interleave(8, dim=1)
+    decoder_input_ids = tokens.roll(1, dims=1)
+    decoder_input_ids[:, 0] = config.decoder_start_token_id
+    return {
+        "input_features": features + 0.1 * torch.randn(features.shape, generator=generator),
+        "attention_mask": mask.repeat_interleave(8, dim=1),
+        "decoder_input_ids": decoder_input_ids,
+        "labels": tokens.masked_fill(mask == 0, -100),
+    }
+
+
 # The inputs whose second axis has any length -> the inputs that share it have one name.
 LENGTHS = {
     "input_ids": "source",
@@ -53,9 +70,11 @@ LENGTHS = {
     "decoder_attention_mask": "target",
     "past_values": "past",
 }
+
 INPUTS = {
     "forecasting": forecasting,
     "image_classification": image_classification,
+    "speech_recognition": speech_recognition,
     "summarization": text,
     "translation": text,
 }

@@ -1,6 +1,7 @@
 """What every family must do. A new family gets these tests by its line in the registry."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -229,7 +230,7 @@ def test_gradient_checkpointing_changes_no_gradient(family_name, task_name):
 
 
 @every_case
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch's own, while it exports
+@pytest.mark.filterwarnings("ignore")  # torch warns of its own ways while it exports
 def test_exported_for_any_batch_and_length(family_name, task_name):
     """What torch.export took from one batch answers as the model does for another batch size and other lengths."""
     from torch.export._patches import register_gru_while_loop_decomposition, register_lstm_while_loop_decomposition
@@ -246,7 +247,11 @@ def test_exported_for_any_batch_and_length(family_name, task_name):
         return {n: v[:, : v.shape[1] - shorter].clone() if n in LENGTHS else v for n, v in made.items()}
 
     example = inputs(3, 4)
-    dimensions = {name: torch.export.Dim(name, min=2, max=512) for name in {"batch", *LENGTHS.values()}}
+    # Five frames of sound are two positions; torch makes a case of its own of one.
+    smallest = {"source": 5 if "input_features" in example else 2}
+    dimensions = {
+        name: torch.export.Dim(name, min=smallest.get(name, 2), max=512) for name in {"batch", *LENGTHS.values()}
+    }
     shapes = {
         name: {0: dimensions["batch"], **({1: dimensions[LENGTHS[name]]} if name in LENGTHS else {})}
         for name in example
@@ -283,8 +288,11 @@ def test_trainer_steps(family_name, task_name, tmp_path):
 def test_training_in_bfloat16_leaves_the_model_as_it_was(family_name, task_name, tmp_path):
     model = tiny_model(family_name, task_name)
     inputs = INPUTS[task_name](model.config, rows=8)
-    trainer = trainer_for(model, rows_of(inputs), tmp_path, ZooTrainer, bf16=True)
+    trainer = trainer_for(
+        model, rows_of(inputs), tmp_path, ZooTrainer, bf16=True, eval_strategy="no", save_strategy="no"
+    )
     trainer.train()
+    trainer.leave_autocast()
     fresh = type(model)(model.config).eval()
     fresh.load_state_dict(model.state_dict())
     torch.testing.assert_close(predictions(model.eval(), inputs), predictions(fresh, inputs), rtol=0, atol=0)
@@ -322,45 +330,31 @@ def test_resumed_training_ends_at_the_same_weights(family_name, task_name, tmp_p
         torch.testing.assert_close(weights["resumed"][name], value, rtol=0, atol=0)
 
 
-def run_python(code: str, *arguments, **environment) -> str:
-    """Run code in a fresh interpreter; its standard output."""
-    import os
-
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), *map(str, arguments)]
-    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
-
-
-@every_case
-def test_remote_code_without_the_library(family_name, task_name, tmp_path):
-    """Saved with its code, a model loads and answers alike where `zoo` cannot be imported."""
-    save = """
-        import sys, torch, zoo
-        from tests.inputs import INPUTS
-        family, task = zoo.load_family(sys.argv[1]), zoo.load_task(sys.argv[2])
-        model_class = family.model_classes[task.name]
-        model_class.register_for_auto_class(task.auto_class.__name__)
-        family.config_class.register_for_auto_class()
-        torch.manual_seed(0)
-        model = model_class(family.config_class(**family.tiny)).eval()
-        model.save_pretrained(sys.argv[3])
-        inputs = {k: v for k, v in INPUTS[task.name](model.config, 2).items() if k not in task.label_names}
-        torch.save((inputs, model(**inputs).to_tuple()[0]), sys.argv[3] + "/expected.pt")
-    """
-    load = """
-        import sys
+def test_remote_code_without_the_library(tmp_path, monkeypatch):
+    """Saved with its code, every model loads and answers alike where `zoo` cannot be imported."""
+    auto_classes = {}
+    for family_name, task_name in CASES:
+        model, folder = tiny_model(family_name, task_name).eval(), tmp_path / family_name
+        auto_classes[str(folder)] = load_task(task_name).auto_class.__name__
+        monkeypatch.setattr(type(model), "_auto_class", auto_classes[str(folder)])
+        monkeypatch.setattr(type(model.config), "_auto_class", "AutoConfig")
+        model.save_pretrained(folder)
+        assert "auto_map" in json.loads((folder / "config.json").read_text())
+        inputs = {n: v for n, v in INPUTS[task_name](model.config, 2).items() if n not in LABELS}
+        torch.save((inputs, predictions(model, inputs)), folder / "expected.pt")
+    code = """
+        import json, sys
         sys.modules["zoo"] = None  # importing it raises ImportError
         import torch, transformers
-        inputs, expected = torch.load(sys.argv[1] + "/expected.pt")
-        auto_class = getattr(transformers, sys.argv[2])
-        model = auto_class.from_pretrained(sys.argv[1], trust_remote_code=True).eval()
-        assert type(model).__module__.startswith("transformers_modules."), type(model).__module__
-        torch.testing.assert_close(model(**inputs).to_tuple()[0], expected)
-        print("same")
+        for folder, auto_class in json.loads(sys.argv[1]).items():
+            inputs, expected = torch.load(folder + "/expected.pt")
+            model = getattr(transformers, auto_class).from_pretrained(folder, trust_remote_code=True).eval()
+            assert type(model).__module__.startswith("transformers_modules."), type(model).__module__
+            output = next(value for value in model(**inputs).to_tuple() if torch.is_tensor(value) and value.ndim > 1)
+            torch.testing.assert_close(output, expected, msg=folder)
+            print("same")
     """
-    folder = tmp_path / "model"
-    run_python(save, family_name, task_name, folder)
-    assert "auto_map" in json.loads((folder / "config.json").read_text())
-    auto_class = load_task(task_name).auto_class.__name__
-    assert "same" in run_python(load, folder, auto_class, HF_MODULES_CACHE=str(tmp_path / "modules"))
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), json.dumps(auto_classes)]
+    environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules")}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert run.returncode == 0 and run.stdout.count("same") == len(CASES), run.stderr

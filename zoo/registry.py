@@ -14,11 +14,13 @@ FAMILIES = {
     "fashion_cnn": "zoo.models.fashion_cnn",
     "lstm_forecaster": "zoo.models.lstm_forecaster",
     "rnn_seq2seq": "zoo.models.rnn_seq2seq",
+    "speech_transformer": "zoo.models.speech_transformer",
     "transformer_seq2seq": "zoo.models.transformer_seq2seq",
 }
 TASKS = {
     "forecasting": "zoo.tasks.forecasting",
     "image_classification": "zoo.tasks.image_classification",
+    "speech_recognition": "zoo.tasks.speech_recognition",
     "summarization": "zoo.tasks.summarization",
     "translation": "zoo.tasks.translation",
 }
@@ -70,8 +72,15 @@ def register_all() -> None:
         for name, pipeline_class in task.pipelines.items():
             # transformers refuses names that it dropped in version 5, even if they are registered again.
             getattr(pipelines, "REMOVED_TASKS", {}).pop(name, None)
-            if name not in PIPELINE_REGISTRY.get_supported_tasks():
+            known = PIPELINE_REGISTRY.supported_tasks.get(name)
+            if known is None:
                 PIPELINE_REGISTRY.register_pipeline(name, pipeline_class, pt_model=task.auto_class)
+            elif known["impl"] is not pipeline_class:
+                # Ours extends transformers' own pipeline, and serves all models that it loads, ours first: the first
+                # Auto class that knows a config wins.
+                auto_classes = tuple(dict.fromkeys((task.auto_class, *known["pt"])))
+                PIPELINE_REGISTRY.supported_tasks[name] = {**known, "impl": pipeline_class, "pt": auto_classes}
+                pipeline_class._registered_impl = {name: PIPELINE_REGISTRY.supported_tasks[name]}  # type: ignore
 
 
 @cache

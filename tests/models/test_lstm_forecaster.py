@@ -396,7 +396,7 @@ def test_other_cells_begin_as_intended(cell):
                 torch.testing.assert_close(recurrence @ recurrence.T, torch.eye(8))
 
 
-@pytest.mark.parametrize(("cell", "decoding"), zip(CELL_STATES, DECODINGS))
+@pytest.mark.parametrize(("cell", "decoding"), list(zip(CELL_STATES, DECODINGS)))
 def test_saved_and_loaded_is_the_same(tmp_path, cell, decoding):
     model = build(
         cell_type=cell,

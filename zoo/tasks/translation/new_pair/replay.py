@@ -46,7 +46,7 @@ class ReplayCorpus(Corpus):
         rounds: Training pairs of each round.
     """
 
-    pair: OldPair | None = None
+    pair: OldPair = field(kw_only=True)
     rounds: "list[ParallelText]" = field(default_factory=list)
 
     def count_long(self, dropped: int) -> None:

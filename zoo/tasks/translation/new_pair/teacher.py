@@ -101,7 +101,7 @@ class ReplayTrainer(ZooSeq2SeqTrainer):
             return summed / num_items_in_batch
 
         # Through transformers' own hook, which scales this loss as it does every other.
-        self.compute_loss_func = loss
+        self.compute_loss_func: Any = loss
         try:
             return Trainer.compute_loss(self, model, dict(inputs), num_items_in_batch=total)
         finally:

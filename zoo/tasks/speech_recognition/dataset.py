@@ -1,0 +1,137 @@
+"""Utterances with their features and texts, alone or joined to strings."""
+
+from collections.abc import Sequence
+from copy import copy
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from zoo.data.audio import SpeechSplit
+from zoo.data.audio_features import Features
+
+# Training utterances that are measured for the verdict on the fit.
+TRAINING_ROWS = 1000
+
+
+class SpeechDataset(Dataset):
+    """Utterances of one split, or strings of several utterances of a speaker.
+
+    In training with `join`, row i is a string of a fixed number of utterances, 1 to `join`; which they are changes
+    every epoch, and each begins one string an epoch. Otherwise the rows are the utterances alone, then, with `join`,
+    strings in which each occurs once.
+
+    Args:
+        features: Log-mel spectrograms of the split.
+        split: Texts and speakers; the texts are normalised.
+        rows: Which utterances to use; all by default.
+        join: Most utterances in a string.
+        training: Whether rows change from epoch to epoch and are augmented.
+        seed: Of the strings.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        split: SpeechSplit,
+        rows: Sequence[int] | np.ndarray | None = None,
+        join: int = 1,
+        training: bool = False,
+        seed: int = 0,
+    ):
+        self.features, self.split, self.join, self.training, self.seed = features, split, join, training, seed
+        self.utterances = np.arange(len(split)) if rows is None else np.asarray(rows, np.int64)
+        speakers = split.speakers or [""] * len(split)
+        names, numbers = np.unique([speakers[row] for row in self.utterances], return_inverse=True)
+        self.by_speaker = [self.utterances[numbers == number] for number in range(len(names))]
+        self.speaker_of = dict(zip(self.utterances.tolist(), numbers.tolist()))
+        self.epoch = 0
+        self.strings: list[np.ndarray]
+        if training and join > 1:
+            random = np.random.Generator(np.random.PCG64([seed, 1]))
+            self.counts = random.integers(1, join + 1, len(self.utterances))
+            self.set_epoch(0)
+        else:
+            self.strings = [np.array([row]) for row in self.utterances]
+            self.strings += self._strings_of_each() if join > 1 else []
+
+    def _strings_of_each(self) -> list[np.ndarray]:
+        """Each utterance in one string of 2 to `join` of its speaker."""
+        random = np.random.Generator(np.random.PCG64([self.seed, 2]))
+        strings = []
+        for own in self.by_speaker:
+            shuffled = random.permutation(own)
+            while len(shuffled):
+                count = int(random.integers(2, self.join + 1))
+                strings.append(shuffled[:count])
+                shuffled = shuffled[count:]
+        return strings
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the strings of an epoch; they follow from seed and epoch."""
+        self.epoch = epoch
+        if not (self.training and self.join > 1):
+            return
+        random = np.random.Generator(np.random.PCG64([self.seed, 3, epoch]))
+        self.strings = []
+        for first, count in zip(random.permutation(self.utterances), self.counts):
+            own = self.by_speaker[self.speaker_of[int(first)]]
+            self.strings.append(np.r_[first, own[random.integers(0, len(own), count - 1)]])
+
+    def __len__(self) -> int:
+        return len(self.strings)
+
+    @property
+    def texts(self) -> list[str]:
+        """What is said in each row."""
+        return [" ".join(self.split.texts[utterance] for utterance in string) for string in self.strings]
+
+    @property
+    def speakers(self) -> list[str] | None:
+        """Who speaks in each row, if it is known."""
+        known = self.split.speakers
+        return None if known is None else [known[string[0]] for string in self.strings]
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """`(rows, 1)` frames; about, in training with `join`."""
+        frames = self.features.lengths
+        if self.training and self.join > 1:
+            return (self.counts * frames[self.utterances].mean()).astype(np.int64)[:, None]
+        return np.array([[frames[string].sum()] for string in self.strings])
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """The spectrograms and the text of a row's utterances, and what its random numbers follow from."""
+        string = self.strings[row]
+        return {
+            "clips": [self.features[utterance] for utterance in string],
+            "text": " ".join(self.split.texts[utterance] for utterance in string),
+            "key": (self.epoch, row) if self.training else tuple(string.tolist()),
+            "training": self.training,
+        }
+
+    def __getitems__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """A whole batch at once."""
+        return [self[int(row)] for row in rows]
+
+    def take(self, count: int) -> "SpeechDataset":
+        """At most so many rows, spread evenly."""
+        if count >= len(self):
+            return self
+        part = copy(self)
+        part.__dict__.pop("lengths", None)
+        part.strings = [self.strings[row] for row in np.linspace(0, len(self) - 1, count).astype(np.int64)]
+        return part
+
+    @cached_property
+    def measured(self) -> "SpeechDataset":
+        """The rows that are measured: all; of training data a sample, without augmentation."""
+        if not self.training:
+            return self
+        count = min(TRAINING_ROWS, len(self.utterances))
+        rows = self.utterances[np.linspace(0, len(self.utterances) - 1, count).astype(np.int64)]
+        return SpeechDataset(self.features, self.split, rows, self.join, False, self.seed)
+
+
+__all__ = ["SpeechDataset"]

@@ -67,7 +67,7 @@ def test_evaluation_with_another_option(run, capsys):
     [
         ([], 2, "name a model first"),
         (["/nowhere"], 2, "cannot load /nowhere"),
-        (["fashion-cn"], 2, "no folder and no shipped model; did you mean 'fashion-cnn'"),
+        (["fashion-cn"], 2, "neither a folder nor a shipped model; did you mean 'fashion-cnn'"),
         (["RUN", "--split", "tset"], 2, "split='tset' is not one of"),
         (["RUN", "--spilt", "test"], 2, "did you mean '--split'"),
         (["RUN", "--data_dir", "/nowhere"], 1, "/nowhere does not hold"),

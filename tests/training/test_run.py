@@ -139,7 +139,7 @@ def test_a_half_written_checkpoint_is_not_resumed_from(tiny_recipe, tmp_path, ca
     (folder / "checkpoint-5").mkdir(parents=True)
     (folder / "checkpoint-5" / "model.safetensors").write_bytes(b"half")
     assert main([str(tiny_recipe), "--output_dir", str(folder), "--resume_from_checkpoint", "last"]) == 2
-    assert "holds no whole checkpoint" in capsys.readouterr().err
+    assert "no such whole checkpoint" in capsys.readouterr().err
 
 
 def test_a_full_disk_loses_nothing_and_says_so(tiny_recipe, tmp_path, capsys, monkeypatch):
@@ -172,7 +172,7 @@ def test_a_full_disk_loses_nothing_and_says_so(tiny_recipe, tmp_path, capsys, mo
         (["--model_overrides", "image_size=32"], 1, "Fashion-MNIST is 28x28 grayscale"),
         (["--random_erasing", "28"], 1, "random_erasing=28 must be below image_size=28"),
         (["--model_name_or_path", "/nowhere"], 2, "--model_name_or_path /nowhere"),
-        (["--resume_from_checkpoint", "/nowhere/checkpoint-3"], 2, "no whole checkpoint there"),
+        (["--resume_from_checkpoint", "/nowhere/checkpoint-3"], 2, "no such whole checkpoint"),
     ],
 )
 def test_bad_input_is_one_line(tiny_recipe, tmp_path, capsys, flags, code, message):

@@ -313,7 +313,7 @@ class ZooTrainer(Trainer):
         self.accelerator.native_amp = self._trains_with_autocast
         if checkpoint and self.ema is not None:
             self.ema.load(Path(checkpoint))
-        if checkpoint and self.average is not None:
+        if checkpoint and self.average is not None and self.is_world_process_zero():
             self.average.load(Path(checkpoint), Path(self.args.output_dir))
         output = None
         if not checkpoint or not self._stopped_early(checkpoint):

@@ -18,7 +18,7 @@ import ray
 from ray import tune
 from transformers import TrainerCallback
 
-from zoo.registry import load_family, load_task
+from zoo.registry import load_task
 from zoo.tasks.base import TaskData
 from zoo.training.build import build, load_parent, load_run_data
 from zoo.training.command_line import RunSettings, parse_run
@@ -153,9 +153,8 @@ def data_key(settings: RunSettings) -> str:
 
 def load_without_test(settings: RunSettings) -> TaskData:
     """The data of a run without the test split, which no trial may see."""
-    recipe = settings.recipe
-    task = load_task(recipe.task)(settings.data, settings.training.seed)
-    data, _ = load_run_data(settings, load_family(recipe.family), task, load_parent(settings, task))
+    task = load_task(settings.recipe.task)(settings.data, settings.training.seed)
+    data = load_run_data(settings, task, load_parent(settings, task))
     fingerprint = {name: value for name, value in data.fingerprint.items() if name != "test"}
     return replace(data, test=None, fingerprint=fingerprint)
 

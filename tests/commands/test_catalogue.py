@@ -1,4 +1,4 @@
-"""`zoo list`: recipes and models with their figures, and the page of all models."""
+"""`zoo list`: recipes and models with their metrics, and the page of all models."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from zoo.training.recipe import available_recipes
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_list_names_recipes_and_figures(capsys):
+def test_the_list_names_recipes_and_metrics(capsys):
     assert main([]) == 0
     printed = capsys.readouterr().out
     for name in [*available_recipes(), *shipped_models()]:

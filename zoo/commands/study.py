@@ -78,11 +78,6 @@ def without_places(argv: Sequence[str]) -> list[str]:
     return kept
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def connected(arguments: argparse.Namespace) -> Iterator[tuple[float, float]]:
     """Within it, there is a cluster to train on; gives CPUs and GPUs of a run.
@@ -93,7 +88,8 @@ def connected(arguments: argparse.Namespace) -> Iterator[tuple[float, float]]:
 
     cpus, jobs = arguments.cpus_per_run, arguments.jobs
     if not arguments.address and jobs:
-        cpus = max(cpus, float(cores() // jobs))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cpus = max(cpus, float(cores // jobs))
     with cluster(arguments.address, math.ceil(jobs * cpus) or None):
         yield cpus, arguments.gpus_per_run
 

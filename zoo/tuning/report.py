@@ -137,10 +137,10 @@ def section_of(study: Study, runs: Sequence[Run], rows: Sequence[Row], objective
     """The further part of the page that the study asks for; its task writes it."""
     split = compared_split(rows)
     values = {run["folder"]: run[split] for row in rows for run in row.runs if split in run}
-    finished = [run for run in runs if run.folder.name in values]
-    results = [(RunRecord.read(run.folder), values[run.folder.name]) for run in finished]
-    if not study.section or not results:
+    if not study.section or not values:
         return ""
+    records = {run.folder.name: RunRecord.read(run.folder) for run in runs if run.folder.name in values}
+    results = [(record, values[name]) for name, record in records.items()]
     task = load_task(results[0][0].recipe["task"])
     return task.study_section(study.section, results, objective.metric, split, plot)
 

@@ -128,14 +128,12 @@ def plan(
 
 def find_run(folder: Path, recipe: str, code: str, accept_other_code: bool) -> tuple[Path | None, bool]:
     """(folder of the run with these hashes, under whatever name; whether its code is another)."""
-    same = sorted(folder.glob(f"*-{recipe}-{code}"))
-    if same and ((same[0] / RECORD_NAME).is_file() or not accept_other_code):
-        return same[0], False
-    if accept_other_code:
-        for path in sorted(folder.glob(f"*-{recipe}-??????"), key=os.path.getmtime, reverse=True):
-            if (path / RECORD_NAME).is_file():
-                return path, True
-    return (same[0] if same else None), False
+    same = next(iter(sorted(folder.glob(f"*-{recipe}-{code}"))), None)
+    if accept_other_code and not (same and (same / RECORD_NAME).is_file()):
+        finished = [path.parent for path in folder.glob(f"*-{recipe}-??????/{RECORD_NAME}")]
+        if finished:
+            return max(finished, key=os.path.getmtime), True
+    return same, False
 
 
 def read_failures(folder: Path) -> dict[str, str]:

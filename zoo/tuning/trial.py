@@ -159,6 +159,9 @@ def load_without_test(settings: RunSettings) -> TaskData:
     return replace(data, test=None, fingerprint=fingerprint)
 
 
+_own_data: dict[str, TaskData] = {}  # of this worker, by `data_key`
+
+
 class Work(Protocol):
     """What `run_trial` does for a point: a search trains it, a study makes a run of it."""
 
@@ -198,8 +201,15 @@ class SearchWork:
         return parse_run([self.recipe, *overrides, *self.flags, *TRIAL_FLAGS, *own], "zoo tune")
 
     def data_of(self, settings: RunSettings, shared: TaskData | None) -> TaskData:
-        """The shared data, or a trial's own if its point changes what is read."""
-        data = shared if shared is not None and data_key(settings) == self.data_key else load_own(settings)
+        """The shared data, or a trial's own if its point changes what is read; a worker keeps the last of these."""
+        key = data_key(settings)
+        if shared is not None and key == self.data_key:
+            data = shared
+        else:
+            if key not in _own_data:
+                _own_data.clear()
+                _own_data[key] = load_without_test(settings)
+            data = _own_data[key]
         if data.test is not None:
             raise RuntimeError("a trial must not hold the test split")
         return data
@@ -219,18 +229,6 @@ class SearchWork:
             settings = self.settings(point, os.path.join(folder, "run"))
             parts = build(settings, [TuneReport(self.objective, point, resumed)], self.data_of(settings, data))
             parts.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-
-_own_data: dict[str, TaskData] = {}
-
-
-def load_own(settings: RunSettings) -> TaskData:
-    """The data of a point that changes what is read; a worker keeps the last one."""
-    key = data_key(settings)
-    if key not in _own_data:
-        _own_data.clear()
-        _own_data[key] = load_without_test(settings)
-    return _own_data[key]
 
 
 @dataclass

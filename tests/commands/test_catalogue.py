@@ -4,8 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
-
 from zoo.commands.catalogue import main, markdown
 from zoo.commands.publish import pin
 from zoo.pretrained import shipped_models
@@ -45,8 +43,3 @@ def test_published_models_show_with_their_commit(monkeypatch, tmp_path, capsys):
     assert list(json.loads((tmp_path / "published.json").read_text())) == ["first", "new"]
     assert main([]) == 0
     assert f"on the Hub: primer-zoo/new at {'0' * 40}" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", list(shipped_models()))
-def test_every_shipped_model_has_a_row(name):
-    assert f"(../model_cards/{name}/README.md)" in (ROOT / "docs/models.md").read_text()

@@ -15,7 +15,8 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from zoo.commands.train import main
 from zoo.record import RunRecord
-from zoo.training.run import whole_checkpoints
+from zoo.training.recipe import Recipe
+from zoo.training.run import reproduce_command, whole_checkpoints
 
 COMPLETE = {"config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml", "results.json"}
 
@@ -54,6 +55,13 @@ def test_the_record_says_what_was_run_and_measured(finished):
     assert record.compute["peak_memory_bytes"] > 1e7
     assert {"python", "torch", "transformers"} <= set(record.versions)
     assert len(record.weights_sha256) == 64 and len(record.data["splits"]["test"]["sha256"]) == 64
+
+
+def test_the_command_repeats_a_run_but_not_its_place():
+    """argparse takes dashes for underscores in the name of a flag."""
+    argv = "mine --output-dir /home/me/run --seed 3 --skip_test --hub_model_id=me/x --bf16=0".split()
+    command = reproduce_command(argv, Recipe("mine", "", ""))
+    assert command == "accelerate launch scripts/train.py mine --seed 3 --bf16=0"
 
 
 def test_the_saved_model_answers_through_the_auto_classes(finished):

@@ -130,7 +130,7 @@ def choose_weights(trainer: Any, callback: AverageCallback) -> dict[str, Any]:
 
     Args:
         trainer (`ZooTrainer`): After training.
-        callback: Of this trainer.
+        callback: This Trainer's.
 
     Returns:
         The entry of the record: the steps, the metric of both, and which weights were chosen.

@@ -111,9 +111,9 @@ def build_lora(
     """Adapters inside the model, if the recipe asks for them.
 
     Args:
-        settings: Of the run.
+        settings: Settings of the run.
         task: Names the rows that are trained as they are.
-        data: Of the run.
+        data: Data of the run.
         model: Changed in place.
         trained: Whether its weights are trained already.
 

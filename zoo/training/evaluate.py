@@ -148,7 +148,7 @@ def evaluation_trainer(evaluation: Evaluation, scratch: str, **values: Any) -> Z
     """Load the model into a Trainer that measures. Weights are safetensors, code is this library's.
 
     Args:
-        evaluation: Of `prepare`.
+        evaluation: What `prepare` returned.
         scratch: A folder that the Trainer may write to.
         values: Further training arguments.
     """

@@ -81,7 +81,7 @@ def measure(trainer: ZooTrainer, task: Task, splits: Mapping[str, Any], reported
         task: With model and processor attached.
         splits: Name -> rows.
         reported: The split that the task reports on.
-        folder: For the plots of the report.
+        folder: Folder for the plots of the report.
     """
     folder.mkdir(parents=True, exist_ok=True)
     measured = Measured(reported=reported)

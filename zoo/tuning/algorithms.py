@@ -19,7 +19,7 @@ def make_searcher(settings: SearchSettings, mode: str, jobs: int) -> Any:
     """What proposes points.
 
     Args:
-        settings: Of the search.
+        settings: Settings of the search.
         mode: "max" or "min".
         jobs: Trials at a time; 0: no limit.
 
@@ -61,9 +61,9 @@ def make_scheduler(settings: SearchSettings, mode: str, epochs: int) -> Any:
     """What stops or changes trials while they train.
 
     Args:
-        settings: Of the search.
+        settings: Settings of the search.
         mode: "max" or "min".
-        epochs: Of a whole trial.
+        epochs: Epochs of a whole trial.
     """
     compared: dict[str, Any] = {"time_attr": "training_iteration", "metric": "score", "mode": mode}
     if settings.algorithm == "pbt":

@@ -89,8 +89,8 @@ def check_room(suffix: str, cpus: float, gpus: float) -> int:
     """How many trials the cluster's machines have room for at a time.
 
     Args:
-        suffix: Of the names of the two settings: "per_trial" or "per_run".
-        cpus, gpus: Of one trial.
+        suffix: End of the names of the two settings: "per_trial" or "per_run".
+        cpus, gpus: Resources of one trial.
 
     Raises:
         UsageError: No machine has room for one, so that it would wait for ever.

@@ -19,11 +19,11 @@ class TrialLogger(tune.Callback):
     """Append every event to trials.jsonl, and print a line at the end of each trial.
 
     Args:
-        folder: Of the search or study.
-        objective: Its metric.
+        folder: Folder of the search or study.
+        objective: The metric.
         total: Number of trials.
         done: How many of them an earlier call finished.
-        epochs: Of a whole trial; a trial that ends before was stopped.
+        epochs: Epochs of a whole trial; a trial that ends before was stopped.
     """
 
     def __init__(self, folder: str, objective: Objective, total: int, done: int = 0, epochs: int = 0):

@@ -170,7 +170,7 @@ def search_content(search: "Search", resources: Mapping[str, float]) -> dict[str
 
     Args:
         search: That ran.
-        resources: Of the cluster.
+        resources: Resources of the cluster.
     """
     objective = search.work.objective
     trials = ranked(read_trials(search.folder), objective.greater_is_better)
@@ -222,7 +222,7 @@ def write_search(search: "Search", content: Mapping[str, Any], extra: Sequence[s
 
     Args:
         search: That ran.
-        content: Of search.json.
+        content: Content of search.json.
         extra: Further lines of the page.
     """
     folder, objective, names = search.folder, search.work.objective, search.settings.space.names

@@ -64,8 +64,8 @@ class TuneReport(TrainerCallback):
 
     Args:
         objective: Which metric is the score.
-        point: Of a search: reports wait for the checkpoint of the same epoch and hand it to Tune. None for a run that
-            keeps its own checkpoints.
+        point: The point of a search; reports wait for the checkpoint of the same epoch and hand it to Tune. None for a
+            run that keeps its own checkpoints.
         resumed: The content of `trial.json` in the checkpoint that the trial goes on from. Where a population changed
             rate or decay, the new ones replace those of the checkpoint.
     """
@@ -182,9 +182,9 @@ class SearchWork:
         recipe: Id or path.
         objective: How trials are compared.
         trial: Overrides for trials only, such as fewer epochs.
-        flags: Of `zoo train`, for every trial.
-        seed: Of every training.
-        data_key: Of the data that the trials share.
+        flags: Flags of `zoo train`, for every trial.
+        seed: Seed of every training.
+        data_key: `data_key` of the data that the trials share.
     """
 
     recipe: str
@@ -215,7 +215,7 @@ class SearchWork:
         return data
 
     def log(self, point: Mapping[str, Any]) -> str:
-        """None is kept."""
+        """The null device: a search keeps no logs."""
         return os.devnull
 
     def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
@@ -236,8 +236,8 @@ class StudyWork:
     """The runs of a study.
 
     Args:
-        runs: By the name of their folder.
-        objective: Of the study.
+        runs: Name of its folder -> run.
+        objective: Objective of the study.
         logs: Folder of the runs' logs.
         test: Whether finished runs are measured on the test split.
         deadline: Time (`time.time()`) after which no run starts.
@@ -250,7 +250,7 @@ class StudyWork:
     deadline: float = math.inf
 
     def log(self, point: Mapping[str, Any]) -> str:
-        """One for each run."""
+        """A file for each run."""
         return str(self.logs / f"{point['run']}.log")
 
     def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
@@ -271,8 +271,8 @@ class WorkerSetup:
 
     Args:
         variables: Environment variables, for machines that do not set their own.
-        folder: Its working directory, from which relative paths start.
-        threads: Of torch.
+        folder: The working directory, from which relative paths start.
+        threads: Threads of torch.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)

@@ -29,7 +29,7 @@ class EpochBudget(tune.Stopper):
     """Stops a search when all trials together have trained for so many epochs.
 
     Args:
-        folder: Of the search, whose log knows the epochs before an interruption.
+        folder: Folder of the search, whose log knows the epochs before an interruption.
         limit: Number of epochs; 0 switches it off.
     """
 
@@ -67,7 +67,7 @@ def run_trials(
     """Run the trials of a search or a study; what happened is in the folder's log.
 
     Args:
-        folder: Of the search or study.
+        folder: Folder of the search or study.
         work: What a trial does.
         resources: CPUs and GPUs of a trial.
         points: One trial each; empty if the searcher proposes them.
@@ -75,7 +75,7 @@ def run_trials(
         data: Shared by the trials, through Ray's object store.
         resume: Go on with what Tune saved in the folder.
         stop: Ends all trials.
-        options: Of `tune.TuneConfig`.
+        options: Options of `tune.TuneConfig`.
     """
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     setup = WorkerSetup(environment(), os.getcwd(), max(1, int(resources[0])))
@@ -122,8 +122,8 @@ def run_search(
     Args:
         work: What they train.
         settings: Space, algorithm and budget.
-        folder: Of the search.
-        epochs: Of a whole trial.
+        folder: Folder of the search.
+        epochs: Epochs of a whole trial.
         jobs: Trials at a time; 0: as many as there is room for.
         resume: Go on with the search in the folder.
 
@@ -164,8 +164,8 @@ def run_study(
 
     Args:
         runs: The missing ones.
-        objective: Its metric.
-        folder: Of the study.
+        objective: The metric.
+        folder: Folder of the study.
         resources: CPUs and GPUs of a run.
         jobs: Runs at a time; 0: as many as there is room for.
         test: Measure the test split of finished runs, too.

@@ -134,9 +134,15 @@ def compare(chosen: Any, arguments: argparse.Namespace, flags: list[str], comman
                 with connected(arguments) as resources:
                     from zoo.tuning.tuner import run_study
 
-                    done = len(runs) - len(missing)
                     run_study(
-                        missing, objective, folder, resources, arguments.jobs, arguments.test, arguments.minutes, done
+                        missing,
+                        objective,
+                        folder,
+                        resources,
+                        jobs=arguments.jobs,
+                        test=arguments.test,
+                        minutes=arguments.minutes,
+                        done=len(runs) - len(missing),
                     )
         finally:  # an interrupted study has a table of what is there
             rows = tabulate(chosen, runs, objective, read_failures(folder))

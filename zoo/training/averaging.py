@@ -11,7 +11,7 @@ from accelerate.utils import broadcast
 from safetensors import safe_open
 from transformers import TrainerCallback
 
-from .callbacks import primary_metric
+from .callbacks import logged_metric
 
 FOLDER = "averaging"
 WEIGHTS = "model.safetensors"
@@ -81,7 +81,7 @@ class AverageCallback(TrainerCallback):
         """The steps that are averaged if the run ends at step `until`."""
         steps = [step for step in self.saved(Path(args.output_dir)) if step <= until]
         history = [entry for entry in state.log_history if entry["step"] <= until]
-        return members(steps, history, self.count, self.by, primary_metric(args), bool(args.greater_is_better))
+        return members(steps, history, self.count, self.by, logged_metric(args), bool(args.greater_is_better))
 
     @staticmethod
     def keep(checkpoint: Path, run: Path) -> None:
@@ -136,7 +136,7 @@ def choose_weights(trainer: Any, callback: AverageCallback) -> dict[str, Any]:
         The entry of the record: the steps, the metric of both, and which weights were chosen.
     """
     arguments, model = trainer.args, trainer.model
-    metric = primary_metric(arguments)
+    metric = logged_metric(arguments)
     saved = callback.saved(Path(arguments.output_dir))
     steps = callback.chosen(arguments, trainer.state, trainer.state.global_step)
     single = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

@@ -53,7 +53,7 @@ class EpochCallback(TrainerCallback):
             self.batch_sampler.epoch = epoch
 
 
-def primary_metric(args: Any) -> str:
+def logged_metric(args: Any) -> str:
     """Name in the Trainer's log of the metric that compares evaluations, e.g. eval_bleu."""
     return f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}"
 
@@ -92,7 +92,7 @@ class StopEarlyCallback(TrainerCallback):
 
     def is_over(self, args: Any, history: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a run with this log has stopped."""
-        since = evaluations_since_best(history, primary_metric(args), bool(args.greater_is_better), self.threshold)
+        since = evaluations_since_best(history, logged_metric(args), bool(args.greater_is_better), self.threshold)
         return since >= self.patience
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -208,5 +208,5 @@ __all__ = [
     "NamedProgressCallback",
     "StopEarlyCallback",
     "evaluations_since_best",
-    "primary_metric",
+    "logged_metric",
 ]

@@ -97,7 +97,7 @@ def replaced_by(flags: Iterable[str]) -> set[str]:
     return {name for flag in flags for name in REPLACED.get(flag, ())} - {*flags}
 
 
-def primary_metric(recipe: Recipe, task: "type[Task]", training: Mapping[str, Any]) -> dict[str, Any]:
+def metric_arguments(recipe: Recipe, task: "type[Task]", training: Mapping[str, Any]) -> dict[str, Any]:
     """The Trainer's arguments that say how evaluations are compared; transformers' default would be the loss.
 
     Raises:
@@ -166,7 +166,7 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
         model={**model, **overrides},
         training=changed_values(training_class, learned),
     )
-    training |= primary_metric(resolved, task, training)
+    training |= metric_arguments(resolved, task, training)
     return RunSettings(
         resolved,
         data=make_arguments(data_class, data, f"{argv[0]}, data"),

@@ -200,7 +200,7 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
         data = dataclasses.asdict(evaluation.task.arguments)
         content = {"model": argv[0], "data": data, "metrics": measured.metrics}
         write_whole(Path(output_dir) / "evaluation.json", json.dumps(content, indent=1) + "\n")
-    metric = evaluation.recipe.primary_metric(evaluation.task)[0]
+    metric, _ = evaluation.recipe.primary_metric(evaluation.task)
     if metric not in measured.metrics[measured.reported]:  # a loss
         metric = evaluation.task.metric
     show_metrics(argv[0], measured, recorded_metrics(evaluation), metric)

@@ -93,7 +93,7 @@ def measure_sample(folder: Path | str, rows: int = ROWS) -> Sample:
         n=metrics["n"],
         value=metrics[metric],
         recorded=record.metrics[split][metric],
-        baseline=next(iter(record.baselines.values()))[metric],
+        baseline=next(values[metric] for values in record.baselines.values() if metric in values),
         chance=chance_of(record.metrics[split], metric, metrics["n"]),
         batch={name: value.cpu() for name, value in batch.items() if torch.is_tensor(value)},
     )

@@ -23,7 +23,7 @@ from .callbacks import (
     EpochCallback,
     NamedProgressCallback,
     StopEarlyCallback,
-    primary_metric,
+    logged_metric,
 )
 from .optimizers import MuonWithAdamW, muon_groups
 from .token_batches import LengthBatches, SortedRows, TokenBatchSampler
@@ -298,7 +298,11 @@ class ZooTrainer(Trainer):
             model.forward = vars(model).pop("_original_forward")
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
-        """Train, or resume; then average checkpoints if `average_checkpoints` is set.
+        """Train, or resume.
+
+        The model ends with the weights of the last step, or, with `load_best_model_at_end`, those of the checkpoint that
+        is best by `metric_for_best_model`; with `ema_decay` with the moving average at this point. With
+        `average_checkpoints` it ends with their mean if the mean is not worse by the same metric.
 
         Args:
             resume_from_checkpoint: A checkpoint folder, or True for the last one in `output_dir`. A run that had
@@ -340,7 +344,7 @@ class ZooTrainer(Trainer):
         return True
 
     def _determine_best_metric(self, metrics: Any, trial: Any) -> bool:
-        name = primary_metric(self.args)
+        name = logged_metric(self.args)
         if self.args.metric_for_best_model is not None and name not in metrics:
             known = ", ".join(sorted(key.removeprefix("eval_") for key in metrics if key.startswith("eval_")))
             raise ValueError(f"metric_for_best_model={name.removeprefix('eval_')}: evaluations have only {known}")

@@ -76,7 +76,9 @@ class TrialLogger(tune.Callback):
         """Trained to the end, stopped, or failed with a reason."""
         write_event(self.folder, "end", trial.trial_id, epochs=self.epochs)
         last = trial.last_result or {}
-        if "late" not in last:
+        if "late" in last:
+            self.progress.pop(trial.trial_id, None)
+        else:
             self.show_end(trial, last.get("failed", ""))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -134,7 +134,7 @@ class Search:
         resources = (self.settings.cpus_per_trial, self.settings.gpus_per_trial)
         missing = missing_runs(runs, folder, test=True)
         if missing:
-            run_study(missing, objective, folder, resources, jobs, test=True)
+            run_study(missing, objective, folder, resources, jobs=jobs, test=True)
         return tabulate(study, runs, objective, read_failures(folder))
 
 

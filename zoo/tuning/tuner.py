@@ -15,7 +15,7 @@ from ray import tune
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from .algorithms import make_scheduler, make_searcher
-from .cluster import check_room, environment
+from .cluster import check_room
 from .log import read_trials, write_event
 from .logger import TrialLogger
 from .runs import Run
@@ -23,6 +23,8 @@ from .settings import Objective, SearchSettings
 from .trial import SearchWork, StudyWork, Work, WorkerSetup, data_key, load_without_test, run_trial
 
 STATE = "ray"  # Tune's folder
+# Environment variables that workers on other machines need.
+WORKER_VARIABLES = ("ZOO_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 
 
 class EpochBudget(tune.Stopper):
@@ -78,11 +80,13 @@ def run_trials(
         options: Options of `tune.TuneConfig`.
     """
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    setup = WorkerSetup(environment(), os.getcwd(), max(1, int(resources[0])))
+    cpus, gpus = resources
+    variables = {name: os.environ[name] for name in WORKER_VARIABLES if name in os.environ}
+    setup = WorkerSetup(variables, os.getcwd(), threads=max(1, int(cpus)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray: its own deprecations, and that shared tensors are read-only
         trainable = tune.with_parameters(run_trial, work=work, setup=setup, data=data)
-        trainable = tune.with_resources(trainable, dict(zip(("cpu", "gpu"), resources)))
+        trainable = tune.with_resources(trainable, {"cpu": cpus, "gpu": gpus})
         if resume:
             tuner = tune.Tuner.restore(str((folder / STATE).resolve()), trainable, resume_unfinished=True)
         else:

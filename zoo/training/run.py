@@ -116,13 +116,8 @@ def measure_parent(parts: Parts, settings: RunSettings, splits: Mapping[str, Any
     task = type(parts.task)(settings.data, training.seed)
     model = parent.load_model(parts.family.model_classes[task.name])
     task.attach(model, parent.processor)
-    arguments = evaluation_arguments(
-        task,
-        training.output_dir,
-        per_device_eval_batch_size=training.per_device_eval_batch_size,
-        use_cpu=training.use_cpu,
-        disable_tqdm=training.disable_tqdm,
-    )
+    same = {name: getattr(training, name) for name in ("per_device_eval_batch_size", "use_cpu", "disable_tqdm")}
+    arguments = evaluation_arguments(task, training.output_dir, **same)
     trainer = task.make_trainer(model=model, args=arguments, processing_class=parent.processor)
     return {
         name: task.evaluate(trainer.predict_rows(view, f"Measuring {name} before training"), intervals=True)

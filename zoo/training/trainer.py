@@ -300,8 +300,8 @@ class ZooTrainer(Trainer):
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         """Train, or resume.
 
-        The model ends with the weights of the last step, or, with `load_best_model_at_end`, those of the checkpoint that
-        is best by `metric_for_best_model`; with `ema_decay` with the moving average at this point. With
+        The model ends with the weights of the last step, or, with `load_best_model_at_end`, those of the checkpoint
+        that is best by `metric_for_best_model`; with `ema_decay` it is the moving average at that step. With
         `average_checkpoints` it ends with their mean if the mean is not worse by the same metric.
 
         Args:

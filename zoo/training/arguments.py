@@ -44,6 +44,7 @@ class ZooTrainingArguments(TrainingArguments):
     remove_unused_columns: bool = argument(False, "Remove columns that the model's forward does not take.")
     dataloader_pin_memory: bool = argument(False, "Pin the memory of batches.")
     hub_strategy: HubStrategy | str = argument("end", "When to push: only `end` is possible for a run.")
+    use_cpu: bool = argument(False, "Use the CPU though there is an accelerator.")
     metric_for_best_model: str | None = argument(
         None, "Metric that compares evaluations; default: the task's primary metric."
     )
@@ -101,7 +102,7 @@ class ZooTrainingArguments(TrainingArguments):
         # Early stopping and averaging compare evaluations, too; transformers fills this in for load_best_model_at_end.
         if self.metric_for_best_model is None and (self.early_stopping_patience or self.average_checkpoints):
             self.metric_for_best_model = "loss"
-        on_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
+        on_cpu = self.use_cpu or not torch.accelerator.is_available()
         if self.bf16_if_supported and computes_in_bf16(on_cpu):
             self.bf16, self.use_cpu = True, on_cpu  # transformers accepts bf16 on a CPU only with use_cpu
         super().__post_init__()

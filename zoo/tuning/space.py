@@ -161,10 +161,14 @@ class Space:
         Raises:
             UsageError: A field has a range.
         """
+
+        def point_of(values: tuple[Any, ...]) -> dict[str, Any]:
+            chosen = dict(zip(self.names, values))
+            return self._point(lambda dimension: chosen[dimension.name])
+
         points: list[dict[str, Any]] = []
         for values in itertools.product(*(dimension.choices() for dimension in self.dimensions)):
-            chosen = dict(zip(self.names, values))
-            point = self._point(lambda dimension, chosen=chosen: chosen[dimension.name])
+            point = point_of(values)
             if point not in points:
                 points.append(point)
         return points

@@ -483,9 +483,7 @@ def test_the_vocabulary_can_be_resized(name, tie, change, tmp_path):
     inputs = inputs_of(model, 2)
     words = model.config.vocab_size
     kept = min(words, words + change)
-    inputs = {
-        key: value if value.is_floating_point() else value.clamp(max=kept - 1) for key, value in inputs.items()
-    }
+    inputs = {key: value if value.is_floating_point() else value.clamp(max=kept - 1) for key, value in inputs.items()}
     before = model(**inputs).logits
     model.resize_token_embeddings(words + change)
     after = model(**inputs).logits

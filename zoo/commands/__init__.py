@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -46,6 +47,9 @@ def guarded(command: Callable[[list[str]], None], argv: Sequence[str] | None, in
         command(arguments)
     except UsageError as error:
         return _print_error(error, 2, debug)
+    except BrokenPipeError:  # `zoo list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         return _print_error(error, 1, debug)
     except KeyboardInterrupt:

@@ -101,7 +101,8 @@ def run_trials(
                     storage_path=str(folder.resolve()),
                     stop=stop,
                     callbacks=[logger],
-                    checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                    # A member of a population may copy another one's checkpoint after the next one was written.
+                    checkpoint_config=tune.CheckpointConfig(num_to_keep=3),
                     verbose=0,
                 ),
             )

@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny data set in the files of Fashion-MNIST, and a recipe for it."""
+"""Shared fixtures: a tiny data set in the files of Fashion-MNIST, recipes for it, and a finished run."""
 
 import gzip
 import os
@@ -43,6 +43,24 @@ def write_fashion_mnist(folder: Path, train: int, test: int) -> Path:
 def tiny_data(tmp_path_factory) -> Path:
     """240 training and 60 test images in Fashion-MNIST's files."""
     return write_fashion_mnist(tmp_path_factory.mktemp("data"), train=240, test=60)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, tiny_data) -> Path:
+    """A folder with a recipe, tiny.yaml, and its finished run."""
+    from zoo.commands.train import main as train
+
+    folder = tmp_path_factory.mktemp("finished")
+    recipe = {
+        "family": "fashion_cnn",
+        "task": "image_classification",
+        "data": {"data_dir": str(tiny_data), "validation_size": 40, "test_time_augmentation": "flip"},
+        "model": {"stage_channels": [8, 8], "pool_position": "first", "global_pooling": "flatten"},
+        "training": {"num_train_epochs": 8, "per_device_train_batch_size": 20, "learning_rate": 0.02, "use_cpu": True},
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    assert train([str(folder / "tiny.yaml"), "--output_dir", str(folder / "run"), "--disable_tqdm", "true"]) == 0
+    return folder
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Runs that several tests look at, trained once."""
+"""A translator that several tests look at, trained once."""
 
 from pathlib import Path
 
@@ -7,22 +7,6 @@ import yaml
 
 from tests.tasks.pairs import pairs, write_tsv
 from zoo.commands.train import main as train
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, tiny_data) -> Path:
-    """A folder with a recipe, tiny.yaml, and its finished run."""
-    folder = tmp_path_factory.mktemp("finished")
-    recipe = {
-        "family": "fashion_cnn",
-        "task": "image_classification",
-        "data": {"data_dir": str(tiny_data), "validation_size": 40, "test_time_augmentation": "flip"},
-        "model": {"stage_channels": [8, 8], "pool_position": "first", "global_pooling": "flatten"},
-        "training": {"num_train_epochs": 8, "per_device_train_batch_size": 20, "learning_rate": 0.02, "use_cpu": True},
-    }
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
-    assert train([str(folder / "tiny.yaml"), "--output_dir", str(folder / "run"), "--disable_tqdm", "true"]) == 0
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +42,6 @@ def translator(tmp_path_factory) -> Path:
             "use_cpu": True,
         },
     }
-    write_tsv(folder / "eo.tsv", pairs(400))
     (folder / "mine.yaml").write_text(yaml.safe_dump(recipe))
     flags = ["--max_target_length", "24", "--num_beams", "3", "--disable_tqdm", "true"]
     assert train([str(folder / "mine.yaml"), *flags, "--output_dir", str(folder / "run")]) == 0

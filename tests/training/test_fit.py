@@ -8,7 +8,8 @@ from zoo.training.fit import describe_fit, diagnose, draw_learning_curves
 def verdict(train, validation, losses=(1.0, 0.5), baseline=0.1, metric="accuracy", greater=True):
     history = [{"eval_loss": loss, "epoch": epoch} for epoch, loss in enumerate(losses)]
     metrics = {"train": {metric: train}, "validation": {metric: validation}}
-    return diagnose(metrics, baseline, history, metric, greater)
+    baselines = dict.fromkeys(metrics, baseline)
+    return diagnose(metrics, baselines, history, metric, greater, skill=0.8, gap=0.05, best=1.0)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_errors_are_read_the_other_way_round():
     assert verdict(0.02, 0.2, baseline=1.0, metric="mse", greater=False)["verdict"] == "overfit"
 
 
-def test_the_numbers_that_were_used_are_told():
+def test_the_verdict_comes_with_its_numbers():
     fit = verdict(0.99, 0.96, (0.5, 0.6))
     assert fit["gap_of_baseline"] == pytest.approx(0.03 / 0.9)
     assert fit["validation_loss_rise"] == pytest.approx(0.2)

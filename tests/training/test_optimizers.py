@@ -83,6 +83,14 @@ def test_the_average_follows_its_definition_and_evaluations_see_it():
     assert model.weight.item() == 5.0  # and training goes on with the raw weights
 
 
+def test_a_loaded_average_moves_to_the_device_of_the_model():
+    """A checkpoint is read into the memory of the CPU."""
+    model, callback = torch.nn.Linear(1, 1, bias=False, device="meta"), EMACallback(decay=0.5)
+    callback.average = {"weight": torch.zeros(1, 1)}
+    callback.on_train_begin(None, None, None, model=model)
+    assert callback.average["weight"].is_meta
+
+
 def test_the_average_counts_tied_weights_once_and_leaves_counters_alone():
     model = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
     model[2].weight = model[1].weight

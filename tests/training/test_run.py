@@ -15,7 +15,8 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from zoo.commands.train import main
 from zoo.record import RunRecord
-from zoo.training.run import whole_checkpoints
+from zoo.training.recipe import Recipe
+from zoo.training.run import reproduce_command, whole_checkpoints
 
 COMPLETE = {"config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml", "results.json"}
 
@@ -54,6 +55,13 @@ def test_the_record_says_what_was_run_and_measured(finished):
     assert record.compute["peak_memory_bytes"] > 1e7
     assert {"python", "torch", "transformers"} <= set(record.versions)
     assert len(record.weights_sha256) == 64 and len(record.data["splits"]["test"]["sha256"]) == 64
+
+
+def test_the_command_repeats_a_run_but_not_its_place():
+    """argparse takes dashes for underscores in the name of a flag."""
+    argv = "mine --output-dir /home/me/run --seed 3 --skip_test --hub_model_id=me/x --bf16=0".split()
+    command = reproduce_command(argv, Recipe("mine", "", ""))
+    assert command == "accelerate launch scripts/train.py mine --seed 3 --bf16=0"
 
 
 def test_the_saved_model_answers_through_the_auto_classes(finished):
@@ -139,7 +147,7 @@ def test_a_half_written_checkpoint_is_not_resumed_from(tiny_recipe, tmp_path, ca
     (folder / "checkpoint-5").mkdir(parents=True)
     (folder / "checkpoint-5" / "model.safetensors").write_bytes(b"half")
     assert main([str(tiny_recipe), "--output_dir", str(folder), "--resume_from_checkpoint", "last"]) == 2
-    assert "holds no whole checkpoint" in capsys.readouterr().err
+    assert "no such whole checkpoint" in capsys.readouterr().err
 
 
 def test_a_full_disk_loses_nothing_and_says_so(tiny_recipe, tmp_path, capsys, monkeypatch):
@@ -172,7 +180,7 @@ def test_a_full_disk_loses_nothing_and_says_so(tiny_recipe, tmp_path, capsys, mo
         (["--model_overrides", "image_size=32"], 1, "Fashion-MNIST is 28x28 grayscale"),
         (["--random_erasing", "28"], 1, "random_erasing=28 must be below image_size=28"),
         (["--model_name_or_path", "/nowhere"], 2, "--model_name_or_path /nowhere"),
-        (["--resume_from_checkpoint", "/nowhere/checkpoint-3"], 2, "no whole checkpoint there"),
+        (["--resume_from_checkpoint", "/nowhere/checkpoint-3"], 2, "no such whole checkpoint"),
     ],
 )
 def test_bad_input_is_one_line(tiny_recipe, tmp_path, capsys, flags, code, message):

@@ -1,4 +1,4 @@
-"""How far a sample's figure may lie from the record by chance."""
+"""How far the metric of a sample may be from the record by chance."""
 
 import pytest
 

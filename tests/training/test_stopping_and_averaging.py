@@ -78,7 +78,9 @@ def test_weights_are_kept_as_long_as_a_checkpoint_needs_them(tmp_path):
     assert sorted(callback.saved(tmp_path)) == [1, 2, 3, 4]
     save(5)
     assert sorted(callback.saved(tmp_path)) == [2, 3, 4, 5]
-    callback.load(tmp_path / "checkpoint-4")
+    callback.load(tmp_path / "checkpoint-4", tmp_path / "other")  # another run goes on from this checkpoint
+    assert sorted(callback.saved(tmp_path)) == [2, 3, 4, 5] and sorted(callback.saved(tmp_path / "other")) == [4]
+    callback.load(tmp_path / "checkpoint-4", tmp_path)
     assert sorted(callback.saved(tmp_path)) == [2, 3, 4]
     assert mean_weights([callback.saved(tmp_path)[2]])["w"].item() == 2
 

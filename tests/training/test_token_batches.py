@@ -60,7 +60,7 @@ def test_processes_get_as_many_batches_of_about_one_size(lengths):
     ("costs", "budget", "multiple", "bounds"),
     [
         ([3, 3, 3, 3], 6, 1, [0, 2, 4]),
-        ([3, 9], 5, 1, [0, 1, 2]),  # a row above the budget stands alone
+        ([3, 9], 5, 1, [0, 1, 2]),  # a row above the budget is a batch of its own
         ([1, 1, 1, 1], 100, 3, [0, 1, 2, 4]),
         ([5], 1, 4, [0, 1]),
     ],

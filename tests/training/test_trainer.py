@@ -210,8 +210,11 @@ def test_a_run_that_stopped_early_does_not_train_on(tmp_path):
     first = make_trainer(tmp_path, lambda prediction: {"bleu": next(values)}, load_best_model_at_end=True, **settings)
     first.train()
     steps = first.state.global_step
+    settings["disable_tqdm"] = False  # transformers' bar of training cannot be closed before it was opened
     second = make_trainer(tmp_path, lambda prediction: {"bleu": 0.0}, load_best_model_at_end=True, **settings)
     second.train(resume_from_checkpoint=True)
     assert second.state.global_step == steps < second.state.max_steps
     for one, two in zip(first.model.parameters(), second.model.parameters()):
         assert torch.equal(one, two)
+    with pytest.raises(ValueError, match="holds no checkpoint to resume from"):
+        make_trainer(tmp_path / "new", **settings).train(resume_from_checkpoint=True)

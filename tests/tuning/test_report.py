@@ -55,7 +55,7 @@ def test_the_log_survives_a_kill(log):
     trials = {trial.id: trial for trial in read_trials(log)}
     assert [trials[name].status for name in "abc"] == ["stopped", "failed", "finished"]
     assert [trials[name].number for name in "abc"] == [1, 2, 3]
-    assert [found["score"] for found in trials["c"].epochs.values()] == [0.6, 0.71, 0.65]
+    assert [entry["score"] for entry in trials["c"].epochs.values()] == [0.6, 0.71, 0.65]
     assert trials["c"].score == 0.65 and trials["c"].seconds == 4.5
     assert "nan" in trials["b"].reason
 

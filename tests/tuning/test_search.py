@@ -62,14 +62,14 @@ def test_a_search_over_two_machines(address, recipe, tiny_data, tmp_path, monkey
     assert shared[0].test is None and "test" not in shared[0].fingerprint
     images = [split.images.numpy().tobytes() for split in shared[0].splits().values()]
     assert test_images[: 28 * 28] not in b"".join(images)
-    found = searched(tmp_path / "out")
-    assert [trial["status"] for trial in found["trials"]] == ["finished"] * 2 + ["failed"] * 4
-    reasons = [trial["reason"] for trial in found["trials"][2:]]
+    results = searched(tmp_path / "out")
+    assert [trial["status"] for trial in results["trials"]] == ["finished"] * 2 + ["failed"] * 4
+    reasons = [trial["reason"] for trial in results["trials"][2:]]
     assert sum("diverged: " in reason for reason in reasons) == 1
     assert sum("would shrink its" in reason for reason in reasons) == 3
-    assert found["best"]["point"] == found["trials"][0]["point"] and len(found["trials"][0]["history"]) == 2
-    workers = {(entry["host"], entry["pid"]) for trial in found["trials"] for entry in trial["history"]}
-    assert 1 <= len(workers) <= 2 and found["cluster"] == {"CPU": 2.0}
+    assert results["best"]["point"] == results["trials"][0]["point"] and len(results["trials"][0]["history"]) == 2
+    workers = {(entry["host"], entry["pid"]) for trial in results["trials"] for entry in trial["history"]}
+    assert 1 <= len(workers) <= 2 and results["cluster"] == {"CPU": 2.0}
     out = capsys.readouterr().out
     assert "tiny: grid search over 2 fields, 6 trials of 2 epochs" in out
     assert "[6/6] trial " in out and out.count("FAILED: ") >= 4 and "tiny-tuned.yaml" in out
@@ -129,10 +129,10 @@ def test_tpe_follows_conditions_and_asha_stops(address, recipe, tmp_path):
     recipe.write_text(yaml.safe_dump(content))
     flags = ["--address", address, "--output_dir", str(tmp_path / "out"), "--skip_final", "--jobs", "1"]
     assert main([str(recipe), *flags, "--reduction_factor", "2"]) == 0
-    found = searched(tmp_path / "out")
-    assert len(found["trials"]) == 5 and found["epochs_trained"] < 15
-    assert {trial["status"] for trial in found["trials"]} == {"finished", "stopped"}
-    for trial in found["trials"]:
+    results = searched(tmp_path / "out")
+    assert len(results["trials"]) == 5 and results["epochs_trained"] < 15
+    assert {trial["status"] for trial in results["trials"]} == {"finished", "stopped"}
+    for trial in results["trials"]:
         assert ("training.optim_args" in trial["point"]) == (trial["point"]["training.optim"] == "sgd")
 
 
@@ -141,9 +141,9 @@ def test_a_population_changes_rates_while_it_trains(address, recipe, tmp_path):
     flags += ["--trials", "2", "--epochs", "3", "--total_epochs", "6", "--jobs", "1"]
     flags += ["--space", "training.learning_rate={loguniform: [1.0e-5, 1.0e-1]}"]
     assert main([str(recipe), *flags]) == 0
-    found = searched(tmp_path / "out")
-    assert len(found["trials"]) == 2 and {trial["status"] for trial in found["trials"]} <= {"finished", "stopped"}
-    assert any("points" in trial for trial in found["trials"])
+    results = searched(tmp_path / "out")
+    assert len(results["trials"]) == 2 and {trial["status"] for trial in results["trials"]} <= {"finished", "stopped"}
+    assert any("points" in trial for trial in results["trials"])
 
 
 def test_a_budget_of_epochs_counts_those_before_an_interruption(tmp_path):
@@ -212,9 +212,9 @@ def test_a_population_stays_in_its_ranges(recipe):
     point = {"model.conv_dropout": 0.9, "training.learning_rate": 0.001, "model.stage_channels": [4, 4]}
     trial = SimpleNamespace(config={"point": point}, experiment_tag="")
     for _ in range(30):
-        found = explore(trial, trial)[0]["point"]
-        assert found["model.conv_dropout"] in [round(0.1 * n, 1) for n in range(10)]
-        assert 0.001 <= found["training.learning_rate"] <= 0.1 and found["model.stage_channels"] == [4, 4]
+        changed = explore(trial, trial)[0]["point"]
+        assert changed["model.conv_dropout"] in [round(0.1 * n, 1) for n in range(10)]
+        assert 0.001 <= changed["training.learning_rate"] <= 0.1 and changed["model.stage_channels"] == [4, 4]
 
 
 def test_ray_that_does_not_start_is_an_error(monkeypatch):

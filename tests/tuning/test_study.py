@@ -62,7 +62,7 @@ def rows_of(folder: Path) -> dict[str, dict]:
     return {row["name"]: row for row in json.loads((folder / "study.json").read_text())["rows"]}
 
 
-def test_every_variant_has_its_figures_or_the_reason_why_not(done):
+def test_every_variant_has_its_metrics_or_the_reason_why_not(done):
     rows = rows_of(done)
     assert [len(rows[name]["runs"]) for name in ("base", "4-filters", "impossible", "diverges")] == [2, 2, 0, 0]
     assert "would shrink its 1x1 map" in rows["impossible"]["failures"][0]["reason"]

@@ -31,7 +31,7 @@ def describe_model(name: str, folder: Path) -> dict[str, str]:
     text = f"{metric} {metrics[metric]:.4f}"
     if f"{metric}_low" in metrics:
         text += f" ({metrics[f'{metric}_low']:.4f} to {metrics[f'{metric}_high']:.4f})"
-    baseline, baseline_metrics = next(iter(record.baselines.items()), ("", {}))
+    baselines = [f"{key.replace('_', ' ')} {v[metric]:.4f}" for key, v in record.baselines.items() if metric in v]
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     published: dict[str, Any] = published_models().get(name, {})
     return {
@@ -39,7 +39,7 @@ def describe_model(name: str, folder: Path) -> dict[str, str]:
         "task": record.recipe["task"].replace("_", " "),
         "metric": text,
         "split": f"{split}, n = {metrics['n']:,}",
-        "baseline": f"{baseline.replace('_', ' ')} {baseline_metrics[metric]:.4f}" if baseline else "",
+        "baseline": baselines[0] if baselines else "",
         "parameters": f"{record.compute['parameters']:,}",
         "size": f"{size / 1e6:.1f} MB",
         "license": record.recipe["publish"].get("license", ""),

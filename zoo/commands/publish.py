@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--overwrite_card", action="store_true", help="drop what people wrote into the card there")
     parser.add_argument("--no_measure", action="store_true", help="do not measure a sample (the data is not needed)")
     parser.add_argument("--max_samples", type=int, default=256, help="rows of the sample")
-    parser.add_argument("--message", default="", help="of the commit")
+    parser.add_argument("--message", default="", help="message of the commit")
     parser.add_argument("--pin", action="store_true", help="write commit and checksums into zoo/published.json")
     return parser
 
@@ -131,7 +131,7 @@ def publish_folder(
         source: The folder.
         repo_id: ORGANISATION/NAME.
         options: How to publish.
-        rows: Of the sample to measure again; 0 measures nothing.
+        rows: Rows of the sample to measure again; 0 measures nothing.
         dry_run: Send nothing.
         pin: Write commit and checksums into zoo/published.json.
     """

@@ -33,10 +33,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("study", help="the path of a YAML file, or the id of a shipped study (`zoo list`)")
     add("--output_dir", help="the folder of runs and tables; default: runs/studies/STUDY")
     add("--jobs", type=int, default=0, help="runs at a time; default: as many as there is room for")
-    add("--address", help="of a Ray cluster (host:port, ray://host:port, auto); default: this machine alone")
+    add("--address", help="address of a Ray cluster (host:port, ray://host:port, auto); default: this machine alone")
     add("--cpus_per_run", type=float, default=1.0, help="CPU cores of a run")
     add("--gpus_per_run", type=float, default=0.0, help="GPUs of a run; a fraction shares one")
-    add("--seeds", type=int, nargs="+", help="instead of the study's")
+    add("--seeds", type=int, nargs="+", help="seeds, instead of the study's")
     add("--only", nargs="+", default=[], metavar="VARIANT", help="these variants and the base")
     add("--test", action="store_true", help="measure the test split of the finished runs, too")
     add("--minutes", type=float, default=0.0, help="start no run after so many minutes")
@@ -53,9 +53,9 @@ def check_flags(flags: Sequence[str], why: str, advice: str = "") -> None:
     """Refuse flags of `zoo train` that a search or study sets.
 
     Args:
-        flags: Of `zoo train`; it takes --output-dir for --output_dir.
-        why: Of the error.
-        advice: For `--model_overrides`.
+        flags: Flags of `zoo train`; it takes --output-dir for --output_dir.
+        why: The reason, for the error.
+        advice: What to do instead of `--model_overrides`.
 
     Raises:
         UsageError: One was given.
@@ -78,11 +78,6 @@ def without_places(argv: Sequence[str]) -> list[str]:
     return kept
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def connected(arguments: argparse.Namespace) -> Iterator[tuple[float, float]]:
     """Within it, there is a cluster to train on; gives CPUs and GPUs of a run.
@@ -93,7 +88,8 @@ def connected(arguments: argparse.Namespace) -> Iterator[tuple[float, float]]:
 
     cpus, jobs = arguments.cpus_per_run, arguments.jobs
     if not arguments.address and jobs:
-        cpus = max(cpus, float(cores() // jobs))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cpus = max(cpus, float(cores // jobs))
     with cluster(arguments.address, math.ceil(jobs * cpus) or None):
         yield cpus, arguments.gpus_per_run
 
@@ -118,9 +114,9 @@ def compare(chosen: Any, arguments: argparse.Namespace, flags: list[str], comman
 
     Args:
         chosen (`zoo.tuning.study.Study`): With the seeds of the command line.
-        arguments: Of the parser.
-        flags: Of `zoo train`, for every run.
-        command: For the page.
+        arguments: The command's own flags.
+        flags: Flags of `zoo train`, for every run.
+        command: The command line, which the page shows.
     """
     from zoo.tuning.report import study_table, write_study
     from zoo.tuning.runs import locked, missing_runs, plan, read_failures
@@ -138,9 +134,15 @@ def compare(chosen: Any, arguments: argparse.Namespace, flags: list[str], comman
                 with connected(arguments) as resources:
                     from zoo.tuning.tuner import run_study
 
-                    done = len(runs) - len(missing)
                     run_study(
-                        missing, objective, folder, resources, arguments.jobs, arguments.test, arguments.minutes, done
+                        missing,
+                        objective,
+                        folder,
+                        resources,
+                        jobs=arguments.jobs,
+                        test=arguments.test,
+                        minutes=arguments.minutes,
+                        done=len(runs) - len(missing),
                     )
         finally:  # an interrupted study has a table of what is there
             rows = tabulate(chosen, runs, objective, read_failures(folder))

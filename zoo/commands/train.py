@@ -1,28 +1,33 @@
 """`zoo train RECIPE [--flag value ...] [--push_to_hub --hub_model_id ORG/NAME]`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import guarded
 
 if TYPE_CHECKING:
     from zoo.hub.options import PublishOptions
+    from zoo.training.arguments import ZooTrainingArguments
 
 
-def hub_target(training: Any, model_id: str) -> "tuple[str, PublishOptions]":
+def hub_target(training: "ZooTrainingArguments", model_id: str) -> "tuple[str, PublishOptions]":
     """Repository and options of transformers' own flags, checked before anything is trained.
 
     Raises:
         UsageError: The flags contradict each other.
         PublishError: There is no token, or it may not write there.
     """
+    from transformers.trainer_utils import HubStrategy
+
     from zoo.hub.options import PublishOptions
     from zoo.hub.remote import Remote, find_token
     from zoo.training.recipe import UsageError
 
-    strategy = str(getattr(training.hub_strategy, "value", training.hub_strategy))
-    if strategy != "end":
-        raise UsageError(f"--hub_strategy {strategy}: a run is published whole, after it was measured; leave it out")
+    strategy = HubStrategy(training.hub_strategy)
+    if strategy != HubStrategy.END:
+        raise UsageError(
+            f"--hub_strategy {strategy.value}: a run is published whole, after it was measured; leave it out"
+        )
     repo_id = training.hub_model_id or model_id
     options = PublishOptions(private=bool(training.hub_private_repo), revision=training.hub_revision or "main")
     token = find_token()

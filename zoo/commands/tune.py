@@ -27,24 +27,24 @@ def make_parser() -> argparse.ArgumentParser:
     add("--algorithm", help="how points are chosen: random, grid, tpe (Optuna) or pbt (population-based training)")
     add("--scheduler", help="what stops trials early: asha or none")
     add("--trials", type=int, help="number of points, or of a population's members")
-    add("--epochs", type=int, help="of a whole trial; default: the recipe's")
+    add("--epochs", type=int, help="epochs of a whole trial; default: the recipe's")
     add("--minutes", type=float, help="stop all trials after so many minutes")
     add("--total_epochs", type=int, help="stop all trials after so many epochs in all")
     add("--grace_epochs", type=int, help="epochs before which ASHA stops no trial")
     add("--reduction_factor", type=int, help="ASHA keeps one trial of so many")
     add("--perturb_epochs", type=int, help="epochs between two comparisons of a population")
-    add("--search_seed", type=int, help="of the choice of points")
+    add("--search_seed", type=int, help="seed of the choice of points")
     add("--cpus_per_trial", type=float, help="CPU cores of a trial")
     add("--gpus_per_trial", type=float, help="GPUs of a trial; a fraction shares one")
     add("--jobs", type=int, default=0,
         help="trials at a time (of pbt on a cluster: all); default: as many as there is room for")  # fmt: skip
-    add("--address", help="of a Ray cluster (host:port, ray://host:port, auto); default: this machine alone")
+    add("--address", help="address of a Ray cluster (host:port, ray://host:port, auto); default: this machine alone")
     add(
         "--output_dir",
         help="the folder of the results, shared by all machines; default: runs/tune/RECIPE",
     )
     add("--resume", action="store_true", help="go on with an interrupted search")
-    add("--seed", type=int, help="of every training, instead of the recipe's")
+    add("--seed", type=int, help="seed of every training, instead of the recipe's")
     add("--skip_final", action="store_true", help="do not train winner and default at full length for test metrics")
     add("--final_seeds", type=int, nargs="+", help="seeds of these final trainings; default: one")
     return parser

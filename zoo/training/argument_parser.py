@@ -26,7 +26,7 @@ class RecipeParser(HfArgumentParser):
     Args:
         classes: Dataclasses, one flag for each of their fields.
         prog: The command, for the help.
-        usage: Its usage line.
+        usage: The usage line of the help.
     """
 
     def __init__(self, *classes: type, prog: str, usage: str | None = None):

@@ -1,6 +1,7 @@
 """Arguments of the Trainers: transformers' own, with the library's fields and defaults."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import Seq2SeqTrainingArguments, TrainingArguments
@@ -20,6 +21,11 @@ NOT_IN_RECIPE = frozenset(
 NOT_LEARNED = frozenset({"save_dtype", "per_device_eval_batch_size"})
 
 
+def argument(default: Any, help: str) -> Any:
+    """A field with its default and the help of its flag."""
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass
 class ZooTrainingArguments(TrainingArguments):
     """[`~transformers.TrainingArguments`] with the fields that [`ZooTrainer`] reads.
@@ -28,87 +34,57 @@ class ZooTrainingArguments(TrainingArguments):
     batches of 256, keep all columns, do not pin memory, and push to the Hub only at the end.
     """
 
-    eval_strategy: IntervalStrategy | str = field(
-        default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."}
+    eval_strategy: IntervalStrategy | str = argument("epoch", "When to evaluate: no, steps or epoch.")
+    save_strategy: SaveStrategy | str = argument("epoch", "When to save a checkpoint: no, steps, epoch or best.")
+    save_total_limit: int | None = argument(2, "How many checkpoints to keep.")
+    logging_strategy: IntervalStrategy | str = argument("epoch", "When to log: no, steps or epoch.")
+    per_device_eval_batch_size: int = argument(
+        256, "Rows of an evaluation batch; where rows have lengths, short ones make larger batches."
     )
-    save_strategy: SaveStrategy | str = field(
-        default="epoch", metadata={"help": "When to save a checkpoint: no, steps, epoch or best."}
-    )
-    save_total_limit: int | None = field(default=2, metadata={"help": "How many checkpoints to keep."})
-    logging_strategy: IntervalStrategy | str = field(
-        default="epoch", metadata={"help": "When to log: no, steps or epoch."}
-    )
-    per_device_eval_batch_size: int = field(
-        default=256,
-        metadata={"help": "Rows of an evaluation batch; where rows have lengths, short ones make larger batches."},
-    )
-    remove_unused_columns: bool = field(
-        default=False, metadata={"help": "Remove columns that the model's forward does not take."}
-    )
-    dataloader_pin_memory: bool = field(default=False, metadata={"help": "Pin the memory of batches."})
-    hub_strategy: HubStrategy | str = field(
-        default="end", metadata={"help": "When to push: only `end` is possible for a run."}
+    remove_unused_columns: bool = argument(False, "Remove columns that the model's forward does not take.")
+    dataloader_pin_memory: bool = argument(False, "Pin the memory of batches.")
+    hub_strategy: HubStrategy | str = argument("end", "When to push: only `end` is possible for a run.")
+    use_cpu: bool = argument(False, "Use the CPU though there is an accelerator.")
+    metric_for_best_model: str | None = argument(
+        None, "Metric that compares evaluations; default: the task's primary metric."
     )
 
-    use_cpu: bool = field(default=False, metadata={"help": "Use the CPU though there is an accelerator."})
-    metric_for_best_model: str | None = field(
-        default=None, metadata={"help": "Metric that compares evaluations; default: the task's primary metric."}
+    ema_decay: float = argument(0.0, "Evaluate and save an exponential moving average of the weights; 0: do not.")
+    muon_learning_rate: float = argument(
+        0.0, "Train the inner matrices and filters with Muon at this rate; 0: train all with --optim."
     )
-
-    ema_decay: float = field(
-        default=0.0,
-        metadata={"help": "Evaluate and save an exponential moving average of the weights; 0: do not."},
+    muon_momentum: float = argument(0.95, "Momentum of Muon.")
+    batch_tokens: int = argument(
+        0,
+        "Make batches of rows of similar length with at most so many tokens, padding included. "
+        "0: batches of per_device_train_batch_size rows.",
     )
-    muon_learning_rate: float = field(
-        default=0.0,
-        metadata={"help": "Train the inner matrices and filters with Muon at this rate; 0: train all with --optim."},
+    early_stopping_patience: int = argument(
+        0, "Stop after so many evaluations without progress in metric_for_best_model; 0: never."
     )
-    muon_momentum: float = field(default=0.95, metadata={"help": "Momentum of Muon."})
-    batch_tokens: int = field(
-        default=0,
-        metadata={
-            "help": "Make batches of rows of similar length with at most so many tokens, padding included. "
-            "0: batches of per_device_train_batch_size rows."
-        },
+    early_stopping_threshold: float = argument(0.0, "Minimum improvement that counts as progress.")
+    average_checkpoints: int = argument(
+        0,
+        "Average the weights of so many checkpoints at the end, and keep the average if metric_for_best_model on the "
+        "validation split is not worse. 0: do not average.",
     )
-    early_stopping_patience: int = field(
-        default=0,
-        metadata={"help": "Stop after so many evaluations without progress in metric_for_best_model; 0: never."},
+    average_checkpoints_by: str = argument(
+        "last", "Which checkpoints to average: last, or best by metric_for_best_model."
     )
-    early_stopping_threshold: float = field(
-        default=0.0, metadata={"help": "Minimum improvement that counts as progress."}
+    random_weights: bool = argument(
+        False, "Take only architecture and processor of --model_name_or_path, not its weights."
     )
-    average_checkpoints: int = field(
-        default=0,
-        metadata={
-            "help": "Average the weights of so many checkpoints at the end, and keep the average if "
-            "metric_for_best_model on the validation split is not worse. 0: do not average."
-        },
+    lora_rank: int = argument(
+        0,
+        "Freeze the weights that the run starts from and train adapters of this rank, and embeddings of new tokens; "
+        "the adapters are merged before the model is saved. 0: train all weights.",
     )
-    average_checkpoints_by: str = field(
-        default="last", metadata={"help": "Which checkpoints to average: last, or best by metric_for_best_model."}
+    save_dtype: str = argument(
+        "float32",
+        "Type of the saved weights: float32, float16 or bfloat16. They are rounded before the final evaluation, and "
+        "loaded as float32 again.",
     )
-    random_weights: bool = field(
-        default=False,
-        metadata={"help": "Take only architecture and processor of --model_name_or_path, not its weights."},
-    )
-    lora_rank: int = field(
-        default=0,
-        metadata={
-            "help": "Freeze the weights that the run starts from and train adapters of this rank, and embeddings of "
-            "new tokens; the adapters are merged before the model is saved. 0: train all weights."
-        },
-    )
-    save_dtype: str = field(
-        default="float32",
-        metadata={
-            "help": "Type of the saved weights: float32, float16 or bfloat16. They are rounded before the final "
-            "evaluation, and loaded as float32 again."
-        },
-    )
-    bf16_if_supported: bool = field(
-        default=False, metadata={"help": "Train in bfloat16 where the hardware computes in it."}
-    )
+    bf16_if_supported: bool = argument(False, "Train in bfloat16 where the hardware computes in it.")
 
     def __post_init__(self):
         for name in ("lora_rank", "batch_tokens", "early_stopping_patience", "average_checkpoints",
@@ -136,12 +112,9 @@ class ZooTrainingArguments(TrainingArguments):
 class ZooSeq2SeqTrainingArguments(ZooTrainingArguments, Seq2SeqTrainingArguments):
     """[`~transformers.Seq2SeqTrainingArguments`] with the fields that [`ZooSeq2SeqTrainer`] reads."""
 
-    predict_with_generate: bool = field(
-        default=True, metadata={"help": "Generate in evaluations, for metrics of the generated tokens."}
-    )
-    generation_samples: int = field(
-        default=0,
-        metadata={"help": "Validation rows to generate for in evaluations during training, evenly spread; 0: all."},
+    predict_with_generate: bool = argument(True, "Generate in evaluations, for metrics of the generated tokens.")
+    generation_samples: int = argument(
+        0, "Validation rows to generate for in evaluations during training, evenly spread; 0: all."
     )
 
     def __post_init__(self):
@@ -161,13 +134,13 @@ def computes_in_bf16(on_cpu: bool) -> bool:
 class RunArguments:
     """Where a run starts from, and whether it measures the test split. These are flags, not keys of a recipe."""
 
-    model_name_or_path: str | None = field(
-        default=None, metadata={"help": "Start from these weights (a folder or a Hub id) instead of random ones."}
+    model_name_or_path: str | None = argument(
+        None, "Start from these weights (a folder or a Hub id) instead of random ones."
     )
-    model_overrides: str | None = field(
-        default=None, metadata={"help": 'Config fields, e.g. "classifier_dropout=0.2,stage_channels=[32,64]".'}
+    model_overrides: str | None = argument(
+        None, 'Config fields, e.g. "classifier_dropout=0.2,stage_channels=[32,64]".'
     )
-    skip_test: bool = field(default=False, metadata={"help": "Do not measure the test split."})
+    skip_test: bool = argument(False, "Do not measure the test split.")
 
 
 __all__ = ["RunArguments", "ZooSeq2SeqTrainingArguments", "ZooTrainingArguments", "computes_in_bf16"]

@@ -11,7 +11,7 @@ from accelerate.utils import broadcast
 from safetensors import safe_open
 from transformers import TrainerCallback
 
-from .callbacks import primary_metric
+from .callbacks import logged_metric
 
 FOLDER = "averaging"
 WEIGHTS = "model.safetensors"
@@ -81,12 +81,13 @@ class AverageCallback(TrainerCallback):
         """The steps that are averaged if the run ends at step `until`."""
         steps = [step for step in self.saved(Path(args.output_dir)) if step <= until]
         history = [entry for entry in state.log_history if entry["step"] <= until]
-        return members(steps, history, self.count, self.by, primary_metric(args), bool(args.greater_is_better))
+        return members(steps, history, self.count, self.by, logged_metric(args), bool(args.greater_is_better))
 
-    def keep(self, checkpoint: Path) -> None:
-        """Keep the weights of a checkpoint too."""
-        folder = checkpoint.parent / FOLDER
-        folder.mkdir(exist_ok=True)
+    @staticmethod
+    def keep(checkpoint: Path, run: Path) -> None:
+        """Keep the weights of a checkpoint in the folder of a run."""
+        folder = run / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"step-{checkpoint.name.split('-')[-1]}.safetensors"
         if not target.is_file():
             temporary = target.with_suffix(".tmp")
@@ -102,19 +103,19 @@ class AverageCallback(TrainerCallback):
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir)
-        self.keep(folder / f"checkpoint-{state.global_step}")
+        self.keep(folder / f"checkpoint-{state.global_step}", folder)
         resumable = [int(path.name.split("-")[-1]) for path in folder.glob("checkpoint-*")]
         needed = {step for until in resumable for step in self.chosen(args, state, until)}
         for step, file in self.saved(folder).items():
             if step not in needed:
                 file.unlink()
 
-    def load(self, checkpoint: Path) -> None:
-        """Resume from a checkpoint: delete what was saved after it."""
-        for step, file in self.saved(checkpoint.parent).items():
+    def load(self, checkpoint: Path, run: Path) -> None:
+        """Resume a run from a checkpoint, which may be another run's: delete what the run saved after it."""
+        for step, file in self.saved(run).items():
             if step > int(checkpoint.name.split("-")[-1]):
                 file.unlink()
-        self.keep(checkpoint)
+        self.keep(checkpoint, run)
 
 
 @torch.no_grad()
@@ -129,13 +130,13 @@ def choose_weights(trainer: Any, callback: AverageCallback) -> dict[str, Any]:
 
     Args:
         trainer (`ZooTrainer`): After training.
-        callback: Of this trainer.
+        callback: This Trainer's.
 
     Returns:
         The entry of the record: the steps, the metric of both, and which weights were chosen.
     """
     arguments, model = trainer.args, trainer.model
-    metric = primary_metric(arguments)
+    metric = logged_metric(arguments)
     saved = callback.saved(Path(arguments.output_dir))
     steps = callback.chosen(arguments, trainer.state, trainer.state.global_step)
     single = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

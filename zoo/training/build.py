@@ -99,12 +99,10 @@ def load_parent(settings: RunSettings, task: Task) -> Parent | None:
     return Parent(path, load_processor(task, path), data)
 
 
-def load_run_data(
-    settings: RunSettings, family: Family, task: Task, parent: Parent | None
-) -> tuple[TaskData, PreTrainedConfig]:
-    """The data of a run, and the config that it was loaded for."""
-    config = build_config(family, settings.recipe.model, parent.path if parent else None)
-    return task.load_data(config, parent.processor if parent else None), config
+def load_run_data(settings: RunSettings, task: Task, parent: Parent | None) -> TaskData:
+    """The data of a run."""
+    config = build_config(load_family(settings.recipe.family), settings.recipe.model, parent.path if parent else None)
+    return task.load_data(config, parent.processor if parent else None)
 
 
 def build_lora(
@@ -113,9 +111,9 @@ def build_lora(
     """Adapters inside the model, if the recipe asks for them.
 
     Args:
-        settings: Of the run.
+        settings: Settings of the run.
         task: Names the rows that are trained as they are.
-        data: Of the run.
+        data: Data of the run.
         model: Changed in place.
         trained: Whether its weights are trained already.
 
@@ -132,12 +130,15 @@ def build_lora(
 
 
 def check_validation(settings: RunSettings, data: TaskData) -> None:
-    """Raise a UsageError if something needs evaluations during training, and there are none."""
+    """Raise a UsageError if something needs evaluations during training, or checkpoints, and there are none."""
+    training = settings.training
     for name in ("early_stopping_patience", "average_checkpoints"):
-        if getattr(settings.training, name) and (data.validation is None or settings.training.eval_strategy == "no"):
+        if getattr(training, name) and (data.validation is None or training.eval_strategy == "no"):
             raise UsageError(
                 f"{name} evaluates on the validation split during training: there is none, or eval_strategy is no"
             )
+    if training.average_checkpoints and training.save_strategy == "no":
+        raise UsageError("average_checkpoints: there are no checkpoints, since save_strategy is no")
 
 
 def build(
@@ -160,7 +161,7 @@ def build(
     family = load_family(recipe.family)
     task = load_task(recipe.task)(settings.data, training.seed)
     parent = load_parent(settings, task)
-    data = load_run_data(settings, family, task, parent)[0] if shared_data is None else shared_data
+    data = load_run_data(settings, task, parent) if shared_data is None else shared_data
     if data.train is None:
         raise UsageError("there is no training data: name it, too")
     config = build_config(family, {**recipe.model, **data.model_fields}, parent.path if parent else None)

@@ -53,7 +53,7 @@ class EpochCallback(TrainerCallback):
             self.batch_sampler.epoch = epoch
 
 
-def primary_metric(args: Any) -> str:
+def logged_metric(args: Any) -> str:
     """Name in the Trainer's log of the metric that compares evaluations, e.g. eval_bleu."""
     return f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}"
 
@@ -92,7 +92,7 @@ class StopEarlyCallback(TrainerCallback):
 
     def is_over(self, args: Any, history: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a run with this log has stopped."""
-        since = evaluations_since_best(history, primary_metric(args), bool(args.greater_is_better), self.threshold)
+        since = evaluations_since_best(history, logged_metric(args), bool(args.greater_is_better), self.threshold)
         return since >= self.patience
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -134,9 +134,11 @@ class EMACallback(TrainerCallback):
             state[name].copy_(value)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Start from the model's weights, unless a checkpoint's average was loaded."""
-        if not self.average:
-            self.average = {name: value.detach().clone() for name, value in self._state(model).items()}
+        """Start from the model's weights, or from the average that was loaded from a checkpoint."""
+        self.average = {
+            name: self.average.get(name, value).to(value.device, copy=True)
+            for name, value in self._state(model).items()
+        }
 
     @torch.no_grad()
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
@@ -178,9 +180,8 @@ class EMACallback(TrainerCallback):
 
 
 class NamedProgressCallback(ProgressCallback):
-    """transformers' progress bars, with the name of the phase before each: "Training", "Measuring test", ..."""
+    """transformers' progress bars, with a name before each: "Training", "Measuring test", ..."""
 
-    phase = "Evaluating"
     prediction_bar: Any
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -189,9 +190,14 @@ class NamedProgressCallback(ProgressCallback):
         if self.training_bar is not None:
             self.training_bar.set_description("Training")
 
-    def begin(self, batches: int) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Close the bar of training; a resumed run that had stopped early has none."""
+        if self.training_bar is not None:
+            super().on_train_end(args, state, control, **kwargs)
+
+    def begin(self, name: str, batches: int) -> None:
         """Open the bar of an evaluation before its first batch, which may take long."""
-        self.prediction_bar = tqdm(total=batches, desc=self.phase, leave=self.training_bar is None, dynamic_ncols=True)
+        self.prediction_bar = tqdm(total=batches, desc=name, leave=self.training_bar is None, dynamic_ncols=True)
 
 
 __all__ = [
@@ -202,5 +208,5 @@ __all__ = [
     "NamedProgressCallback",
     "StopEarlyCallback",
     "evaluations_since_best",
-    "primary_metric",
+    "logged_metric",
 ]

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -19,6 +19,11 @@ from .recipe import (
     read_recipe,
     read_value,
 )
+
+if TYPE_CHECKING:  # a wrong name is reported before torch and transformers are imported
+    from zoo.tasks.base import DataArguments, Task
+
+    from .arguments import RunArguments, ZooTrainingArguments
 
 # Training data is named either by own files or as a known data set: a flag of one kind replaces a recipe's other kind.
 OWN_FILES, KNOWN_DATA = ("train_file", "train_dir"), ("dataset_name", "data_dir")
@@ -38,14 +43,14 @@ class RunSettings:
     Args:
         recipe: What the run's recipe.yaml holds.
         data: The task's data arguments.
-        training (`ZooTrainingArguments`): The Trainer's arguments.
-        run (`RunArguments`): Where the run starts from.
+        training: The Trainer's arguments.
+        run: Where the run starts from.
     """
 
     recipe: Recipe
-    data: Any
-    training: Any
-    run: Any
+    data: "DataArguments"
+    training: "ZooTrainingArguments"
+    run: "RunArguments"
 
 
 def parse_overrides(text: str) -> dict[str, Any]:
@@ -92,8 +97,8 @@ def replaced_by(flags: Iterable[str]) -> set[str]:
     return {name for flag in flags for name in REPLACED.get(flag, ())} - {*flags}
 
 
-def primary_metric(recipe: Recipe, task: Any, training: Mapping[str, Any]) -> dict[str, Any]:
-    """The Trainer's arguments that say how evaluations are compared.
+def metric_arguments(recipe: Recipe, task: "type[Task]", training: Mapping[str, Any]) -> dict[str, Any]:
+    """The Trainer's arguments that say how evaluations are compared; transformers' default would be the loss.
 
     Raises:
         UsageError: Something compares them by a metric that needs generation, which the recipe switched off.
@@ -106,7 +111,7 @@ def primary_metric(recipe: Recipe, task: Any, training: Mapping[str, Any]) -> di
                     f"{name} compares evaluations by {metric}, which needs predict_with_generate: set it to true, or "
                     "set metric_for_best_model to loss"
                 )
-        return {}
+        return {"metric_for_best_model": None}  # evaluations do not have it
     return {"metric_for_best_model": metric, "greater_is_better": greater_is_better}
 
 
@@ -161,7 +166,7 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
         model={**model, **overrides},
         training=changed_values(training_class, learned),
     )
-    training |= primary_metric(resolved, task, training)
+    training |= metric_arguments(resolved, task, training)
     return RunSettings(
         resolved,
         data=make_arguments(data_class, data, f"{argv[0]}, data"),

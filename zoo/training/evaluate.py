@@ -4,7 +4,7 @@ import dataclasses
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from zoo.registry import FAMILIES, load_family, load_task, register_all
 from zoo.tasks.base import Task, TaskData
 
 from .argument_parser import RecipeParser, make_arguments
+from .arguments import ZooTrainingArguments, argument
 from .build import RECIPE_NAME, load_processor
 from .command_line import flag_names, replaced_by
 from .measure import PLOTS, Measured, measure, show_metrics
@@ -30,9 +31,11 @@ SPLITS = ("train", "validation", "test")
 class EvaluationArguments:
     """The flags of `zoo evaluate` beside the task's data flags."""
 
-    split: str = field(default="test", metadata={"help": "train, validation, test or all."})
-    output_dir: str | None = field(default=None, metadata={"help": "Write evaluation.json and the plots there."})
-    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Rows a batch; default: the recipe's."})
+    split: str = argument("test", "train, validation, test or all.")
+    output_dir: str | None = argument(None, "Write evaluation.json and the plots there.")
+    per_device_eval_batch_size: int = argument(
+        ZooTrainingArguments.per_device_eval_batch_size, "Rows a batch; default: the recipe's."
+    )
 
     def __post_init__(self):
         if self.split not in (*SPLITS, "all"):
@@ -64,8 +67,8 @@ class Evaluation:
     splits: dict[str, Any]
 
 
-def read_recipe(model: str, config: PreTrainedConfig) -> Recipe:
-    """The recipe saved with the model; without one, the first task of its family with default data."""
+def saved_recipe(model: str, config: PreTrainedConfig) -> Recipe:
+    """The recipe that was saved with a model; without one, the first task of its family with default data."""
     try:
         path = cached_file(model, RECIPE_NAME, _raise_exceptions_for_missing_entries=False)
     except OSError:
@@ -110,7 +113,7 @@ def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
     path = named_model(argv, prog)
     register_all()
     config = load_config(path, argv[0])
-    recipe = read_recipe(path, config)
+    recipe = saved_recipe(path, config)
     task_class = load_task(recipe.task)
     parser = RecipeParser(
         task_class.arguments_class,
@@ -134,7 +137,7 @@ def prepare(argv: Sequence[str], prog: str = "zoo evaluate") -> Evaluation:
     return Evaluation(argv[0], path, recipe, task, processor, arguments, data, splits)
 
 
-def evaluation_arguments(task: Task, output_dir: str, **values: Any) -> Any:
+def evaluation_arguments(task: Task, output_dir: str, **values: Any) -> ZooTrainingArguments:
     """The Trainer's arguments to measure a model, without training."""
     return task.training_arguments_class()(
         output_dir=output_dir, eval_strategy="no", save_strategy="no", label_names=list(task.label_names), **values
@@ -145,7 +148,7 @@ def evaluation_trainer(evaluation: Evaluation, scratch: str, **values: Any) -> Z
     """Load the model into a Trainer that measures. Weights are safetensors, code is this library's.
 
     Args:
-        evaluation: Of `prepare`.
+        evaluation: What `prepare` returned.
         scratch: A folder that the Trainer may write to.
         values: Further training arguments.
     """
@@ -197,7 +200,7 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
         data = dataclasses.asdict(evaluation.task.arguments)
         content = {"model": argv[0], "data": data, "metrics": measured.metrics}
         write_whole(Path(output_dir) / "evaluation.json", json.dumps(content, indent=1) + "\n")
-    metric = evaluation.recipe.primary_metric(evaluation.task)[0]
+    metric, _ = evaluation.recipe.primary_metric(evaluation.task)
     if metric not in measured.metrics[measured.reported]:  # a loss
         metric = evaluation.task.metric
     show_metrics(argv[0], measured, recorded_metrics(evaluation), metric)

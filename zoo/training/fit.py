@@ -4,38 +4,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-SKILL = 0.8
-GAP = 0.05
 SMALL_GAP = 0.4  # of the gap
 RISE = 0.05
 
 
-def rule(skill: float, gap: float, best: float = 1.0) -> str:
-    """The rule in words, with its numbers."""
-    return (
-        f"error = {best:g} - metric where higher is better, else the metric, in units of the baseline's error "
-        f"on the same split. underfit: training error above {1 - skill:.0%}. overfit: validation minus training error "
-        f"above {gap:.0%}, or above {SMALL_GAP * gap:.0%} while the validation loss ended more than {RISE:.0%} above "
-        "its lowest point. Otherwise good fit."
-    )
-
-
 def diagnose(
     metrics: Mapping[str, Mapping[str, float]],
-    baseline: float | Mapping[str, float],
+    baselines: Mapping[str, float],
     history: Sequence[Mapping[str, Any]],
     metric: str,
     greater_is_better: bool,
-    skill: float = SKILL,
-    gap: float = GAP,
-    best: float = 1.0,
+    skill: float,
+    gap: float,
+    best: float,
 ) -> dict[str, Any]:
     """The verdict on one run.
 
     Args:
         metrics: Split -> metric -> value with the final weights, the training split without augmentation.
-        baseline: The metric of a baseline, on each split or the same on all. Splits may differ in difficulty (the
-            future is not the past): each error is compared with the baseline's on its own split.
+        baselines: Split -> the metric of a baseline. Splits may differ in difficulty (the future is not the past):
+            each error is compared with the baseline's on its own split.
         history: The Trainer's log; `eval_loss` of each evaluation is used.
         metric: Name of the primary metric.
         greater_is_better: Whether a higher value is better.
@@ -48,7 +36,6 @@ def diagnose(
         return best - value if greater_is_better else value
 
     values = {split: float(split_metrics[metric]) for split, split_metrics in metrics.items()}
-    baselines = dict(baseline) if isinstance(baseline, Mapping) else dict.fromkeys(values, baseline)
     train, validation = (
         error(values[split]) / max(error(baselines[split]), 1e-12) for split in ("train", "validation")
     )
@@ -69,7 +56,12 @@ def diagnose(
         "train_error_of_baseline": train,
         "gap_of_baseline": measured_gap,
         "validation_loss_rise": rise,
-        "rule": rule(skill, gap, best),
+        "rule": (
+            f"error = {best:g} - metric where higher is better, else the metric, in units of the baseline's error on "
+            f"the same split. underfit: training error above {1 - skill:.0%}. overfit: validation minus training "
+            f"error above {gap:.0%}, or above {SMALL_GAP * gap:.0%} while the validation loss ended more than "
+            f"{RISE:.0%} above its lowest point. Otherwise good fit."
+        ),
     }
 
 
@@ -110,4 +102,4 @@ def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path
     plt.close(figure)
 
 
-__all__ = ["describe_fit", "diagnose", "draw_learning_curves", "rule"]
+__all__ = ["describe_fit", "diagnose", "draw_learning_curves"]

@@ -56,13 +56,9 @@ def announce(trainer: ZooTrainer, views: Mapping[str, list[Any]]) -> None:
     line = f"measuring the final weights on {', '.join(parts)}"
     if trainer.seconds_per_row is not None:
         rows = sum(len(datasets[0]) * len(datasets) for datasets in views.values())
-        line += f": about {describe_seconds(rows * trainer.seconds_per_row * trainer.final_cost())}"
+        seconds = rows * trainer.seconds_per_row * trainer.final_cost()
+        line += f": about {max(seconds, 1):.0f} s" if seconds < 90 else f": about {seconds / 60:.0f} min"
     print(line, flush=True)
-
-
-def describe_seconds(seconds: float) -> str:
-    """ "20 s" or "3 min"."""
-    return f"{max(seconds, 1):.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def predict_views(
@@ -85,7 +81,7 @@ def measure(trainer: ZooTrainer, task: Task, splits: Mapping[str, Any], reported
         task: With model and processor attached.
         splits: Name -> rows.
         reported: The split that the task reports on.
-        folder: For the plots of the report.
+        folder: Folder for the plots of the report.
     """
     folder.mkdir(parents=True, exist_ok=True)
     measured = Measured(reported=reported)

@@ -8,6 +8,8 @@ from torch import nn
 from torch.optim.adamw import adamw
 from transformers import PreTrainedModel
 
+from .arguments import ZooTrainingArguments
+
 
 def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """An approximation of the nearest semi-orthogonal matrix by Newton-Schulz iterations (Jordan et al., 2024, Muon).
@@ -93,13 +95,13 @@ class MuonWithAdamW(torch.optim.Optimizer):
         )
 
 
-def muon_groups(model: PreTrainedModel, arguments: Any, decay: set[str]) -> list[dict[str, Any]]:
+def muon_groups(model: PreTrainedModel, arguments: ZooTrainingArguments, decay: set[str]) -> list[dict[str, Any]]:
     """Parameter groups: Muon for the weight matrices and filters inside the base model but its first, which reads the
     input; AdamW for first layer, embeddings, norms, biases and heads.
 
     Args:
         model: With a base model inside.
-        arguments (`ZooTrainingArguments`): Rates and decay of both.
+        arguments: Rates and decay of both.
         decay: Names of the parameters that are decayed.
     """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -107,25 +109,13 @@ def muon_groups(model: PreTrainedModel, arguments: Any, decay: set[str]) -> list
     inner = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings][1:]
     muon = {id(p) for p in inner}
     rest = [(name, p) for name, p in model.named_parameters() if p.requires_grad and id(p) not in muon]
-    adamw_settings = {
-        "lr": arguments.learning_rate,
-        "betas": (arguments.adam_beta1, arguments.adam_beta2),
-        "eps": arguments.adam_epsilon,
-    }
+    betas = (arguments.adam_beta1, arguments.adam_beta2)
+    shared = {"lr": arguments.learning_rate, "betas": betas, "eps": arguments.adam_epsilon}
+    muon_settings = {"lr": arguments.muon_learning_rate, "momentum": arguments.muon_momentum, "muon": True}
     return [
-        {
-            "params": inner,
-            "lr": arguments.muon_learning_rate,
-            "momentum": arguments.muon_momentum,
-            "weight_decay": arguments.weight_decay,
-            "muon": True,
-        },
-        {
-            "params": [p for name, p in rest if name in decay],
-            "weight_decay": arguments.weight_decay,
-            **adamw_settings,
-        },
-        {"params": [p for name, p in rest if name not in decay], "weight_decay": 0.0, **adamw_settings},
+        {"params": inner, "weight_decay": arguments.weight_decay, **muon_settings},
+        {"params": [p for name, p in rest if name in decay], "weight_decay": arguments.weight_decay, **shared},
+        {"params": [p for name, p in rest if name not in decay], "weight_decay": 0.0, **shared},
     ]
 
 

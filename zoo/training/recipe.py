@@ -110,9 +110,9 @@ def default_values(cls: type) -> dict[str, Any]:
     }
 
 
-def field_names(*classes: type) -> list[str]:
-    """Names of the fields that dataclasses take in their constructors."""
-    return [name for cls in classes for name in default_values(cls)]
+def field_names(cls: type) -> list[str]:
+    """Names of the fields that a dataclass takes in its constructor."""
+    return list(default_values(cls))
 
 
 def config_fields(config_class: type) -> list[str]:

@@ -23,7 +23,7 @@ from zoo.tasks.base import Task
 
 from .build import RECIPE_NAME, Parts, build
 from .callbacks import EMA_NAME
-from .command_line import RunSettings
+from .command_line import RunSettings, flag_names
 from .evaluate import evaluation_arguments
 from .fit import describe_fit, diagnose, draw_learning_curves
 from .measure import PLOTS, Measured, measure, predict_views
@@ -31,10 +31,10 @@ from .recipe import Recipe, UsageError, load_recipe
 from .save_dtype import convert_file, round_weights
 from .trainer import ZooTrainer
 
-NOT_IN_COMMAND = (
-    "--output_dir", "--resume_from_checkpoint", "--disable_tqdm", "--skip_test", "--debug", "--push_to_hub",
-    "--hub_model_id", "--hub_private_repo", "--hub_strategy", "--hub_revision",
-)  # fmt: skip
+NOT_IN_COMMAND = {
+    "output_dir", "resume_from_checkpoint", "disable_tqdm", "skip_test", "push_to_hub", "hub_model_id",
+    "hub_private_repo", "hub_strategy", "hub_revision",
+}  # fmt: skip
 
 
 def whole_checkpoints(folder: Path, needs_average: bool) -> list[Path]:
@@ -56,25 +56,21 @@ def find_checkpoint(settings: RunSettings) -> Path | None:
     Raises:
         UsageError: It does not exist, or was not written to its end.
     """
-    asked, folder = settings.training.resume_from_checkpoint, Path(settings.training.output_dir)
+    asked = settings.training.resume_from_checkpoint
     if asked is None or asked.lower() == "false":
         return None
-    whole = whole_checkpoints(
-        folder if asked.lower() in ("last", "true") else Path(asked).parent, bool(settings.training.ema_decay)
-    )
-    if asked.lower() in ("last", "true"):
-        if not whole:
-            raise UsageError(
-                f"--resume_from_checkpoint {asked}: {folder} holds no whole checkpoint; start without the flag"
-            )
+    wants_last = asked.lower() in ("last", "true")
+    folder = Path(settings.training.output_dir if wants_last else Path(asked).parent)
+    whole = whole_checkpoints(folder, bool(settings.training.ema_decay))
+    if wants_last and whole:
         return whole[-1]
-    match = [path for path in whole if path == Path(asked)]
-    if not match:
-        names = ", ".join(path.name for path in whole) or "none"
-        raise UsageError(
-            f"--resume_from_checkpoint {asked}: no whole checkpoint there (whole ones beside it: {names})"
-        )
-    return match[0]
+    if not wants_last and Path(asked) in whole:
+        return Path(asked)
+    names = ", ".join(path.name for path in whole) or "none"
+    raise UsageError(
+        f"--resume_from_checkpoint {asked}: no such whole checkpoint ({folder} holds {names}); name another one, or "
+        "start without the flag"
+    )
 
 
 def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
@@ -108,13 +104,6 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def calibrate(trainer: ZooTrainer, task: Task, validation: Any) -> None:
-    """Let the task learn from the validation split how wrong the final weights are, if it does."""
-    if type(task).after_training is not Task.after_training and validation is not None:
-        prediction, _ = predict_views(trainer, task.views(validation), "Calibrating")
-        task.after_training(prediction)
-
-
 def measure_parent(parts: Parts, settings: RunSettings, splits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The metrics of the weights that the run started from, if the task compares them."""
     parent, training = parts.parent, settings.training
@@ -127,13 +116,8 @@ def measure_parent(parts: Parts, settings: RunSettings, splits: Mapping[str, Any
     task = type(parts.task)(settings.data, training.seed)
     model = parent.load_model(parts.family.model_classes[task.name])
     task.attach(model, parent.processor)
-    arguments = evaluation_arguments(
-        task,
-        training.output_dir,
-        per_device_eval_batch_size=training.per_device_eval_batch_size,
-        use_cpu=training.use_cpu,
-        disable_tqdm=training.disable_tqdm,
-    )
+    same = {name: getattr(training, name) for name in ("per_device_eval_batch_size", "use_cpu", "disable_tqdm")}
+    arguments = evaluation_arguments(task, training.output_dir, **same)
     trainer = task.make_trainer(model=model, args=arguments, processing_class=parent.processor)
     return {
         name: task.evaluate(trainer.predict_rows(view, f"Measuring {name} before training"), intervals=True)
@@ -158,7 +142,7 @@ def reproduce_command(argv: Sequence[str], recipe: Recipe) -> str:
     dropping = False
     for argument in argv[1:]:
         if argument.startswith("--"):
-            dropping = argument.split("=")[0] in NOT_IN_COMMAND
+            dropping = not NOT_IN_COMMAND.isdisjoint(flag_names([argument]))
         if not dropping:
             kept.append(argument)
     return shlex.join(["accelerate", "launch", "scripts/train.py", argv[0] if argv else recipe.id, *kept])
@@ -214,7 +198,7 @@ def make_record(
     history = [entry for entry in trainer.state.log_history if "epoch" in entry]
     baselines = {name: task.baselines(data.train, dataset) for name, dataset in measured.datasets.items()}
     metric, greater_is_better = settings.recipe.primary_metric(task)
-    if metric not in metrics[measured.reported]:  # a loss, which baselines do not have
+    if not any(metric in values for values in baselines[measured.reported].values()):  # as a loss
         metric, greater_is_better = task.metric, task.greater_is_better
     baseline = {
         name: next(values[metric] for values in split.values() if metric in values)
@@ -291,12 +275,15 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
     if settings.training.save_dtype != "float32":
         round_weights(parts.trainer.model, settings.training.save_dtype)
 
-    calibrate(parts.trainer, parts.task, parts.data.validation)
+    task, validation = parts.task, parts.data.validation
+    if type(task).after_training is not Task.after_training and validation is not None:
+        prediction, _ = predict_views(parts.trainer, task.views(validation), "Calibrating")
+        task.after_training(prediction)
     splits = parts.data.splits()
     if settings.run.skip_test:
         splits.pop("test", None)
     reported = "test" if "test" in splits else "validation"
-    measured = measure(parts.trainer, parts.task, splits, reported, folder / PLOTS)
+    measured = measure(parts.trainer, task, splits, reported, folder / PLOTS)
     before = measure_parent(parts, settings, splits)
     save_whole(parts.trainer, folder, settings.training.save_dtype)
     if not is_first:
@@ -307,7 +294,7 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
     measured.report.plots["learning_curves"] = folder / PLOTS / "learning_curves.png"
     draw_learning_curves(record.history, record.fit["metric"], measured.report.plots["learning_curves"])
     record.write(folder)
-    show(record, measured, parts.task, folder)
+    show(record, measured, task, folder)
     return record
 
 

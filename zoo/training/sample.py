@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from zoo.record import RunRecord
+from zoo.registry import load_task
 
 from .evaluate import evaluation_trainer, prepare
 from .measure import measure
@@ -73,8 +74,6 @@ def measure_sample(folder: Path | str, rows: int = ROWS) -> Sample:
     Raises:
         FileNotFoundError, ValueError: The data is missing, or does not fit the model.
     """
-    from zoo.registry import load_task
-
     record = RunRecord.read(folder)
     split = "test" if "test" in record.metrics else "validation"
     flags = limits(load_task(record.recipe["task"]).arguments_class, rows)
@@ -83,7 +82,10 @@ def measure_sample(folder: Path | str, rows: int = ROWS) -> Sample:
     with tempfile.TemporaryDirectory() as scratch:
         trainer = evaluation_trainer(evaluation, scratch, disable_tqdm=True)
         measured = measure(trainer, evaluation.task, evaluation.splits, split, Path(scratch))
-        batch = evaluation.task.collate(first_rows(evaluation.splits[split], BATCH))
+        dataset = evaluation.splits[split]
+        numbers = list(range(min(BATCH, len(dataset))))
+        fetch = getattr(dataset, "__getitems__", None)  # as a data loader hands rows to the collator
+        batch = evaluation.task.collate(fetch(numbers) if fetch else [dataset[number] for number in numbers])
     metrics = measured.metrics[split]
     return Sample(
         split=split,
@@ -91,16 +93,10 @@ def measure_sample(folder: Path | str, rows: int = ROWS) -> Sample:
         n=metrics["n"],
         value=metrics[metric],
         recorded=record.metrics[split][metric],
-        baseline=next(iter(record.baselines.values()))[metric],
+        baseline=next(values[metric] for values in record.baselines.values() if metric in values),
         chance=chance_of(record.metrics[split], metric, metrics["n"]),
         batch={name: value.cpu() for name, value in batch.items() if torch.is_tensor(value)},
     )
-
-
-def first_rows(dataset: Any, count: int) -> Any:
-    """Rows as a data loader hands them to the collator."""
-    rows = list(range(min(count, len(dataset))))
-    return dataset.__getitems__(rows) if hasattr(dataset, "__getitems__") else [dataset[row] for row in rows]
 
 
 __all__ = ["ROWS", "Sample", "measure_sample"]

@@ -1,8 +1,7 @@
 """ZooTrainer and ZooSeq2SeqTrainer: transformers' Trainers with what the library's arguments add."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,14 @@ from transformers.trainer_utils import EvalLoopOutput, denumpify_detensorize, ge
 
 from .arguments import ZooSeq2SeqTrainingArguments, ZooTrainingArguments
 from .averaging import AverageCallback, choose_weights
-from .callbacks import ClockCallback, EMACallback, EpochCallback, NamedProgressCallback, StopEarlyCallback
+from .callbacks import (
+    ClockCallback,
+    EMACallback,
+    EpochCallback,
+    NamedProgressCallback,
+    StopEarlyCallback,
+    logged_metric,
+)
 from .optimizers import MuonWithAdamW, muon_groups
 from .token_batches import LengthBatches, SortedRows, TokenBatchSampler
 
@@ -118,15 +124,30 @@ class ZooTrainer(Trainer):
     ):
         args = args or self.arguments_class("tmp_trainer", eval_strategy="no" if eval_dataset is None else "epoch")
         self.no_decay = frozenset(no_decay)
-        self.batch_sampler = make_batch_sampler(args, train_dataset)
-        # Evaluations make their metrics from a Prediction, in `evaluation_loop`; transformers' loop must not.
-        self.metrics_of = compute_metrics
+        self.batch_sampler: TokenBatchSampler | None = None
+        if args.batch_tokens and train_dataset is not None:
+            if not hasattr(train_dataset, "lengths"):
+                raise ValueError(
+                    f"batch_tokens={args.batch_tokens}: the rows of this data have no lengths; "
+                    "use per_device_train_batch_size"
+                )
+            self.batch_sampler = TokenBatchSampler(
+                train_dataset.lengths, args.batch_tokens, args.seed, args.world_size
+            )
+        self.ema = EMACallback(args.ema_decay) if args.ema_decay else None
+        patience, threshold = args.early_stopping_patience, args.early_stopping_threshold
+        self.early_stopping = StopEarlyCallback(patience, threshold) if patience else None
+        count, by = args.average_checkpoints, args.average_checkpoints_by
+        self.average = AverageCallback(count, by) if count else None
         # The record's entry of `average_checkpoints`, after training.
         self.averaging: dict[str, Any] = {}
+        # Evaluations make their metrics from a Prediction, in `evaluation_loop`; transformers' loop must not.
+        self.metrics_of = compute_metrics
         # Seconds a row of the last evaluation: for an estimate of the next.
         self.seconds_per_row: float | None = None
         config = getattr(model, "config", None)
-        use_cache = None if config is None else config.to_dict().get("use_cache")
+        use_cache = None if config is None else vars(config).get("use_cache")
+        asked = filter(None, (self.ema, self.early_stopping, self.average))
         super().__init__(
             model=model,
             args=args,
@@ -134,7 +155,7 @@ class ZooTrainer(Trainer):
             eval_dataset=eval_dataset,
             data_collator=data_collator,
             processing_class=processing_class,
-            callbacks=[*make_callbacks(args, train_dataset, self.batch_sampler), *callbacks],
+            callbacks=[ClockCallback(), EpochCallback(train_dataset, self.batch_sampler), *asked, *callbacks],
             compute_loss_func=compute_loss_func,
             **kwargs,
         )
@@ -190,8 +211,11 @@ class ZooTrainer(Trainer):
             if self.args.world_size == 1:
                 return self._loader(rows, LengthBatches(rows.lengths, self.args.eval_batch_size))
             dataset = rows
-        with self._every_row():
+        drop_last, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False  # it is for training
+        try:
             return super().get_eval_dataloader(dataset)
+        finally:
+            self.args.dataloader_drop_last = drop_last
 
     def get_test_dataloader(self, test_dataset: Any) -> Any:
         """As `get_eval_dataloader`."""
@@ -201,39 +225,19 @@ class ZooTrainer(Trainer):
         # Predictions are returned in this order, also with train_sampling_strategy=group_by_length.
         return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
-    @contextmanager
-    def _every_row(self) -> Iterator[None]:
-        """Within it, data loaders keep their last, smaller batch: `dataloader_drop_last` is for training."""
-        drop_last, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False
-        try:
-            yield
-        finally:
-            self.args.dataloader_drop_last = drop_last
-
     def _run_loop(self, dataloader: Any, description: str, prefix: str, **kwargs: Any) -> tuple[Any, Prediction]:
         """(transformers' output, which has the loss, predictions of every row in the data set's order)."""
         self.gather_function = self.accelerator.gather_for_metrics  # without the rows that fill the last batch
         if self.progress is not None and self.is_world_process_zero():
-            self.progress.begin(len(dataloader))
+            self.progress.begin(description, len(dataloader))
         started = time.perf_counter()
         output = super().evaluation_loop(dataloader, description, metric_key_prefix=prefix, **kwargs)
-        rows = dataloader.dataset
-        self.seconds_per_row = (time.perf_counter() - started) / max(len(rows), 1)
-        dataset, predictions, labels = rows, output.predictions, output.label_ids
-        if isinstance(rows, SortedRows):
-            dataset = rows.dataset
-            predictions, labels = rows.restore(predictions), rows.restore(labels)
-        prediction = Prediction(predictions, labels, dataset)
-        return output._replace(predictions=predictions, label_ids=labels), prediction
-
-    def _metrics(self, prediction: Prediction, prefix: str) -> dict[str, Any]:
-        """The metrics of a prediction, named as in the Trainer's log."""
-        if self.metrics_of is None or prediction.predictions is None and prediction.losses is None:
-            return {}
-        metrics = denumpify_detensorize(self.metrics_of(prediction))
-        return {
-            name if name.startswith(f"{prefix}_") else f"{prefix}_{name}": value for name, value in metrics.items()
-        }
+        dataset, predictions, labels = dataloader.dataset, output.predictions, output.label_ids
+        self.seconds_per_row = (time.perf_counter() - started) / max(len(dataset), 1)
+        if isinstance(dataset, SortedRows):
+            predictions, labels = dataset.restore(predictions), dataset.restore(labels)
+            dataset = dataset.dataset
+        return output._replace(predictions=predictions, label_ids=labels), Prediction(predictions, labels, dataset)
 
     def evaluation_loop(
         self,
@@ -244,21 +248,16 @@ class ZooTrainer(Trainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """The loop of `evaluate` and `predict`: predictions, labels and metrics in the data set's order."""
-        if self.metrics_of is not None:
-            prediction_loss_only = None
-        self._name_phase("Evaluating")
+        loss_only = prediction_loss_only if self.metrics_of is None else None
         output, prediction = self._run_loop(
-            dataloader,
-            description,
-            metric_key_prefix,
-            prediction_loss_only=prediction_loss_only,
-            ignore_keys=ignore_keys,
+            dataloader, "Evaluating", metric_key_prefix, prediction_loss_only=loss_only, ignore_keys=ignore_keys
         )
-        return output._replace(metrics={**self._metrics(prediction, metric_key_prefix), **output.metrics})
-
-    def _name_phase(self, name: str) -> None:
-        if self.progress is not None:
-            self.progress.phase = name
+        metrics: dict[str, Any] = {}
+        if self.metrics_of is not None and (prediction.predictions is not None or prediction.losses is not None):
+            metrics = denumpify_detensorize(self.metrics_of(prediction))
+        prefix = f"{metric_key_prefix}_"
+        named = {f"{prefix}{name.removeprefix(prefix)}": value for name, value in metrics.items()}
+        return output._replace(metrics={**named, **output.metrics})
 
     def predict_rows(self, dataset: Any, phase: str = "Measuring", **generation: Any) -> Prediction:
         """Predictions of the final weights for every row, in full precision.
@@ -266,14 +265,13 @@ class ZooTrainer(Trainer):
         Args:
             dataset: The rows.
             phase: Name of the progress bar.
-            generation: Settings of `generate` in place of the model's own; of a sequence-to-sequence model only.
+            generation: Settings of `generate` in place of the model's own, if the model generates.
 
         Raises:
             RuntimeError: There are fewer predictions than rows.
         """
         self.leave_autocast()
-        self._name_phase(phase)
-        _, prediction = self._final_loop(self.get_test_dataloader(dataset), generation)
+        _, prediction = self._run_loop(self.get_test_dataloader(dataset), phase, "test", prediction_loss_only=None)
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, {})
         labels = prediction.label_ids
         measured = len(labels[0] if isinstance(labels, tuple) else labels)
@@ -284,9 +282,6 @@ class ZooTrainer(Trainer):
     def final_cost(self) -> float:
         """How many times longer `predict_rows` takes for a row than an evaluation during training, about."""
         return 1.0
-
-    def _final_loop(self, dataloader: Any, generation: dict[str, Any]) -> tuple[Any, Prediction]:
-        return self._run_loop(dataloader, "Measuring", "test", prediction_loss_only=None)
 
     def leave_autocast(self) -> None:
         """Compute in the precision of the weights from now on, as those do who load the model.
@@ -303,40 +298,44 @@ class ZooTrainer(Trainer):
             model.forward = vars(model).pop("_original_forward")
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
-        """Train, or resume; then average checkpoints if `average_checkpoints` is set.
+        """Train, or resume.
+
+        The model ends with the weights of the last step, or, with `load_best_model_at_end`, those of the checkpoint
+        that is best by `metric_for_best_model`; with `ema_decay` it is the moving average at that step. With
+        `average_checkpoints` it ends with their mean if the mean is not worse by the same metric.
 
         Args:
             resume_from_checkpoint: A checkpoint folder, or True for the last one in `output_dir`. A run that had
                 stopped early at this checkpoint does not train on.
             kwargs: Further arguments of transformers' `train`.
         """
-        last = get_last_checkpoint(self.args.output_dir) if resume_from_checkpoint is True else None
-        checkpoint = last if resume_from_checkpoint is True else resume_from_checkpoint or None
+        checkpoint = resume_from_checkpoint or None
+        if isinstance(checkpoint, bool):
+            checkpoint = get_last_checkpoint(self.args.output_dir)
+            if checkpoint is None:
+                raise ValueError(f"{self.args.output_dir} holds no checkpoint to resume from")
         self.accelerator.native_amp = self._trains_with_autocast
+        if checkpoint and self.ema is not None:
+            self.ema.load(Path(checkpoint))
+        if checkpoint and self.average is not None and self.is_world_process_zero():
+            self.average.load(Path(checkpoint), Path(self.args.output_dir))
         output = None
-        if checkpoint:
-            for callback in self._callbacks(EMACallback, AverageCallback):
-                callback.load(Path(checkpoint))
         if not checkpoint or not self._stopped_early(checkpoint):
             output = super().train(resume_from_checkpoint=checkpoint, **kwargs)
-        for callback in self._callbacks(AverageCallback):
+        if self.average is not None:
             self.leave_autocast()
-            self.averaging = choose_weights(self, callback)
+            self.averaging = choose_weights(self, self.average)
         return output
-
-    def _callbacks(self, *classes: type) -> list[Any]:
-        return [callback for callback in self.callback_handler.callbacks if isinstance(callback, classes)]
 
     def _stopped_early(self, checkpoint: str) -> bool:
         """Whether the run had stopped early at a checkpoint; model and state are then those of its end.
 
         transformers' Trainer would train on: a checkpoint does not hold what stopped the run.
         """
-        stops = self._callbacks(StopEarlyCallback)
-        if not stops:
+        if self.early_stopping is None:
             return False
         state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
-        if not any(callback.is_over(self.args, state.log_history) for callback in stops):
+        if not self.early_stopping.is_over(self.args, state.log_history):
             return False
         self.state = state
         best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
@@ -345,7 +344,7 @@ class ZooTrainer(Trainer):
         return True
 
     def _determine_best_metric(self, metrics: Any, trial: Any) -> bool:
-        name = f"eval_{(self.args.metric_for_best_model or 'loss').removeprefix('eval_')}"
+        name = logged_metric(self.args)
         if self.args.metric_for_best_model is not None and name not in metrics:
             known = ", ".join(sorted(key.removeprefix("eval_") for key in metrics if key.startswith("eval_")))
             raise ValueError(f"metric_for_best_model={name.removeprefix('eval_')}: evaluations have only {known}")
@@ -411,14 +410,6 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
             tokens = self.model.generate(**given, **settings)
         return mean, (tokens, losses), labels
 
-    @contextmanager
-    def _generating(self, settings: Mapping[str, Any] | None) -> Iterator[None]:
-        before, self._generation = self._generation, None if settings is None else dict(settings)
-        try:
-            yield
-        finally:
-            self._generation = before
-
     def _run_loop(self, dataloader: Any, description: str, prefix: str, **kwargs: Any) -> tuple[Any, Prediction]:
         kwargs["prediction_loss_only"] = False
         output, raw = super()._run_loop(dataloader, description, prefix, **kwargs)
@@ -429,65 +420,29 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
         output = output._replace(predictions=tokens, metrics={**output.metrics, f"{prefix}_loss": loss})
         return output, Prediction(tokens, raw.label_ids, raw.dataset, losses)
 
-    def evaluation_loop(
-        self,
-        dataloader: Any,
-        description: str,
-        prediction_loss_only: bool | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> EvalLoopOutput:
+    def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """The loop of `evaluate` and `predict`; during training it generates for `generation_samples` rows."""
-        arguments = (description, prediction_loss_only, ignore_keys, metric_key_prefix)
         settings = self._gen_kwargs if self.args.predict_with_generate else None
-        rows, sample = dataloader.dataset, self.args.generation_samples
-        dataset = rows.dataset if isinstance(rows, SortedRows) else rows
-        takes_sample = self.is_in_train and settings is not None and 0 < sample < len(dataset)
-        if not takes_sample or not hasattr(dataset, "take"):
-            with self._generating(settings):
-                return super().evaluation_loop(dataloader, *arguments)
-        whole = super().evaluation_loop(dataloader, *arguments)
-        with self._generating(settings):
-            part = super().evaluation_loop(self.get_eval_dataloader(dataset.take(sample)), *arguments)
+        dataset, sample = dataloader.dataset, self.args.generation_samples
+        dataset = dataset.dataset if isinstance(dataset, SortedRows) else dataset
+        samples = self.is_in_train and settings is not None and 0 < sample < len(dataset) and hasattr(dataset, "take")
+        self._generation = None if samples else settings
+        whole = super().evaluation_loop(dataloader, *args, **kwargs)
+        if not samples:
+            return whole
+        self._generation = settings
+        part = super().evaluation_loop(self.get_eval_dataloader(dataset.take(sample)), *args, **kwargs)
         return part._replace(metrics={**part.metrics, **whole.metrics}, num_samples=whole.num_samples)
+
+    def predict_rows(self, dataset: Any, phase: str = "Measuring", **generation: Any) -> Prediction:
+        """Predictions of the final weights, generated with the model's own settings; see [`ZooTrainer`]."""
+        self._generation = generation
+        return super().predict_rows(dataset, phase, **generation)
 
     def final_cost(self) -> float:
         """The beams of the model's own settings beside those of evaluations during training."""
         beams = self.model.generation_config.num_beams or 1
         return beams / (self.args.generation_num_beams or beams)
-
-    def _final_loop(self, dataloader: Any, generation: dict[str, Any]) -> tuple[Any, Prediction]:
-        with self._generating(generation):
-            return super()._final_loop(dataloader, generation)
-
-
-def make_batch_sampler(args: ZooTrainingArguments, dataset: Any) -> TokenBatchSampler | None:
-    """Batches of `batch_tokens`, if it is set and there is training data.
-
-    Raises:
-        ValueError: The rows have no lengths.
-    """
-    if not args.batch_tokens or dataset is None:
-        return None
-    if not hasattr(dataset, "lengths"):
-        raise ValueError(
-            f"batch_tokens={args.batch_tokens}: the rows of this data have no lengths; use per_device_train_batch_size"
-        )
-    return TokenBatchSampler(dataset.lengths, args.batch_tokens, args.seed, args.world_size)
-
-
-def make_callbacks(args: ZooTrainingArguments, dataset: Any, batch_sampler: Any) -> list[Any]:
-    """The callbacks that the arguments ask for."""
-    callbacks: list[Any] = [ClockCallback()]
-    if hasattr(dataset, "set_epoch") or batch_sampler is not None:
-        callbacks.append(EpochCallback(dataset, batch_sampler))
-    if args.ema_decay:
-        callbacks.append(EMACallback(args.ema_decay))
-    if args.early_stopping_patience:
-        callbacks.append(StopEarlyCallback(args.early_stopping_patience, args.early_stopping_threshold))
-    if args.average_checkpoints:
-        callbacks.append(AverageCallback(args.average_checkpoints, args.average_checkpoints_by))
-    return callbacks
 
 
 __all__ = ["Prediction", "ZooSeq2SeqTrainer", "ZooTrainer"]

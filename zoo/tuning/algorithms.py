@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ray import tune
@@ -18,7 +19,7 @@ def make_searcher(settings: SearchSettings, mode: str, jobs: int) -> Any:
     """What proposes points.
 
     Args:
-        settings: Of the search.
+        settings: Settings of the search.
         mode: "max" or "min".
         jobs: Trials at a time; 0: no limit.
 
@@ -60,9 +61,9 @@ def make_scheduler(settings: SearchSettings, mode: str, epochs: int) -> Any:
     """What stops or changes trials while they train.
 
     Args:
-        settings: Of the search.
+        settings: Settings of the search.
         mode: "max" or "min".
-        epochs: Of a whole trial.
+        epochs: Epochs of a whole trial.
     """
     compared: dict[str, Any] = {"time_attr": "training_iteration", "metric": "score", "mode": mode}
     if settings.algorithm == "pbt":
@@ -71,7 +72,7 @@ def make_scheduler(settings: SearchSettings, mode: str, epochs: int) -> Any:
             **compared,
             perturbation_interval=settings.perturb_epochs,
             hyperparam_mutations={"point": {dimension.name: mutation(dimension) for dimension in mutable}},
-            custom_explore_fn=KeepInRange(mutable),
+            custom_explore_fn=partial(keep_in_range, mutable),
             log_config=False,
         )
     if settings.scheduler == "none" or epochs <= settings.grace_epochs:
@@ -88,22 +89,11 @@ def mutation(dimension: Dimension) -> Any:
     return (tune.loguniform if dimension.kind == "loguniform" else tune.uniform)(*dimension.values)
 
 
-class KeepInRange:
-    """Rounds what a population changes, and keeps it in the range of the space.
-
-    Args:
-        dimensions: The ones that it changes.
-    """
-
-    def __init__(self, dimensions: Sequence[Dimension]):
-        self.dimensions = dimensions
-
-    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
-        point = dict(config["point"])
-        for dimension in self.dimensions:
-            if dimension.kind in ("uniform", "loguniform"):
-                point[dimension.name] = dimension.rounded(point[dimension.name])
-        return {**config, "point": point}
+def keep_in_range(dimensions: Sequence[Dimension], config: dict[str, Any]) -> dict[str, Any]:
+    """Round what a population changed, and keep it in the range of the space."""
+    changed = [dimension for dimension in dimensions if dimension.kind in ("uniform", "loguniform")]
+    rounded = {dimension.name: dimension.rounded(config["point"][dimension.name]) for dimension in changed}
+    return {**config, "point": {**config["point"], **rounded}}
 
 
 __all__ = ["make_scheduler", "make_searcher"]

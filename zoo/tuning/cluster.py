@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -18,9 +17,6 @@ except ImportError as error:
     if (error.name or "").partition(".")[0] != "ray":
         raise
     raise UsageError('searches and studies need Ray: pip install "primer-zoo[tune]"') from None
-
-# Variables that workers on other machines need.
-ENVIRONMENT = ("ZOO_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 
 
 @contextlib.contextmanager
@@ -89,8 +85,8 @@ def check_room(suffix: str, cpus: float, gpus: float) -> int:
     """How many trials the cluster's machines have room for at a time.
 
     Args:
-        suffix: Of the names of the two settings: "per_trial" or "per_run".
-        cpus, gpus: Of one trial.
+        suffix: End of the names of the two settings: "per_trial" or "per_run".
+        cpus, gpus: Resources of one trial.
 
     Raises:
         UsageError: No machine has room for one, so that it would wait for ever.
@@ -111,9 +107,4 @@ def check_room(suffix: str, cpus: float, gpus: float) -> int:
     return fit
 
 
-def environment() -> dict[str, str]:
-    """What this process has of the variables that workers need."""
-    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-
-
-__all__ = ["check_room", "cluster", "environment"]
+__all__ = ["check_room", "cluster"]

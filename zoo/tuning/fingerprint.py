@@ -23,7 +23,7 @@ def recipe_key(settings: Any) -> str:
     """Hash of what a run learns from: resolved recipe, seed, and the content of the files that the recipe names.
 
     Args:
-        settings (`zoo.training.command_line.RunSettings`): Of the run.
+        settings (`zoo.training.command_line.RunSettings`): Settings of the run.
     """
     content = {**settings.recipe.what_is_learnt(), "seed": settings.training.seed}
     named = [*files_in(settings.recipe.data), *weights_of(settings.recipe.model_name_or_path)]

@@ -19,11 +19,11 @@ class TrialLogger(tune.Callback):
     """Append every event to trials.jsonl, and print a line at the end of each trial.
 
     Args:
-        folder: Of the search or study.
-        objective: Its metric.
+        folder: Folder of the search or study.
+        objective: The metric.
         total: Number of trials.
         done: How many of them an earlier call finished.
-        epochs: Of a whole trial; a trial that ends before was stopped.
+        epochs: Epochs of a whole trial; a trial that ends before was stopped.
     """
 
     def __init__(self, folder: str, objective: Objective, total: int, done: int = 0, epochs: int = 0):
@@ -76,7 +76,9 @@ class TrialLogger(tune.Callback):
         """Trained to the end, stopped, or failed with a reason."""
         write_event(self.folder, "end", trial.trial_id, epochs=self.epochs)
         last = trial.last_result or {}
-        if "late" not in last:
+        if "late" in last:
+            self.progress.pop(trial.trial_id, None)
+        else:
             self.show_end(trial, last.get("failed", ""))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -137,10 +137,10 @@ def section_of(study: Study, runs: Sequence[Run], rows: Sequence[Row], objective
     """The further part of the page that the study asks for; its task writes it."""
     split = compared_split(rows)
     values = {run["folder"]: run[split] for row in rows for run in row.runs if split in run}
-    finished = [run for run in runs if run.folder.name in values]
-    results = [(RunRecord.read(run.folder), values[run.folder.name]) for run in finished]
-    if not study.section or not results:
+    if not study.section or not values:
         return ""
+    records = {run.folder.name: RunRecord.read(run.folder) for run in runs if run.folder.name in values}
+    results = [(record, values[name]) for name, record in records.items()]
     task = load_task(results[0][0].recipe["task"])
     return task.study_section(study.section, results, objective.metric, split, plot)
 
@@ -170,7 +170,7 @@ def search_content(search: "Search", resources: Mapping[str, float]) -> dict[str
 
     Args:
         search: That ran.
-        resources: Of the cluster.
+        resources: Resources of the cluster.
     """
     objective = search.work.objective
     trials = ranked(read_trials(search.folder), objective.greater_is_better)
@@ -222,7 +222,7 @@ def write_search(search: "Search", content: Mapping[str, Any], extra: Sequence[s
 
     Args:
         search: That ran.
-        content: Of search.json.
+        content: Content of search.json.
         extra: Further lines of the page.
     """
     folder, objective, names = search.folder, search.work.objective, search.settings.space.names

@@ -23,9 +23,9 @@ class Run:
     """One training of a study.
 
     Args:
-        variant, seed: Its place in the grid.
+        variant, seed: What is trained.
         folder: Named by variant, seed, and the hashes of recipe and code.
-        argv: Of `zoo train`, without the folder.
+        argv: Arguments of `zoo train`, without the folder.
         keeps_average: Whether checkpoints hold a moving average.
         other_code: Whether the folder is a finished run of other code or versions.
     """
@@ -102,8 +102,8 @@ def plan(
 
     Args:
         study: Variants and seeds.
-        folder: Of the study.
-        flags: Of `zoo train`, for every run.
+        folder: Folder of the study.
+        flags: Flags of `zoo train`, for every run.
         only: Names of the variants, beside the base; all if empty.
         accept_other_code: Take finished runs of the same recipe and seed, whatever their code and versions.
 
@@ -128,14 +128,12 @@ def plan(
 
 def find_run(folder: Path, recipe: str, code: str, accept_other_code: bool) -> tuple[Path | None, bool]:
     """(folder of the run with these hashes, under whatever name; whether its code is another)."""
-    same = sorted(folder.glob(f"*-{recipe}-{code}"))
-    if same and ((same[0] / RECORD_NAME).is_file() or not accept_other_code):
-        return same[0], False
-    if accept_other_code:
-        for path in sorted(folder.glob(f"*-{recipe}-??????"), key=os.path.getmtime, reverse=True):
-            if (path / RECORD_NAME).is_file():
-                return path, True
-    return (same[0] if same else None), False
+    same = next(iter(sorted(folder.glob(f"*-{recipe}-{code}"))), None)
+    if accept_other_code and not (same and (same / RECORD_NAME).is_file()):
+        finished = [path.parent for path in folder.glob(f"*-{recipe}-??????/{RECORD_NAME}")]
+        if finished:
+            return max(finished, key=os.path.getmtime), True
+    return same, False
 
 
 def read_failures(folder: Path) -> dict[str, str]:
@@ -148,8 +146,8 @@ def missing_runs(runs: Sequence[Run], folder: Path, test: bool = False, retry_fa
     """The runs that are not finished and did not fail.
 
     Args:
-        runs: From `plan`.
-        folder: Of the study.
+        runs: What `plan` returned.
+        folder: Folder of the study.
         test: Whether a finished run has its test split measured.
         retry_failed: Whether those that failed in an earlier call are missing, too.
     """

@@ -33,9 +33,9 @@ class Search:
         recipe: With its family.
         settings: Space, algorithm, budget.
         work: The training of a point.
-        epochs: Of a whole trial.
-        folder: Of the results.
-        command: For the page.
+        epochs: Epochs of a whole trial.
+        folder: Folder of the results.
+        command: The command line, which the page shows.
     """
 
     recipe: Recipe
@@ -83,10 +83,10 @@ class Search:
         """Search, report, and train the winner and the default recipe at full length.
 
         Args:
-            address: Of a Ray cluster; None: this machine.
+            address: Address of a Ray cluster; None: this machine.
             jobs: Trials at a time; 0: as many as there is room for.
             resume: Go on with an interrupted search.
-            seeds: Of the trainings at full length; none if empty.
+            seeds: Seeds of the trainings at full length; none if empty.
 
         Raises:
             RuntimeError: No trial succeeded.
@@ -134,7 +134,7 @@ class Search:
         resources = (self.settings.cpus_per_trial, self.settings.gpus_per_trial)
         missing = missing_runs(runs, folder, test=True)
         if missing:
-            run_study(missing, objective, folder, resources, jobs, test=True)
+            run_study(missing, objective, folder, resources, jobs=jobs, test=True)
         return tabulate(study, runs, objective, read_failures(folder))
 
 
@@ -142,9 +142,9 @@ def make_search(arguments: Any, flags: list[str], command: str = "") -> Search:
     """The search of a command line.
 
     Args:
-        arguments: Of `zoo.commands.tune.make_parser`.
-        flags: Of `zoo train`.
-        command: For the page.
+        arguments: Arguments of `zoo.commands.tune.make_parser`.
+        flags: Flags of `zoo train`.
+        command: The command line, which the page shows.
 
     Raises:
         UsageError: Something does not fit.

@@ -62,7 +62,7 @@ class SearchSettings:
         grace_epochs: Epochs before which ASHA stops no trial.
         reduction_factor: ASHA keeps one trial of so many at each halving.
         perturb_epochs: Epochs between two comparisons of a population.
-        seed: Of the choice of points; trainings have the recipe's seed.
+        seed: Seed of the choice of points; trainings have the recipe's seed.
         cpus_per_trial, gpus_per_trial: Resources of a trial; a fraction of a GPU shares it.
         trial: Overrides for trials only, such as fewer epochs or fewer rows.
     """

@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,11 @@ NOT_SEARCHABLE = {
 }  # fmt: skip
 # What population-based training may change between two epochs; the rest would not fit the weights or the schedule.
 MUTABLE = ("learning_rate", "weight_decay", "label_smoothing_factor", "max_grad_norm")
+
+
+def fits_weights(name: str) -> bool:
+    """Whether a model with another value of this `section.field` can still load the same weights."""
+    return not name.startswith("model.") or "dropout" in name
 
 
 @dataclass(frozen=True)
@@ -62,16 +66,11 @@ class Dimension:
         return self.kind in ("choice", "grid")
 
     @property
-    def fits_weights(self) -> bool:
-        """Whether a model with other values can still load the same weights."""
-        return self.section != "model" or "dropout" in self.field
-
-    @property
     def mutable(self) -> bool:
         """Whether population-based training may change it between two epochs."""
         if self.when or self.section == "data":
             return False
-        return self.fits_weights if self.section == "model" else self.field in MUTABLE
+        return fits_weights(self.name) if self.section == "model" else self.field in MUTABLE
 
     def rounded(self, value: float) -> float:
         """A draw, rounded to `round` and to a few digits, and within the range."""
@@ -162,41 +161,28 @@ class Space:
         Raises:
             UsageError: A field has a range.
         """
+
+        def point_of(values: tuple[Any, ...]) -> dict[str, Any]:
+            chosen = dict(zip(self.names, values))
+            return self._point(lambda dimension: chosen[dimension.name])
+
         points: list[dict[str, Any]] = []
         for values in itertools.product(*(dimension.choices() for dimension in self.dimensions)):
-            given = dict(zip(self.names, values))
-            point = self._point(partial(_value, given))
+            point = point_of(values)
             if point not in points:
                 points.append(point)
         return points
 
 
-def _value(given: Mapping[str, Any], dimension: Dimension) -> Any:
-    return given[dimension.name]
-
-
-def known_fields(recipe: Recipe) -> dict[str, list[str]]:
-    """Section -> fields that a recipe of this family and task may have."""
+def known_fields(recipe: Recipe) -> list[str]:
+    """Every `section.field` that a recipe of this family and task may have."""
     family, task = load_family(recipe.family), load_task(recipe.task)
-    return {
+    sections = {
         "data": field_names(task.arguments_class),
         "model": config_fields(family.config_class),
         "training": field_names(task.training_arguments_class()),
     }
-
-
-def check_name(name: Any, fields: Mapping[str, list[str]], where: str) -> None:
-    """A dimension is a `section.field` of the recipe.
-
-    Raises:
-        UsageError: It is not; the message names the nearest.
-    """
-    section, _, key = str(name).partition(".")
-    if key not in fields.get(section, ()):
-        known = [f"{section}.{field}" for section, names in fields.items() for field in names]
-        raise UsageError(f"{where}: {str(name)!r} is not a section.field of a recipe; {nearest(str(name), known)}")
-    if name in NOT_SEARCHABLE:
-        raise UsageError(f"{where}: {name} cannot be searched")
+    return [f"{section}.{name}" for section, names in sections.items() for name in names]
 
 
 def is_number(value: Any) -> bool:
@@ -263,22 +249,24 @@ def read_space(content: Any, recipe: Recipe, where: str) -> Space:
     """
     if not isinstance(content, dict) or not content:
         raise UsageError(f"{where}: the space is empty: name fields, e.g. training.learning_rate: {{choice: [0.01]}}")
-    fields = known_fields(recipe)
+    known = known_fields(recipe)
     for name in content:
-        check_name(name, fields, where)
+        if name not in known:
+            raise UsageError(f"{where}: {str(name)!r} is not a section.field of a recipe; {nearest(str(name), known)}")
+        if name in NOT_SEARCHABLE:
+            raise UsageError(f"{where}: {name} cannot be searched")
     dimensions = {name: read_dimension(name, spec, where) for name, spec in content.items()}
     for dimension in dimensions.values():
         check_when(dimension, dimensions, f"{where}, {dimension.name}")
-    ordered: list[Dimension] = []
-    waiting = list(dimensions.values())
+    ordered: dict[str, Dimension] = {}
+    waiting = dimensions
     while waiting:
-        done = {dimension.name for dimension in ordered}
-        ready = [dimension for dimension in waiting if set(dimension.when) <= done]
+        ready = {name: dimension for name, dimension in waiting.items() if dimension.when.keys() <= ordered.keys()}
         if not ready:
-            raise UsageError(f"{where}: the conditions of {waiting[0].name} form a cycle")
-        ordered += ready
-        waiting = [dimension for dimension in waiting if dimension not in ready]
-    return Space(tuple(ordered))
+            raise UsageError(f"{where}: the conditions of {next(iter(waiting))} form a cycle")
+        ordered |= ready
+        waiting = {name: dimension for name, dimension in waiting.items() if name not in ready}
+    return Space(tuple(ordered.values()))
 
 
 def parse_flag(text: str) -> tuple[str, Any]:
@@ -302,11 +290,11 @@ def default_space(recipe: Recipe) -> dict[str, Any]:
     A recipe with batches by tokens searches their size, any other one the number of rows.
     """
     unused = "per_device_train_batch_size" if recipe.training.get("batch_tokens") else "batch_tokens"
-    spec = {name: value for name, value in load_family(recipe.family).search_space.items()}
-    spec.pop(f"training.{unused}", None)
-    if recipe.model_name_or_path:
-        spec = {name: value for name, value in spec.items() if Dimension(name, "", ()).fits_weights}
-    return spec
+    return {
+        name: value
+        for name, value in load_family(recipe.family).search_space.items()
+        if name != f"training.{unused}" and (not recipe.model_name_or_path or fits_weights(name))
+    }
 
 
 __all__ = ["Dimension", "Space", "default_space", "is_number", "parse_flag", "read_space"]

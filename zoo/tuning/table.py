@@ -23,7 +23,7 @@ class Row:
     """A variant.
 
     Args:
-        name, changes: From the study.
+        name, changes: Name of the variant, and what it changes.
         runs: One entry for each finished seed: the metric of each split, parameters, seconds, verdict, folder.
         failures: Seed and reason of each failed one.
         missing: Seeds that were not run.
@@ -127,9 +127,9 @@ def tabulate(study: Study, runs: Sequence[Run], objective: Objective, failures: 
 
     Args:
         study: Its variants are the rows.
-        runs: From `plan`.
+        runs: What `plan` returned.
         objective: The metric.
-        failures: From `read_failures`.
+        failures: What `read_failures` returned.
     """
     rows: dict[str, Row] = {}
     for run in runs:

@@ -18,7 +18,7 @@ import ray
 from ray import tune
 from transformers import TrainerCallback
 
-from zoo.registry import load_family, load_task
+from zoo.registry import load_task
 from zoo.tasks.base import TaskData
 from zoo.training.build import build, load_parent, load_run_data
 from zoo.training.command_line import RunSettings, parse_run
@@ -64,8 +64,8 @@ class TuneReport(TrainerCallback):
 
     Args:
         objective: Which metric is the score.
-        point: Of a search: reports wait for the checkpoint of the same epoch and hand it to Tune. None for a run that
-            keeps its own checkpoints.
+        point: The point of a search; reports wait for the checkpoint of the same epoch and hand it to Tune. None for a
+            run that keeps its own checkpoints.
         resumed: The content of `trial.json` in the checkpoint that the trial goes on from. Where a population changed
             rate or decay, the new ones replace those of the checkpoint.
     """
@@ -153,11 +153,13 @@ def data_key(settings: RunSettings) -> str:
 
 def load_without_test(settings: RunSettings) -> TaskData:
     """The data of a run without the test split, which no trial may see."""
-    recipe = settings.recipe
-    task = load_task(recipe.task)(settings.data, settings.training.seed)
-    data, _ = load_run_data(settings, load_family(recipe.family), task, load_parent(settings, task))
+    task = load_task(settings.recipe.task)(settings.data, settings.training.seed)
+    data = load_run_data(settings, task, load_parent(settings, task))
     fingerprint = {name: value for name, value in data.fingerprint.items() if name != "test"}
     return replace(data, test=None, fingerprint=fingerprint)
+
+
+_own_data: dict[str, TaskData] = {}  # of this worker, by `data_key`
 
 
 class Work(Protocol):
@@ -180,9 +182,9 @@ class SearchWork:
         recipe: Id or path.
         objective: How trials are compared.
         trial: Overrides for trials only, such as fewer epochs.
-        flags: Of `zoo train`, for every trial.
-        seed: Of every training.
-        data_key: Of the data that the trials share.
+        flags: Flags of `zoo train`, for every trial.
+        seed: Seed of every training.
+        data_key: `data_key` of the data that the trials share.
     """
 
     recipe: str
@@ -199,14 +201,21 @@ class SearchWork:
         return parse_run([self.recipe, *overrides, *self.flags, *TRIAL_FLAGS, *own], "zoo tune")
 
     def data_of(self, settings: RunSettings, shared: TaskData | None) -> TaskData:
-        """The shared data, or a trial's own if its point changes what is read."""
-        data = shared if shared is not None and data_key(settings) == self.data_key else load_own(settings)
+        """The shared data, or a trial's own if its point changes what is read; a worker keeps the last of these."""
+        key = data_key(settings)
+        if shared is not None and key == self.data_key:
+            data = shared
+        else:
+            if key not in _own_data:
+                _own_data.clear()
+                _own_data[key] = load_without_test(settings)
+            data = _own_data[key]
         if data.test is not None:
             raise RuntimeError("a trial must not hold the test split")
         return data
 
     def log(self, point: Mapping[str, Any]) -> str:
-        """None is kept."""
+        """The null device: a search keeps no logs."""
         return os.devnull
 
     def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
@@ -222,25 +231,13 @@ class SearchWork:
             parts.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
-_own_data: dict[str, TaskData] = {}
-
-
-def load_own(settings: RunSettings) -> TaskData:
-    """The data of a point that changes what is read; a worker keeps the last one."""
-    key = data_key(settings)
-    if key not in _own_data:
-        _own_data.clear()
-        _own_data[key] = load_without_test(settings)
-    return _own_data[key]
-
-
 @dataclass
 class StudyWork:
     """The runs of a study.
 
     Args:
-        runs: By the name of their folder.
-        objective: Of the study.
+        runs: Name of its folder -> run.
+        objective: Objective of the study.
         logs: Folder of the runs' logs.
         test: Whether finished runs are measured on the test split.
         deadline: Time (`time.time()`) after which no run starts.
@@ -253,7 +250,7 @@ class StudyWork:
     deadline: float = math.inf
 
     def log(self, point: Mapping[str, Any]) -> str:
-        """One for each run."""
+        """A file for each run."""
         return str(self.logs / f"{point['run']}.log")
 
     def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
@@ -274,8 +271,8 @@ class WorkerSetup:
 
     Args:
         variables: Environment variables, for machines that do not set their own.
-        folder: Its working directory, from which relative paths start.
-        threads: Of torch.
+        folder: The working directory, from which relative paths start.
+        threads: Threads of torch.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from ray import tune
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from .algorithms import make_scheduler, make_searcher
-from .cluster import check_room, environment
+from .cluster import check_room
 from .log import read_trials, write_event
 from .logger import TrialLogger
 from .runs import Run
@@ -23,13 +23,15 @@ from .settings import Objective, SearchSettings
 from .trial import SearchWork, StudyWork, Work, WorkerSetup, data_key, load_without_test, run_trial
 
 STATE = "ray"  # Tune's folder
+# Environment variables that workers on other machines need.
+WORKER_VARIABLES = ("ZOO_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 
 
 class EpochBudget(tune.Stopper):
     """Stops a search when all trials together have trained for so many epochs.
 
     Args:
-        folder: Of the search, whose log knows the epochs before an interruption.
+        folder: Folder of the search, whose log knows the epochs before an interruption.
         limit: Number of epochs; 0 switches it off.
     """
 
@@ -67,7 +69,7 @@ def run_trials(
     """Run the trials of a search or a study; what happened is in the folder's log.
 
     Args:
-        folder: Of the search or study.
+        folder: Folder of the search or study.
         work: What a trial does.
         resources: CPUs and GPUs of a trial.
         points: One trial each; empty if the searcher proposes them.
@@ -75,14 +77,16 @@ def run_trials(
         data: Shared by the trials, through Ray's object store.
         resume: Go on with what Tune saved in the folder.
         stop: Ends all trials.
-        options: Of `tune.TuneConfig`.
+        options: Options of `tune.TuneConfig`.
     """
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    setup = WorkerSetup(environment(), os.getcwd(), max(1, int(resources[0])))
+    cpus, gpus = resources
+    variables = {name: os.environ[name] for name in WORKER_VARIABLES if name in os.environ}
+    setup = WorkerSetup(variables, os.getcwd(), threads=max(1, int(cpus)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray: its own deprecations, and that shared tensors are read-only
         trainable = tune.with_parameters(run_trial, work=work, setup=setup, data=data)
-        trainable = tune.with_resources(trainable, dict(zip(("cpu", "gpu"), resources)))
+        trainable = tune.with_resources(trainable, {"cpu": cpus, "gpu": gpus})
         if resume:
             tuner = tune.Tuner.restore(str((folder / STATE).resolve()), trainable, resume_unfinished=True)
         else:
@@ -123,8 +127,8 @@ def run_search(
     Args:
         work: What they train.
         settings: Space, algorithm and budget.
-        folder: Of the search.
-        epochs: Of a whole trial.
+        folder: Folder of the search.
+        epochs: Epochs of a whole trial.
         jobs: Trials at a time; 0: as many as there is room for.
         resume: Go on with the search in the folder.
 
@@ -165,8 +169,8 @@ def run_study(
 
     Args:
         runs: The missing ones.
-        objective: Its metric.
-        folder: Of the study.
+        objective: The metric.
+        folder: Folder of the study.
         resources: CPUs and GPUs of a run.
         jobs: Runs at a time; 0: as many as there is room for.
         test: Measure the test split of finished runs, too.

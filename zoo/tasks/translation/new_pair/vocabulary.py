@@ -1,7 +1,6 @@
 """Changes the vocabulary of a trained model, and says where the embedding of each new token comes from."""
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -10,7 +9,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from zoo.data.tokenizer import TextFit, language_ids, language_tag, sentencepiece_type, text_fit
+from zoo.data.tokenizer import TextFit, count_tokens, language_ids, language_tag, sentencepiece_type, text_fit
 
 from .vocabulary_growth import grow_bpe, grow_unigram
 
@@ -186,18 +185,6 @@ def build(settings: dict[str, Any], old: Any, tags: Sequence[str]) -> PreTrained
     )
 
 
-def count_pieces(tokenizer: Any, sides: Sequence[Sequence[str]]) -> Counter[int]:
-    """How often the texts have each token."""
-    counts = Counter[int]()
-    for side in sides:
-        for first in range(0, len(side), 4096):
-            chunk = list(side[first : first + 4096])
-            batch = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
-            for ids in batch["input_ids"]:
-                counts.update(ids)
-    return counts
-
-
 def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]) -> RowOrigins:
     """Where the rows of the new tokenizer's tokens come from; see `change_vocabulary`.
 
@@ -223,13 +210,14 @@ def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]
             parts = [token.id for token in model.tokenize(piece) if token.id != old.unk_token_id]
             rows[number] = tuple(parts) or pieces
     elif method == "rank":
-        needed = count_pieces(old, sides) if len(new) >= len(old) and set(known) <= set(wanted) else {}
+        texts = list(chain.from_iterable(sides))
+        needed = count_tokens(old, texts) if set(known) <= set(wanted) else {}
         spare = [
             number
             for piece, number in sorted(known.items(), key=lambda item: item[1])  # ids are in the order of frequency
             if piece not in hidden and (number not in needed if needed else piece not in wanted)
         ] or list(pieces)
-        counts = count_pieces(new, sides)
+        counts = count_tokens(new, texts)
         ranked = sorted(fresh, key=lambda item: (-counts[item[1]], item[1]))
         for rank, (_, number) in enumerate(ranked):
             rows[number] = (spare[rank * len(spare) // max(len(spare), len(ranked))],)

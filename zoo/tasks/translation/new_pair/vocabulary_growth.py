@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import UnicodeScripts
 
 from zoo.data.sentencepiece_model import SentencePieceModel, VocabularySizeError, read_model, train_sentencepiece
-from zoo.data.tokenizer import SPACE, to_fast
+from zoo.data.tokenizer import SPACE, count_tokens, to_fast
 
 # A token needs so many occurrences: an embedding that was seen twice learned nothing.
 FREQUENT = 5
@@ -191,11 +191,6 @@ def grow_unigram(settings: dict[str, Any], texts: Sequence[str], most: int, know
         found = [entry for entry in found if entry[0] not in used]
 
 
-def pieces_with_ids(learned: SentencePieceModel) -> list[tuple[int, str]]:
-    """(id, token) of those that text is tokenized into."""
-    return [(number, piece) for number, piece in enumerate(learned.pieces) if learned.normal[number]]
-
-
 def train_unigram(texts: Sequence[str], size: int, byte_fallback: bool) -> SentencePieceModel:
     """A unigram model of this size, or of as many tokens as occur five times.
 
@@ -205,22 +200,18 @@ def train_unigram(texts: Sequence[str], size: int, byte_fallback: bool) -> Sente
 
     def train(size: int) -> bytes:
         try:
-            return train_sentencepiece(texts, size, "unigram", byte_fallback=byte_fallback)
+            return train_sentencepiece(texts, size, byte_fallback=byte_fallback)
         except VocabularySizeError as error:
-            if error.limit is None:
-                raise
             # The text has fewer tokens, or more characters.
-            return train_sentencepiece(texts, error.limit, "unigram", byte_fallback=byte_fallback)
+            return train_sentencepiece(texts, error.limit, byte_fallback=byte_fallback)
 
     model = train(size)
-    counts = Counter[int]()
-    tokenizer = to_fast(model)
-    for first in range(0, len(texts), 4096):
-        for ids in tokenizer(list(texts[first : first + 4096]), return_attention_mask=False)["input_ids"]:
-            counts.update(ids)
-    learned = read_model(model)
+    learned, counts = read_model(model), count_tokens(to_fast(model), texts)
     # Single characters stay at any size.
-    rare = sum(len(piece) > 1 and counts[number] < FREQUENT for number, piece in pieces_with_ids(learned))
+    rare = sum(
+        normal and len(token) > 1 and counts[number] < FREQUENT
+        for number, (token, normal) in enumerate(zip(learned.pieces, learned.normal))
+    )
     return read_model(train(len(learned.pieces) - rare)) if rare else learned
 
 

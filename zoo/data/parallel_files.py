@@ -62,7 +62,7 @@ def read_pairs(
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not a file")
     if len(paths) == 2:
-        return _read_aligned(*paths, source_lang, target_lang)
+        return _read_aligned(paths[0], paths[1], source_lang, target_lang)
     path, columns = paths[0], _Columns(source_lang, target_lang, source_column, target_column)
     read = _READERS.get(Path(path.name.removesuffix(".gz")).suffix.lower())
     if read is None:
@@ -344,10 +344,10 @@ def _from_rows(
     name: Path | str, names: Sequence[str], rows: _Rows, columns: _Columns, unit: str = "row", origin: str = ""
 ) -> ParallelText:
     """Pairs from rows with named cells."""
-    wanted: Sequence[str | None] | None = columns.find(names)
-    nested = wanted is None and not any(columns.given) and NESTED in names and all(columns.languages)
-    if nested:
-        wanted = columns.languages
+    wanted = columns.find(names)
+    nested = False
+    if wanted is None and not any(columns.given) and NESTED in names and columns.source_lang and columns.target_lang:
+        wanted, nested = (columns.source_lang, columns.target_lang), True
     if wanted is None:
         advice = " (for its column translation give --source_lang and --target_lang)" if NESTED in names else ""
         raise ValueError(f"{columns.missing(str(name), names)}{advice}")

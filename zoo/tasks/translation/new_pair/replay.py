@@ -1,7 +1,7 @@
 """Replay: pairs of languages that a model must not forget, as a share of the training pairs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +46,13 @@ class ReplayCorpus(Corpus):
         rounds: Training pairs of each round.
     """
 
-    pair: OldPair = field(kw_only=True)
-    rounds: "list[ParallelText]" = field(default_factory=list)
+    pair: OldPair
+    rounds: "list[ParallelText]"
 
     def count_long(self, dropped: int) -> None:
         """Count training pairs that were dropped because they have too many tokens."""
         self.notes["train"] -= dropped
-        self.cleaning["over_long"] = dropped
+        self.notes["cleaning"]["over_long"] = dropped
 
 
 def read_old_pairs(arguments: TranslationArguments, read_named: ReadNamed) -> list[OldPair]:
@@ -132,9 +132,7 @@ def replay_corpora(
                 f"warning: {train.origin}: keep_ratio={ratio:g} asks for {wanted:,} training pairs of {pair.name}, "
                 f"and there are {count:,}"
             )
-        corpora.append(
-            ReplayCorpus({**pair.splits, "train": rounds[0]}, cleaning, 0, notes, warnings, pair=pair, rounds=rounds)
-        )
+        corpora.append(ReplayCorpus({**pair.splits, "train": rounds[0]}, 0, notes, warnings, pair, rounds))
     return corpora
 
 
@@ -173,12 +171,17 @@ class ReplayDataset(TranslationDataset):
         rounds = []
         for number in range(1, max(len(corpus.rounds) for corpus in corpora)):
             texts = [corpus.rounds[number % len(corpus.rounds)] for corpus in corpora]
-            pairs = texts[0] if len(texts) == 1 else concatenate(texts)
+            pairs = concatenate(texts)
             rows = TranslationDataset(
-                pairs.source, pairs.target, self.tokenizer, self.limits, True, self.resample,
+                pairs.source,
+                pairs.target,
                 directions=self.directions,
                 direction=np.repeat(np.arange(1, len(texts) + 1), [len(text) for text in texts]),
-            )  # fmt: skip
+                tokenizer=self.tokenizer,
+                limits=self.limits,
+                training=True,
+                resample=self.resample,
+            )
             rows.numbers = rows.numbers + first
             rounds.append(rows)
         self.first, self.rounds = first, tuple(rounds)

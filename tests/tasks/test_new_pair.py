@@ -92,7 +92,7 @@ def test_the_tokenizer_learns_from_the_pairs_that_training_sees(parent, tmp_path
         (None, ["--vocabulary", "grow"], 2, "vocabulary='grow' is not one of keep, extend, replace"),
         (None, ["--lora_rank", "2", "--random_weights", "true"], 2, "weights: leave --random_weights out"),
         (None, ["--vocabulary_size", "50"], 1, "vocabulary_size=50 is less than the"),
-        (None, ["--model_name_or_path", "model_cards/fashion-cnn"], 2, "the family fashion_cnn does image_class"),
+        (None, ["--model_name_or_path", "model_cards/fashion-cnn"], 2, "the family fashion_cnn can do image_class"),
         (None, ["--model_name_or_path", "/nowhere/at/all"], 2, "cannot load --model_name_or_path /nowhere/at/all"),
         (None, ["--model_name_or_path", "fashion-cn"], 2, "did you mean 'fashion-cnn'?"),
         (None, ["--model_name_or_path", ""], 2, "takes its family: name it with --model_name_or_path"),

@@ -13,9 +13,7 @@ from zoo.data.tokenizer import TextFit, count_tokens, language_ids, language_tag
 
 from .vocabulary_growth import grow_bpe, grow_unigram
 
-VOCABULARIES = ("keep", "extend", "replace")
 BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
-NEW_ROWS = ("mean", "rank", "compose")
 # By default an extended vocabulary has so many times the old one's tokens at most.
 EXTENDED = 1.5
 # The vocabulary does not know a side whose tokens are shorter than this share of the other side's.
@@ -32,17 +30,18 @@ class RowOrigins:
         rows: For each new id the old ids whose mean row it begins with; one id for a copy.
         noisy: New ids whose rows get noise, too, because many of them begin with the same mean.
         old_size: Tokens of the old vocabulary.
-        copied: How many tokens both vocabularies have.
-        method: A name of `NEW_ROWS`, for the other rows.
         fresh: Ids of the tokens that the old vocabulary does not have.
     """
 
     rows: tuple[tuple[int, ...], ...]
     noisy: frozenset[int]
     old_size: int
-    copied: int
-    method: str
     fresh: tuple[int, ...] = ()
+
+    @property
+    def copied(self) -> int:
+        """How many tokens both vocabularies have."""
+        return len(self.rows) - len(self.fresh)
 
 
 def change_vocabulary(
@@ -70,10 +69,10 @@ def change_vocabulary(
     Args:
         tokenizer: The old one.
         sides: The new texts: sources, targets.
-        mode: A name of `VOCABULARIES`.
+        mode: "keep", "extend" or "replace".
         size: Tokens of the new vocabulary at most; those that occur less than five times are left out in any case.
             Default: the old one's size ("replace"), or half as many again ("extend").
-        new_rows: A name of `NEW_ROWS`.
+        new_rows: "mean", "rank" or "compose".
         languages: Languages that need a tag; new ones are appended.
         known: Texts that an extended vocabulary tokenizes as the old one did.
 
@@ -186,45 +185,36 @@ def build(settings: dict[str, Any], old: Any, tags: Sequence[str]) -> PreTrained
 
 
 def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]) -> RowOrigins:
-    """Where the rows of the new tokenizer's tokens come from; see `change_vocabulary`.
-
-    Raises:
-        ValueError: The method is unknown.
-    """
-    if method not in NEW_ROWS:
-        raise ValueError(f"new_rows={method!r} is not one of {', '.join(NEW_ROWS)}")
-    known, wanted, tokens = old.get_vocab(), new.get_vocab(), new.get_added_vocab()
+    """Where the rows of the new tokenizer's tokens come from; see `change_vocabulary`."""
+    known, wanted = old.get_vocab(), new.get_vocab()
     # The rows of special tokens and bytes know nothing of words.
     hidden = BYTES | set(old.get_added_vocab())
-    pieces = tuple(sorted(number for piece, number in known.items() if piece not in hidden)) or tuple(range(len(old)))
-    rows: list[tuple[int, ...]] = [pieces] * len(new)
-    fresh = []
-    for piece, number in wanted.items():
-        if piece in known:
-            rows[number] = (known[piece],)
-        elif piece not in tokens:
-            fresh.append((piece, number))
+    words = tuple(sorted(number for token, number in known.items() if token not in hidden)) or tuple(range(len(old)))
+    rows: list[tuple[int, ...]] = [words] * len(new)
+    for token in known.keys() & wanted.keys():
+        rows[wanted[token]] = (known[token],)
+    fresh = sorted(number for token, number in wanted.items() if token not in known)
+    tags = set(new.get_added_vocab().values())
+    from_text = {number: token for token, number in wanted.items() if token not in known and number not in tags}
     if method == "compose":
         model = old.backend_tokenizer.model
-        for piece, number in fresh:
-            parts = [token.id for token in model.tokenize(piece) if token.id != old.unk_token_id]
-            rows[number] = tuple(parts) or pieces
+        for number, token in from_text.items():
+            parts = [part.id for part in model.tokenize(token) if part.id != old.unk_token_id]
+            rows[number] = tuple(parts) or words
     elif method == "rank":
         texts = list(chain.from_iterable(sides))
         needed = count_tokens(old, texts) if set(known) <= set(wanted) else {}
         spare = [
             number
-            for piece, number in sorted(known.items(), key=lambda item: item[1])  # ids are in the order of frequency
-            if piece not in hidden and (number not in needed if needed else piece not in wanted)
-        ] or list(pieces)
+            for token, number in sorted(known.items(), key=lambda item: item[1])  # ids are in the order of frequency
+            if token not in hidden and (number not in needed if needed else token not in wanted)
+        ] or list(words)
         counts = count_tokens(new, texts)
-        ranked = sorted(fresh, key=lambda item: (-counts[item[1]], item[1]))
-        for rank, (_, number) in enumerate(ranked):
+        ranked = sorted(from_text, key=lambda number: (-counts[number], number))
+        for rank, number in enumerate(ranked):
             rows[number] = (spare[rank * len(spare) // max(len(spare), len(ranked))],)
-    noisy = frozenset(number for piece, number in wanted.items() if piece not in known and rows[number] == pieces)
-    copied = sum(piece in known for piece in wanted)
-    missing = tuple(sorted(number for piece, number in wanted.items() if piece not in known))
-    return RowOrigins(tuple(rows), noisy, len(old), copied, method, missing)
+    noisy = frozenset(number for number in fresh if rows[number] == words)
+    return RowOrigins(tuple(rows), noisy, len(old), tuple(fresh))
 
 
 def describe_fit(fit: TextFit) -> str:
@@ -242,4 +232,4 @@ def fits_badly(fit: TextFit) -> bool:
     return chopped or fit.byte_share + fit.unknown_share > MOST_BYTES
 
 
-__all__ = ["NEW_ROWS", "VOCABULARIES", "RowOrigins", "change_vocabulary", "describe_fit", "fits_badly"]
+__all__ = ["RowOrigins", "change_vocabulary", "describe_fit", "fits_badly"]

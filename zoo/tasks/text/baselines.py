@@ -49,9 +49,8 @@ def nearest_targets(train: TextDataset, dataset: TextDataset) -> list[str]:
 
 def token_frequencies(train: TextDataset, dataset: TextDataset) -> dict[str, float]:
     """Perplexity of target tokens under their frequencies in training targets, smoothed by one."""
-    (known, _), (measured, _) = train.encoded[1], dataset.encoded[1]
-    frequencies = np.bincount(known.ids, minlength=len(train.tokenizer)) + 1.0
-    seen = np.bincount(measured.ids, minlength=len(train.tokenizer))
+    frequencies = np.bincount(train.encoded.targets.ids, minlength=len(train.tokenizer)) + 1.0
+    seen = np.bincount(dataset.encoded.targets.ids, minlength=len(train.tokenizer))
     loss = -(seen @ np.log(frequencies / frequencies.sum())) / seen.sum()
     return {"n": len(dataset), "perplexity": float(np.exp(loss))}
 

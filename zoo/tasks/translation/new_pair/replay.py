@@ -195,7 +195,7 @@ class ReplayDataset(TranslationDataset):
     def row_of_epoch(self, row: int) -> tuple[TranslationDataset, int]:
         """(data set, row) that this row stands for in this epoch: itself, or one of a round."""
         slot, place = int(self.numbers[row]) - self.first, self.epoch % (len(self.rounds) + 1)
-        if slot < 0 or place == 0 or any(is_long[slot] for _, is_long in self.rounds[place - 1].encoded):
+        if slot < 0 or place == 0 or self.rounds[place - 1].is_long[slot]:
             return self, row
         return self.rounds[place - 1], slot
 

@@ -122,12 +122,12 @@ def _model(parts: SentencePieceModel) -> models.Model:
 
 def _merges(parts: SentencePieceModel) -> list[tuple[str, str]]:
     """Each way to split a token in two, best score first: SentencePiece joins any two that spell a token."""
-    scores = {piece: score for piece, score, normal in zip(parts.pieces, parts.scores, parts.normal) if normal}
+    scores = {token: score for token, score, normal in zip(parts.pieces, parts.scores, parts.normal) if normal}
     merges = [
-        (-score, cut, piece[:cut], piece[cut:])
-        for piece, score in scores.items()
-        for cut in range(1, len(piece))
-        if piece[:cut] in scores and piece[cut:] in scores
+        (-score, end, token[:end], token[end:])
+        for token, score in scores.items()
+        for end in range(1, len(token))
+        if token[:end] in scores and token[end:] in scores
     ]
     return [(left, right) for _, _, left, right in sorted(merges)]
 

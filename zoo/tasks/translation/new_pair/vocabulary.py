@@ -19,7 +19,7 @@ EXTENDED = 1.5
 # The vocabulary does not know a side whose tokens are shorter than this share of the other side's.
 FITTING = 0.85
 # A vocabulary does not fit a language above these: tokens a word (with fewer characters a token), share of bytes.
-MOST_PIECES, FEWEST_CHARACTERS, MOST_BYTES = 2.2, 2.0, 0.02
+MOST_TOKENS, FEWEST_CHARACTERS, MOST_BYTES = 2.2, 2.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def change_vocabulary(
         return tokenizer, None
     kind = sentencepiece_type(tokenizer)
     if kind is None:
-        what = type(getattr(getattr(tokenizer, "backend_tokenizer", tokenizer), "model", tokenizer)).__name__
+        kind_name = type(getattr(getattr(tokenizer, "backend_tokenizer", tokenizer), "model", tokenizer)).__name__
         raise ValueError(
-            f"the model's tokenizer ({what}) is not a SentencePiece tokenizer (unigram or BPE), so its "
+            f"the model's tokenizer ({kind_name}) is not a SentencePiece tokenizer (unigram or BPE), so its "
             "vocabulary cannot be changed: use --vocabulary keep without --keep_pair, or start from another model"
         )
     settings = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -99,10 +99,10 @@ def change_vocabulary(
     for tag in tags:
         append(settings, tag)
     if mode != "keep":
-        replacing, there = mode == "replace", len(pieces_of(settings))
-        most = (size or int((1 if replacing else EXTENDED) * len(tokenizer))) - there
+        replacing, staying = mode == "replace", len(tokens_of(settings))
+        most = (size or int((1 if replacing else EXTENDED) * len(tokenizer))) - staying
         if most < 0:
-            raise ValueError(f"vocabulary_size={size} is less than the {there:,} tokens that stay")
+            raise ValueError(f"vocabulary_size={size} is less than the {staying:,} tokens that stay")
         unknown = list(sides) if replacing else unknown_sides(tokenizer, sides)
         kept = [] if replacing else [*(side for side in sides if side not in unknown), known]
         grow = grow_bpe if kind == "bpe" else grow_unigram
@@ -119,12 +119,12 @@ def unknown_sides(tokenizer: Any, sides: Sequence[Sequence[str]]) -> list[Sequen
     return [side for side, fit in zip(sides, fits) if fit < FITTING * max(fits)] or list(sides)
 
 
-def pieces_of(settings: dict[str, Any]) -> list[str]:
+def tokens_of(settings: dict[str, Any]) -> list[str]:
     """The tokens of a tokenizer as JSON, in the order of their ids."""
     vocabulary = settings["model"]["vocab"]
     if isinstance(vocabulary, dict):
         return sorted(vocabulary, key=vocabulary.__getitem__)
-    return [piece for piece, _ in vocabulary]
+    return [token for token, _ in vocabulary]
 
 
 def append(settings: dict[str, Any], token: str) -> None:
@@ -153,12 +153,12 @@ def empty(settings: dict[str, Any]) -> None:
     """Remove all tokens but special tokens, tags and bytes, and renumber these."""
     model = settings["model"]
     kept = {token["content"] for token in settings["added_tokens"]} | (BYTES if model["byte_fallback"] else set())
-    ids = {piece: number for number, piece in enumerate(piece for piece in pieces_of(settings) if piece in kept)}
+    ids = {token: number for number, token in enumerate(token for token in tokens_of(settings) if token in kept)}
     if isinstance(model["vocab"], dict):
         model["vocab"], model["merges"] = ids, []
     else:
         unknown = model["vocab"][model["unk_id"]][0]
-        model["vocab"] = [[piece, score] for piece, score in model["vocab"] if piece in kept]
+        model["vocab"] = [[token, score] for token, score in model["vocab"] if token in kept]
         model["unk_id"] = ids[unknown]
     for token in settings["added_tokens"]:
         token["id"] = ids[token["content"]]
@@ -228,8 +228,8 @@ def describe_fit(fit: TextFit) -> str:
 def fits_badly(fit: TextFit) -> bool:
     """Whether a vocabulary does not fit the language of a text."""
     # Languages without spaces have many tokens a word with any vocabulary.
-    chopped = fit.pieces_per_word > MOST_PIECES and fit.characters_per_piece < FEWEST_CHARACTERS
-    return chopped or fit.byte_share + fit.unknown_share > MOST_BYTES
+    is_split = fit.pieces_per_word > MOST_TOKENS and fit.characters_per_piece < FEWEST_CHARACTERS
+    return is_split or fit.byte_share + fit.unknown_share > MOST_BYTES
 
 
 __all__ = ["RowOrigins", "change_vocabulary", "describe_fit", "fits_badly"]

@@ -102,8 +102,9 @@ def check_metadata(head: dict[str, Any], where: str) -> None:
         errors.append("license: missing")
     if head.get("license") == "other" and not head.get("license_name"):
         errors.append("license_name: missing, which `license: other` needs")
+    index: Any = {"model-index": head.get("model-index") or []}
     try:
-        for result in ModelCardData(**{"model-index": head.get("model-index") or []}).eval_results or []:
+        for result in ModelCardData(**index).eval_results or []:
             if type(result.metric_value) not in (int, float) or not math.isfinite(result.metric_value):
                 errors.append(f"model-index: {result.metric_type} is {result.metric_value!r}, not a number")
     except (ValueError, AttributeError, TypeError) as error:

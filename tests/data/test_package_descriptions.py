@@ -44,7 +44,7 @@ def many(count=300):
 
 
 def origin_of(splits):
-    return {package: split for split, text in splits.items() for package in text.numbers}
+    return {package: split for split, text in splits.items() for package in text.names}
 
 
 # From marks to text
@@ -74,7 +74,7 @@ def test_every_kind_of_list_gives_the_same(tmp_path, end):
     splits = load_package_descriptions(write_lists(tmp_path, many(), end))
     assert sum(map(len, splits.values())) == 300 and all(len(text) > 3 for text in splits.values())
     train = splits["train"]
-    assert train.where(0) == f"package {train.target[0].split()[-1]}"
+    assert train.names[0] == train.target[0].split()[-1]
     assert train.source[0].startswith("Does the thing") and train.source[0].endswith("and more.")
     assert train.target[0].startswith("tool that does") and "\n" not in train.target[0]
     assert train.origin == "package descriptions of bookworm"

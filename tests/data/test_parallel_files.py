@@ -24,9 +24,8 @@ def tsv(rows=ROWS, header=None):
     return "".join("\t".join(row) + "\n" for row in ([header] if header else []) + list(rows))
 
 
-def check(text, place):
+def check(text):
     assert (text.source, text.target) == (ENGLISH, GERMAN)
-    assert text.where(1).endswith(place), text.where(1)
 
 
 # Kinds of files
@@ -39,7 +38,7 @@ def test_two_aligned_files(tmp_path, end):
         write(tmp_path, f"c.de{end}", "\r\n".join(GERMAN) + "\r\n"),
     ]
     text = read_pairs(files, source_lang="en", target_lang="de")
-    check(text, f"c.en{end} and {files[1]}, line 2")
+    check(text)
     assert text.origin == f"c.en{end}, c.de{end}"
     for pattern in (f"{tmp_path}/c.{{en,de}}{end}", [f"{tmp_path}/c.{{en,de}}{end}"]):
         assert read_pairs(pattern).fingerprint() == text.fingerprint()
@@ -47,7 +46,7 @@ def test_two_aligned_files(tmp_path, end):
 
 @pytest.mark.parametrize("name", ["c.tsv", "c.tsv.gz", "c.txt"])
 def test_tsv_without_a_header(tmp_path, name):
-    check(read_pairs(write(tmp_path, name, tsv()), source_lang="en", target_lang="de"), f"{name}, line 2")
+    check(read_pairs(write(tmp_path, name, tsv()), source_lang="en", target_lang="de"))
 
 
 @pytest.mark.parametrize(
@@ -63,20 +62,20 @@ def test_tsv_without_a_header(tmp_path, name):
 )
 def test_tsv_with_a_header(tmp_path, header, asked):
     path = write(tmp_path, "c.tsv", tsv([(de, "7", en) for en, de in ROWS], header))
-    check(read_pairs(path, **asked), "c.tsv, line 3")
+    check(read_pairs(path, **asked))
 
 
 def test_tsv_columns_by_number(tmp_path):
     path = write(tmp_path, "c.tsv", tsv([("7", de, en) for en, de in ROWS]))
-    check(read_pairs(path, source_column="3", target_column="2"), "c.tsv, line 2")
+    check(read_pairs(path, source_column="3", target_column="2"))
 
 
 def test_csv_with_quotes_and_lines_inside_of_cells(tmp_path):
     path = tmp_path / "c.csv"
     pd.DataFrame({"en": ["One\ntwo", *ENGLISH], "de": ["Eins\nzwei", *GERMAN]}).to_csv(path, index=False)
     text = read_pairs(path, source_lang="en", target_lang="de")
-    assert text.source[0] == "One\ntwo" and text.where(1) == f"{path}, line 5"
-    check(text.select([1, 2, 3]), "c.csv, line 6")
+    assert text.source[0] == "One\ntwo"
+    check(text.select([1, 2, 3]))
     semicolons = write(tmp_path, "d.csv", "de;en\nHund;dog, or cat\n")
     assert read_pairs(semicolons, source_lang="en", target_lang="de").source == ["dog, or cat"]
 
@@ -86,16 +85,16 @@ def test_json_lines_and_lists(tmp_path, nested):
     rows = [{"de": de, "en": en} for en, de in ROWS]
     rows = [{"id": 1, "translation": row} for row in rows] if nested else rows
     lines = write(tmp_path, "c.jsonl", "".join(json.dumps(row) + "\n\n" for row in rows))
-    check(read_pairs(lines, source_lang="en", target_lang="de"), "c.jsonl, line 3")
+    check(read_pairs(lines, source_lang="en", target_lang="de"))
     whole = write(tmp_path, "c.json.gz", json.dumps(rows, indent=1))
-    check(read_pairs(whole, source_lang="en", target_lang="de"), "c.json.gz, entry 2")
+    check(read_pairs(whole, source_lang="en", target_lang="de"))
 
 
 def test_parquet(tmp_path):
     path = tmp_path / "c.parquet"
     pd.DataFrame({"text": ENGLISH, "summary": GERMAN}).to_parquet(path)
-    check(read_pairs(path), "c.parquet, row 2")
-    check(read_pairs(path, source_column="summary", target_column="text").reverse(), "row 2")
+    check(read_pairs(path))
+    check(read_pairs(path, source_column="summary", target_column="text").reverse())
 
 
 def test_a_hub_data_set_with_nested_cells(tmp_path, monkeypatch):
@@ -103,7 +102,7 @@ def test_a_hub_data_set_with_nested_cells(tmp_path, monkeypatch):
     found = datasets.DatasetDict({"train": rows, "test": rows.select([0])})
     monkeypatch.setattr(datasets, "load_dataset", lambda name, config: found)
     splits = read_hub_pairs("some/corpus", "en-de", source_lang="en", target_lang="de")
-    check(splits["train"], "some/corpus, split train, row 2")
+    check(splits["train"])
     assert splits["test"].source == ENGLISH[:1] and splits["test"].origin == "some/corpus"
     with pytest.raises(ValueError, match="some/corpus, split train, row 1: has no 'fr'; it has .*de"):
         read_hub_pairs("some/corpus", source_lang="en", target_lang="fr")
@@ -115,7 +114,6 @@ def test_a_byte_order_mark_spaces_and_empty_texts(tmp_path):
     path = write(tmp_path, "c.tsv", "\ufeff A dog. \tEin Hund.\r\n\n\tLeer.\r\n  \n".encode())
     text = read_pairs(path)
     assert (text.source, text.target) == (["A dog.", ""], ["Ein Hund.", "Leer."])
-    assert text.where(1) == f"{path}, line 3"
 
 
 def test_signs_inside_of_a_line_do_not_end_it(tmp_path):
@@ -148,6 +146,7 @@ def test_signs_inside_of_a_line_do_not_end_it(tmp_path):
         ("c.tsv", "source\ttarget\n", {}, "c.tsv holds no pairs"),
         ("c.csv", "", {}, "c.csv is empty"),
         ("c.csv", "en,de\n", {"source_lang": "en", "target_lang": "de"}, "c.csv holds no pairs"),
+        ("c.csv", 'en,de\n"x\ny",z\n\n1,2,3\n', {"source_lang": "en", "target_lang": "de"}, "line 5: has 3 cells"),
         ("c.csv", "en,de\n1,2,3\n", {"source_lang": "en", "target_lang": "de"}, "line 2: has 3 cells, the header 2"),
         ("c.csv", "en,de\na,b\n", {}, r"c.csv, line 1: no source and target among its columns \(en, de\)"),
         ("c.csv", 'text,summary\na,"b\n', {}, "c.csv, line 2: unexpected end of data"),

@@ -187,10 +187,10 @@ def test_each_epoch_replays_other_pairs(parent):
     seen: list[list[str]] = []
     for epoch in range(len(rows.rounds) + 1):
         rows.set_epoch(epoch)
-        assert all(np.array_equal(rows[row][0], rows.encoded[0][0][row]) for row in own[:9])
+        assert all(np.array_equal(rows[row][0], rows.encoded.sources[row]) for row in own[:9])
         seen.append([tokenizer.decode(rows[row][0], skip_special_tokens=True) for row in kept])
-        assert len(set(seen[-1])) == len(kept) and all(rows[row][0][0] == rows.encoded[0][0][row][0] for row in kept)
-        lengths = np.array([[len(rows[row][0]), len(rows.encoded[0][0][row])] for row in kept])
+        assert len(set(seen[-1])) == len(kept) and all(rows[row][0][0] == rows.encoded.sources[row][0] for row in kept)
+        lengths = np.array([[len(rows[row][0]), len(rows.encoded.sources[row])] for row in kept])
         assert np.abs(np.subtract(*lengths.T)).mean() < 0.25 * lengths.mean()
     assert not {*seen[0]} & {*seen[1]} and not {*seen[1]} & {*seen[2]}
     rows.set_epoch(len(rows.rounds) + 1)

@@ -54,7 +54,7 @@ def test_moved_tokens_are_predicted_as_before(models):
     """The vocabulary in another order, and a last token that begins as the mean of two."""
     parent, child = models
     order = [0, 1, 2, 3, *torch.randperm(16, generator=torch.Generator().manual_seed(1)).add(4).tolist()]
-    origins = RowOrigins(tuple((old,) for old in order), frozenset(), 20, 20, "compose")
+    origins = RowOrigins(tuple((old,) for old in order), frozenset(), 20)
     transplant(parent, child, origins)
     source, target = torch.tensor([[5, 9, 19, 3]]), torch.tensor([[2, 11, 7]])
     place = torch.tensor([order.index(old) for old in range(20)])
@@ -70,7 +70,7 @@ def test_new_rows_are_means_with_noise_where_it_is_wanted(models):
     child = type(parent)(type(parent.config)(**{**parent.config.to_dict(), "vocab_size": 23}))
     every = tuple(range(4, 20))
     rows = (*((old,) for old in range(20)), (4, 7), every, every)
-    transplant(parent, child, RowOrigins(rows, frozenset({21, 22}), 20, 20, "mean"))
+    transplant(parent, child, RowOrigins(rows, frozenset({21, 22}), 20))
     before, after = parent.state_dict(), child.state_dict()
     for name in vocabulary_tensors(parent):
         torch.testing.assert_close(after[name][:20], before[name])
@@ -88,10 +88,10 @@ def test_new_rows_are_means_with_noise_where_it_is_wanted(models):
 def test_what_does_not_belong_together_is_refused(models):
     parent, child = models
     with pytest.raises(ValueError, match="the parent has rows for 20 tokens and its tokenizer 19 tokens"):
-        transplant(parent, child, RowOrigins(((0,),) * 20, frozenset(), 19, 20, "mean"))
+        transplant(parent, child, RowOrigins(((0,),) * 20, frozenset(), 19))
     with pytest.raises(ValueError, match="the new model has rows for 20 tokens and its tokenizer 3 tokens"):
-        transplant(parent, child, RowOrigins(((0,),) * 3, frozenset(), 20, 3, "mean"))
+        transplant(parent, child, RowOrigins(((0,),) * 3, frozenset(), 20))
     width = "d_model" if hasattr(parent.config, "d_model") else "hidden_size"
     wider = type(parent)(type(parent.config)(**{**parent.config.to_dict(), width: 24, "vocab_size": 20}))
     with pytest.raises(ValueError, match="only the vocabulary may change"):
-        transplant(parent, wider, RowOrigins(tuple((old,) for old in range(20)), frozenset(), 20, 20, "mean"))
+        transplant(parent, wider, RowOrigins(tuple((old,) for old in range(20)), frozenset(), 20))

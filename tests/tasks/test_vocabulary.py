@@ -160,11 +160,6 @@ def test_other_tokenizers_are_refused_with_their_kind(mode):
     assert change_vocabulary(other, [["a"], ["a"]], "keep") == (other, None)
 
 
-def test_unknown_methods_are_refused(old):
-    with pytest.raises(ValueError, match="new_rows='best' is not one of mean, rank, compose"):
-        change_vocabulary(old, [ENGLISH, FOREIGN], "extend", new_rows="best")
-
-
 def test_merges_go_on_where_bpe_stopped():
     words = {"abab": 6, "ab": 5, "cab": 4, "abd": 1}
     cuts = {word: list(word) for word in words}

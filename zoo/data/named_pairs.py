@@ -133,43 +133,29 @@ def load_named_pairs(
             "choose with --source_lang and --target_lang"
         )
     files = named.files(source_lang, target_lang)
-    folder = _find(named, files, data_dir)
-    if folder is None:
-        return _from_hub(name, named, source_lang, target_lang)
-    origin = f"{name}, {'ZOO_DATA' if data_dir is None else 'the folder given with --data_dir'}"
-    is_release = all(_content_hash(_present(folder, file)) == named.release[file] for file in files)
-    splits = named.read(folder, source_lang, target_lang)
-    return {split: replace(text, origin=origin, is_release=is_release) for split, text in splits.items()}
-
-
-def _present(folder: Path, file: str) -> Path:
-    """The file, compressed or not."""
-    return folder / file if (folder / file).is_file() else folder / f"{file}.gz"
-
-
-def _find(named: NamedPairs, files: list[str], data_dir: str | os.PathLike | None) -> Path | None:
-    """The folder with the files, each compressed or not."""
-    if data_dir is not None:
-        # compressed names stand in the error: that is how the corpora are published
-        return find_files(named.folder, [_present(Path(data_dir), file).name for file in files], data_dir)
-    place = Path(os.environ["ZOO_DATA"]) / named.folder if os.environ.get("ZOO_DATA") else Path()
-    return find_files(named.folder, [_present(place, file).name for file in files])
-
-
-def _content_hash(path: Path) -> str:
-    return hashlib.sha256(read_bytes(path)).hexdigest()
-
-
-def _from_hub(name: str, named: NamedPairs, source_lang: str, target_lang: str) -> dict[str, ParallelText]:
-    reason = f"it has no {source_lang}-{target_lang}" if named.hub_id else "it does not have it"
+    place = Path(data_dir) if data_dir is not None else Path(os.environ.get("ZOO_DATA", "")) / named.folder
+    folder = find_files(named.folder, [_present(place, file).name for file in files], data_dir)
+    if folder is not None:
+        origin = f"{name}, {'ZOO_DATA' if data_dir is None else 'the folder given with --data_dir'}"
+        hashes = {file: hashlib.sha256(read_bytes(_present(folder, file))).hexdigest() for file in files}
+        splits = named.read(folder, source_lang, target_lang)
+        return {
+            split: replace(text, origin=origin, is_release=hashes.items() <= named.release.items())
+            for split, text in splits.items()
+        }
+    reason = f"it has no {source_lang}-{target_lang}"
     if named.hub_id and {source_lang, target_lang} == set(named.hub_pair):
         try:
             splits = read_hub_pairs(named.hub_id, source_lang=source_lang, target_lang=target_lang)
             return {split: splits[split] for split in ("train", "validation", "test")}
         except Exception as error:  # the Hub client has a dozen error types; each means "not from the Hub" here
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    advice = f"{name} is published at {named.homepage}"
-    raise not_found(named.folder, None, None, named.hub_id, reason, advice)
+    raise not_found(named.folder, None, None, named.hub_id, reason, f"{name} is published at {named.homepage}")
+
+
+def _present(folder: Path, file: str) -> Path:
+    """The file, or else its compressed form, in which the corpora are published."""
+    return folder / file if (folder / file).is_file() else folder / f"{file}.gz"
 
 
 __all__ = ["NAMED_PAIRS", "NamedPairs", "load_named_pairs"]

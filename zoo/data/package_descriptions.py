@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from .parallel_files import read_hub_pairs, read_pairs
@@ -21,8 +22,8 @@ LICENCE = "of the packages' maintainers, as part of Debian"
 SYSTEM_FOLDER = "/var/lib/apt/lists"
 COMMAND = "apt-get update -o Acquire::Languages=en"
 SPLITS = ("train", "validation", "test")
-# Names of the columns in Parquet files.
-COLUMNS = ("description", "synopsis")
+# The columns of Parquet files.
+COLUMNS = {"source_column": "description", "target_column": "synopsis"}
 # Of 100 groups of packages: which go to test and to validation.
 _HELD_OUT = {0: "test", 1: "test", 2: "test", 3: "validation", 4: "validation", 5: "validation"}
 # A paragraph of so many words in two source packages is no coincidence.
@@ -56,10 +57,13 @@ def load_package_descriptions(data_dir: str | os.PathLike | None = None) -> dict
         FileNotFoundError: The data is nowhere.
         ValueError: A file is damaged.
     """
-    zoo_data = os.environ.get("ZOO_DATA")
-    folders = [Path(data_dir)] if data_dir is not None else [Path(zoo_data) / NAME] if zoo_data else []
+    if data_dir is not None:
+        folders = [Path(data_dir)]
+    else:
+        zoo_data = os.environ.get("ZOO_DATA")
+        folders = [*([Path(zoo_data) / NAME] if zoo_data else []), Path(SYSTEM_FOLDER)]
     reasons = []
-    for folder in [*folders, *([] if data_dir is not None else [Path(SYSTEM_FOLDER)])]:
+    for folder in folders:
         if all((folder / f"{split}.parquet").is_file() for split in SPLITS):
             return read_parquet(folder)
         try:
@@ -70,8 +74,7 @@ def load_package_descriptions(data_dir: str | os.PathLike | None = None) -> dict
     if data_dir is not None:
         raise FileNotFoundError(f"the data set {NAME} is not there: {reasons[0]}; {advice}, and leave out --data_dir")
     try:
-        source, target = COLUMNS
-        splits = read_hub_pairs(HUB_ID, source_column=source, target_column=target)
+        splits = read_hub_pairs(HUB_ID, **COLUMNS)
         return {split: splits[split] for split in SPLITS}
     except Exception as error:  # the Hub client has a dozen error types; each means "not from the Hub" here
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -84,23 +87,19 @@ def write_parquet(splits: dict[str, ParallelText], folder: Path) -> None:
     from pyarrow import parquet
 
     for split, text in splits.items():
-        table = pyarrow.table(
-            {"package": list(map(str, text.numbers)), COLUMNS[0]: text.source, COLUMNS[1]: text.target}
-        )
+        table = pyarrow.table({"package": text.names, "description": text.source, "synopsis": text.target})
         table = table.replace_schema_metadata({"origin": text.origin})
         parquet.write_table(table, folder / f"{split}.parquet", compression="zstd")
 
 
 def read_parquet(folder: Path) -> dict[str, ParallelText]:
     """The splits that `write_parquet` wrote."""
-    from dataclasses import replace
-
     from pyarrow import parquet
 
     splits = {}
     for split in SPLITS:
         path = folder / f"{split}.parquet"
-        text = read_pairs(path, source_column=COLUMNS[0], target_column=COLUMNS[1])
+        text = read_pairs(path, **COLUMNS)
         metadata = parquet.read_schema(path).metadata or {}
         splits[split] = replace(text, origin=metadata.get(b"origin", NAME.encode()).decode())
     return splits
@@ -116,7 +115,11 @@ def read_lists(folder: Path) -> dict[str, ParallelText]:
         NoDescriptionsError: The folder has no lists, or lists without long descriptions.
         ValueError: A list is damaged.
     """
-    lists = _find_lists(folder)
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    lists = [path for path in files if path.is_file() and _LIST.search(path.name)]
+    if not lists:
+        raise NoDescriptionsError(f"{folder} has no package lists (..._Packages, ..._Translation-en)")
+    lists.sort(key=lambda path: "Packages" not in path.name)  # the source packages first
     descriptions: dict[tuple[str, str], str] = {}
     sources: dict[str, str] = {}
     for path in lists:
@@ -142,8 +145,7 @@ def read_lists(folder: Path) -> dict[str, ParallelText]:
         source=[long for _, _, long, _ in rows],
         target=[synopsis for _, _, _, synopsis in rows],
         origin=f"package descriptions of {', '.join(suites) or 'the lists given'}",
-        place="package {}",
-        numbers=[package for _, package, _, _ in rows],
+        names=[package for _, package, _, _ in rows],
     )
     chosen: dict[str, list[int]] = {split: [] for split in SPLITS}
     for row, group in enumerate(groups):
@@ -189,15 +191,6 @@ def _joined(parts: list[str]) -> str:
     for part in parts[1:]:
         text += (" " if text[-1] in ".,;:!?" else "; ") + " ".join(part.split())
     return text
-
-
-def _find_lists(folder: Path) -> list[Path]:
-    """The package lists of a folder, those with the source packages first."""
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    lists = [(match[1], path) for path in files if path.is_file() and (match := _LIST.search(path.name))]
-    if not lists:
-        raise NoDescriptionsError(f"{folder} has no package lists (..._Packages, ..._Translation-en)")
-    return [path for _, path in sorted(lists, key=lambda item: (item[0], item[1].name))]
 
 
 def _read(path: Path) -> str:

@@ -7,8 +7,8 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Sequence
-from itertools import count
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ SOURCE_NAMES = ("source", "src", "text", "document", "article")
 TARGET_NAMES = ("target", "tgt", "summary", "synopsis", "highlights")
 # The column with both languages in a cell, {"en": ..., "de": ...}, as many corpora of the Hub have it.
 NESTED = "translation"
-_TEXT = (".tsv", ".txt", ".csv", ".jsonl", ".json")
-_PARQUET = (".parquet", ".pq")
-_BRACES = re.compile(r"\{([^{},]*),([^{},]*)\}")
+# (number of a line or row, the dictionary of its cells)
+_Rows = Iterable[tuple[int, dict[str, Any]]]
 
 
 def read_pairs(
@@ -64,43 +63,33 @@ def read_pairs(
             raise FileNotFoundError(f"{path} is not a file")
     if len(paths) == 2:
         return _read_aligned(paths[0], paths[1], source_lang, target_lang)
-    columns = _Columns(source_lang, target_lang, source_column, target_column)
-    path, kind = paths[0], Path(paths[0].name.removesuffix(".gz")).suffix.lower()
-    if kind in (".tsv", ".txt"):
-        return _read_tsv(path, columns)
-    if kind == ".csv":
-        return _read_csv(path, columns)
-    if kind in (".jsonl", ".json"):
-        return _read_json(path, columns)
-    if kind in _PARQUET:
-        return _read_parquet(path, columns)
-    raise ValueError(
-        f"{path}: expected one file ending in {', '.join((*_TEXT, *_PARQUET))} (text also .gz), "
-        "or two aligned files of lines, source first"
-    )
+    path, columns = paths[0], _Columns(source_lang, target_lang, source_column, target_column)
+    read = _READERS.get(Path(path.name.removesuffix(".gz")).suffix.lower())
+    if read is None:
+        raise ValueError(
+            f"{path}: expected one file ending in {', '.join(_READERS)} (text also .gz), or two aligned files of "
+            "lines, source first"
+        )
+    return read(path, columns)
 
 
-def read_hub_pairs(
-    name: str,
-    config_name: str | None = None,
-    *,
-    source_lang: str | None = None,
-    target_lang: str | None = None,
-    source_column: str | None = None,
-    target_column: str | None = None,
-) -> dict[str, ParallelText]:
+def read_hub_pairs(name: str, config_name: str | None = None, **columns: str | None) -> dict[str, ParallelText]:
     """Every split of a data set of the Hub, or of a folder that `datasets` reads, by its name there.
 
-    Columns are looked for as in `read_pairs`.
+    Args:
+        name: Its repository or folder.
+        config_name: Its configuration.
+        columns: `source_lang`, `target_lang`, `source_column` and `target_column`, as of `read_pairs`.
 
     Raises:
         ValueError: A column is missing or holds no text.
     """
     from datasets import load_dataset
 
-    columns = _Columns(source_lang, target_lang, source_column, target_column)
     return {
-        str(split): _from_rows(f"{name}, split {split}", rows.column_names, rows, columns, origin=name)
+        str(split): _from_rows(
+            f"{name}, split {split}", rows.column_names, enumerate(rows, start=1), _Columns(**columns), origin=name
+        )
         for split, rows in load_dataset(name, config_name).items()
     }
 
@@ -157,13 +146,14 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _paths(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
+    """One file, or two aligned ones."""
     given = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     if len(given) == 1:
         # a shell expands the braces of corpus.{en,de} itself, unless they came quoted or from a recipe
         name = os.fspath(given[0])
-        braces = _BRACES.findall(name)
-        if len(braces) == 1 and not os.path.exists(name):
-            given = [_BRACES.sub(choice.replace("\\", r"\\"), name) for choice in braces[0]]
+        braces = re.search(r"\{([^{},]*),([^{},]*)\}", name)
+        if braces and not os.path.exists(name):
+            given = [name.replace(braces[0], choice) for choice in braces.groups()]
     if len(given) not in (1, 2):
         raise ValueError(f"expected one file of pairs, or two aligned files of lines; got {len(given)}")
     return [Path(path) for path in given]
@@ -172,112 +162,108 @@ def _paths(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]
 def _read_aligned(source: Path, target: Path, source_lang: str | None, target_lang: str | None) -> ParallelText:
     """Two files of lines."""
     for path in (source, target):
-        if path.suffix in _PARQUET:
+        if _READERS.get(path.suffix) is _read_parquet:
             raise ValueError(f"{path}: two files must be lines of text; a file with both columns is given alone")
-    parts = [set(path.name.lower().split(".")) for path in (source, target)]
-    languages = [(lang or "").lower() for lang in (source_lang, target_lang)]
-    if all(languages) and languages[1] in parts[0] - parts[1] and languages[0] in parts[1] - parts[0]:
-        raise ValueError(
-            f"{source} and {target} are in the wrong order for {source_lang} to {target_lang}: give the source first"
+    source_parts, target_parts = (set(path.name.lower().split(".")) for path in (source, target))
+    if source_lang and target_lang:
+        swapped = (
+            target_lang.lower() in source_parts - target_parts and source_lang.lower() in target_parts - source_parts
         )
-    lines = read_lines(source), read_lines(target)
-    if len(lines[0]) != len(lines[1]):
-        short = int(len(lines[0]) > len(lines[1]))
+        if swapped:
+            raise ValueError(
+                f"{source} and {target} are in the wrong order for {source_lang} to {target_lang}: give the source "
+                "first"
+            )
+    sources, targets = read_lines(source), read_lines(target)
+    if len(sources) != len(targets):
+        shorter = source if len(sources) < len(targets) else target
         raise ValueError(
-            f"{source} has {len(lines[0])} lines, {target} has {len(lines[1])}: aligned files need the same number; "
-            f"{(source, target)[short]} ends before line {len(lines[short]) + 1}"
+            f"{source} has {len(sources)} lines, {target} has {len(targets)}: aligned files need the same number; "
+            f"{shorter} ends before line {min(len(sources), len(targets)) + 1}"
         )
     return ParallelText(
-        [line.strip() for line in lines[0]],
-        [line.strip() for line in lines[1]],
+        [line.strip() for line in sources],
+        [line.strip() for line in targets],
         origin=f"{source.name}, {target.name}",
-        place=_escape(f"{source} and {target}") + ", line {}",
     )
 
 
+@dataclass(frozen=True)
 class _Columns:
-    """Finds the columns of source and target."""
+    """What the user says about the columns of source and target."""
 
-    def __init__(
-        self, source_lang: str | None, target_lang: str | None, source_column: str | None, target_column: str | None
-    ):
-        self.languages = (source_lang, target_lang)
-        self.given = (source_column, target_column)
-        self.flags = ("--source_column", "--target_column")
+    source_lang: str | None = None
+    target_lang: str | None = None
+    source_column: str | None = None
+    target_column: str | None = None
 
     @property
-    def positions(self) -> list[int | None]:
-        """Numbers from 0 where a number from 1 was given."""
-        return [int(name) - 1 if name and name.isascii() and name.isdigit() else None for name in self.given]
+    def languages(self) -> tuple[str | None, str | None]:
+        return self.source_lang, self.target_lang
 
-    def find(self, names: Sequence[str]) -> list[str] | None:
+    @property
+    def given(self) -> tuple[str | None, str | None]:
+        return self.source_column, self.target_column
+
+    def find(self, names: Sequence[str]) -> tuple[str, str] | None:
         """The names of both columns, or None if one is missing."""
         lower = {name.strip().lower(): name for name in reversed(names)}
-        columns: list[str | None] = []
+        columns = []
         for given, lang, usual in zip(self.given, self.languages, (SOURCE_NAMES, TARGET_NAMES)):
             wanted = [given] if given else [lang] if lang and lang.lower() in lower else list(usual)
             # An exact name comes before one that differs in case.
             exact = [name for name in wanted if name in names]
-            loose = [lower[name.lower()] for name in wanted if name.lower() in lower]
-            columns.append(next(iter(exact + loose), None))
+            columns += (exact or [lower[name.lower()] for name in wanted if name.lower() in lower])[:1]
         # A column with both languages is neither side.
-        return None if None in columns or columns[0] == columns[1] else [name for name in columns if name]
+        return (columns[0], columns[1]) if len(set(columns)) == 2 else None
 
     def missing(self, where: str, names: Sequence[str]) -> ValueError:
         """The error that names the missing column, and those that exist."""
-        there = ", ".join(names[:20]) or "none"
-        for given, flag in zip(self.given, self.flags):
+        existing = ", ".join(names[:20]) or "none"
+        for given, flag in zip(self.given, ("--source_column", "--target_column")):
             if given and given not in names:
-                return ValueError(f"{where} has no column {given!r} ({flag}); it has {there}")
-        if self.given[0] and self.given[0] == self.given[1]:
-            return ValueError(f"{where}: {self.flags[0]} and {self.flags[1]} both name the column {self.given[0]!r}")
-        asked = [f" ({lang})" if lang else "" for lang in self.languages]
+                return ValueError(f"{where} has no column {given!r} ({flag}); it has {existing}")
+        if self.source_column and self.source_column == self.target_column:
+            return ValueError(
+                f"{where}: --source_column and --target_column both name the column {self.source_column!r}"
+            )
+        source, target = (f" ({lang})" if lang else "" for lang in self.languages)
         return ValueError(
-            f"{where}: no source{asked[0]} and target{asked[1]} among its columns ({there}): name them with "
-            f"{self.flags[0]} and {self.flags[1]}"
+            f"{where}: no source{source} and target{target} among its columns ({existing}): name them with "
+            "--source_column and --target_column"
         )
 
 
-def _escape(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
-
-
 def _read_tsv(path: Path, columns: _Columns) -> ParallelText:
-    rows = [line.split("\t") if line.strip(" ") else [""] for line in read_lines(path)]
-    first = next(row for row in rows if row != [""])
-    taken, has_header = _tsv_columns(path, columns, [cell.strip() for cell in first])
-    numbers: list[int] = []
-    pairs: tuple[list[str], list[str]] = ([], [])
-    for number, row in enumerate(rows, start=1):
-        if row == [""] or (has_header and row is first):
-            continue
-        if len(row) <= max(taken):
+    rows = [(number, line.split("\t")) for number, line in enumerate(read_lines(path), start=1) if line.strip(" ")]
+    source, target, has_header = _tsv_columns(path, columns, [cell.strip() for cell in rows[0][1]])
+    needed = max(source, target) + 1
+    rows = rows[1:] if has_header else rows
+    for number, row in rows:
+        if len(row) < needed:
             hint = "; columns of a TSV file are divided by tabs" if len(row) == 1 else ""
             raise ValueError(
-                f"{path}, line {number}: has {len(row)} column{'s' if len(row) > 1 else ''}, "
-                f"expected at least {max(taken) + 1}{hint}"
+                f"{path}, line {number}: has {len(row)} column{'s' if len(row) > 1 else ''}, expected at least "
+                f"{needed}{hint}"
             )
-        numbers.append(number)
-        for side, column in zip(pairs, taken):
-            side.append(row[column].strip())
-    return _finish(path, pairs, numbers, "line")
+    return _pairs(path, ((f"line {number}", row[source], row[target]) for number, row in rows))
 
 
-def _tsv_columns(path: Path, columns: _Columns, first: list[str]) -> tuple[list[int], bool]:
+def _tsv_columns(path: Path, columns: _Columns, first: list[str]) -> tuple[int, int, bool]:
     """The numbers of both columns from 0, and whether the first line is a header."""
-    positions = columns.positions
     header = columns.find(first)
     if header is not None:
-        return [first.index(name) for name in header], True
-    by_name = any(name and position is None for name, position in zip(columns.given, positions))
-    by_language = not any(columns.given) and {lang for lang in columns.languages if lang} & set(first)
-    if by_name or by_language:  # a header that names one of the two
+        return first.index(header[0]), first.index(header[1]), True
+    has_numbers = all(name is None or (name.isascii() and name.isdigit()) for name in columns.given)
+    by_language = not any(columns.given) and set(columns.languages) & set(first)
+    if not has_numbers or by_language:  # a header that names one of the two
         raise columns.missing(f"{path}, line 1", first)
-    taken = [number if position is None else position for number, position in enumerate(positions)]
-    if taken[0] == taken[1] or min(taken) < 0:
+    source, target = int(columns.source_column or 1) - 1, int(columns.target_column or 2) - 1
+    if source == target or min(source, target) < 0:
         raise ValueError(f"{path}: source and target need two different columns, counted from 1")
-    named = _Columns(*columns.languages, None, None).find(first)
-    return taken, named is not None and [first.index(name) for name in named] == taken
+    header = _Columns(*columns.languages).find(first)
+    has_header = header is not None and (first.index(header[0]), first.index(header[1])) == (source, target)
+    return source, target, has_header
 
 
 def _read_csv(path: Path, columns: _Columns) -> ParallelText:
@@ -295,32 +281,31 @@ def _read_csv(path: Path, columns: _Columns) -> ParallelText:
     finally:
         csv.field_size_limit(limit)
     names = [cell.strip() for cell in rows[0][1]]
-    header = columns.find(names)
-    if header is None:
+    if columns.find(names) is None:
         raise columns.missing(f"{path}, line 1", names)
     rows = [(number, row) for number, row in rows[1:] if row]
     for number, row in rows:
         if len(row) != len(names):
             raise ValueError(f"{path}, line {number}: has {len(row)} cells, the header {len(names)}")
-    source, target = ([row[names.index(name)].strip() for _, row in rows] for name in header)
-    return _finish(path, (source, target), [number for number, _ in rows], "line")
+    # Reversed: of two columns with one name the first counts.
+    dictionaries = ((number, dict(zip(reversed(names), reversed(row)))) for number, row in rows)
+    return _from_rows(path, names, dictionaries, columns, "line")
 
 
 def _read_json(path: Path, columns: _Columns) -> ParallelText:
     lines = read_lines(path)
     if lines[0].lstrip().startswith("["):
-        numbered, unit = list(enumerate(_parse("\n".join(lines), path, 1), start=1)), "entry"
+        rows, unit = list(enumerate(_parse("\n".join(lines), path, 1), start=1)), "entry"
     else:
-        numbered = [(number, _parse(line, path, number)) for number, line in enumerate(lines, start=1) if line.strip()]
+        rows = [(number, _parse(line, path, number)) for number, line in enumerate(lines, start=1) if line.strip()]
         unit = "line"
-    for number, row in numbered:
+    for number, row in rows:
         if not isinstance(row, dict):
             raise ValueError(f"{path}, {unit} {number}: expected an object with a source and a target")
-    if not numbered:
+    if not rows:
         raise ValueError(f"{path} holds no pairs")
     # The names of the first object; it is an error if a later one lacks them.
-    return _from_rows(path, list(numbered[0][1]), (row for _, row in numbered), columns,
-                      numbers=[number for number, _ in numbered], unit=unit)  # fmt: skip
+    return _from_rows(path, list(rows[0][1]), rows, columns, unit)
 
 
 def _parse(text: str, path: Path, line: int) -> Any:
@@ -341,58 +326,62 @@ def _read_parquet(path: Path, columns: _Columns) -> ParallelText:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
-    return _from_rows(path, table.column_names, table.to_pylist(), columns, unit="row")
+    return _from_rows(path, table.column_names, enumerate(table.to_pylist(), start=1), columns)
+
+
+_READERS = {
+    ".tsv": _read_tsv,
+    ".txt": _read_tsv,
+    ".csv": _read_csv,
+    ".jsonl": _read_json,
+    ".json": _read_json,
+    ".parquet": _read_parquet,
+    ".pq": _read_parquet,
+}
 
 
 def _from_rows(
-    name: Path | str,
-    names: list[str],
-    rows: Iterable[Any],
-    columns: _Columns,
-    numbers: Sequence[int] = (),
-    unit: str = "row",
-    origin: str = "",
+    name: Path | str, names: Sequence[str], rows: _Rows, columns: _Columns, unit: str = "row", origin: str = ""
 ) -> ParallelText:
-    """Pairs from rows that are dictionaries."""
-    header = columns.find(names)
-    nested = header is None and not any(columns.given) and NESTED in names and all(columns.languages)
-    if header is None and not nested:
+    """Pairs from rows with named cells."""
+    wanted = columns.find(names)
+    nested = False
+    if wanted is None and not any(columns.given) and NESTED in names and columns.source_lang and columns.target_lang:
+        wanted, nested = (columns.source_lang, columns.target_lang), True
+    if wanted is None:
         advice = " (for its column translation give --source_lang and --target_lang)" if NESTED in names else ""
         raise ValueError(f"{columns.missing(str(name), names)}{advice}")
-    wanted = [str(lang) for lang in columns.languages] if nested else header or []
-    pairs: tuple[list[str], list[str]] = ([], [])
-    place = ""
-    for row, number in zip(rows, numbers or count(1)):
-        cells = row.get(NESTED) if nested else row
-        place = f"{name}, {unit} {number}"
-        if not isinstance(cells, dict):
-            raise ValueError(f"{place}: column {NESTED} holds {cells!r:.40}, not a text for each language")
-        for side, column in zip(pairs, wanted):
-            if column not in cells:
-                raise ValueError(f"{place}: has no {column!r}; it has {', '.join(map(str, cells)) or 'nothing'}")
-            text = cells[column]
-            if not isinstance(text, str) and text is not None:
-                raise ValueError(f"{place}, column {column!r}: holds {text!r:.40}, not text")
-            side.append((text or "").strip())
-    if not place:
-        raise ValueError(f"{name} holds no pairs")
-    return _finish(name, pairs, list(numbers), unit, origin)
+
+    def cells() -> Iterator[tuple[str, str, str]]:
+        for number, row in rows:
+            place, texts = f"{unit} {number}", row.get(NESTED) if nested else row
+            if not isinstance(texts, dict):
+                raise ValueError(f"{name}, {place}: column {NESTED} holds {texts!r:.40}, not a text for each language")
+            for column in wanted:
+                if column not in texts:
+                    existing = ", ".join(map(str, texts)) or "nothing"
+                    raise ValueError(f"{name}, {place}: has no {column!r}; it has {existing}")
+                if not isinstance(texts[column], str | None):
+                    raise ValueError(f"{name}, {place}, column {column!r}: holds {texts[column]!r:.40}, not text")
+            source, target = (texts[column] or "" for column in wanted)
+            yield place, source, target
+
+    return _pairs(name, cells(), origin)
 
 
-def _finish(
-    name: Path | str, pairs: tuple[list[str], list[str]], numbers: list[int], unit: str, origin: str = ""
-) -> ParallelText:
-    """The pairs; raises if a tokenizer cannot read one."""
-    if not pairs[0]:
+def _pairs(name: Path | str, rows: Iterable[tuple[str, str, str]], origin: str = "") -> ParallelText:
+    """Pairs from (place, source, target)."""
+    sources, targets = [], []
+    for place, source, target in rows:
+        for text in (source, target):
+            # JSON can have half of a character, which is not UTF-8: no tokenizer reads it.
+            if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+                raise ValueError(f"{name}, {place}: holds half of a surrogate pair, which is not a character")
+        sources.append(source.strip())
+        targets.append(target.strip())
+    if not sources:
         raise ValueError(f"{name} holds no pairs")
-    place = _escape(str(name)) + f", {unit} {{}}"
-    text = ParallelText(*pairs, origin=origin or Path(name).name, place=place, numbers=numbers)
-    for side in pairs:
-        for row, line in enumerate(side):
-            # JSON can have half of a character, which is not UTF-8.
-            if not line.isascii() and any("\ud800" <= character <= "\udfff" for character in line):
-                raise ValueError(f"{text.where(row)}: holds half of a surrogate pair, which is not a character")
-    return text
+    return ParallelText(sources, targets, origin=origin or Path(name).name)
 
 
 __all__ = ["read_bytes", "read_hub_pairs", "read_lines", "read_pairs"]

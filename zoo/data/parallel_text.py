@@ -2,7 +2,6 @@
 
 import hashlib
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,39 +11,31 @@ _SLACK = 10
 
 @dataclass(frozen=True)
 class ParallelText:
-    """Pairs of texts, and the place of each in its file.
+    """Pairs of texts.
 
     Args:
         source: Texts that the model reads.
         target: Texts that it should generate, as many.
         origin: Where the pairs came from, for the record: without a folder of this machine.
-        place: The place of a pair in messages, with {} for its number: "mine.tsv, line {}".
-        numbers: The number (or name) of each pair; empty if they are 1, 2, 3...
+        names: A name of each pair; empty if they have none.
         is_release: Whether the bytes are those of a known release of a named data set.
 
     Raises:
-        ValueError: Sources and targets (or numbers) differ in count.
+        ValueError: Sources and targets differ in count.
     """
 
     source: list[str]
     target: list[str]
     origin: str = ""
-    place: str = "pair {}"
-    numbers: Sequence[int | str] = ()
+    names: Sequence[str] = ()
     is_release: bool = False
 
     def __post_init__(self):
         if len(self.source) != len(self.target):
             raise ValueError(f"{self.origin or 'the pairs'}: {len(self.source)} sources, {len(self.target)} targets")
-        if len(self.numbers) not in (0, len(self.source)):
-            raise ValueError(f"{self.origin or 'the pairs'}: {len(self.source)} pairs, {len(self.numbers)} numbers")
 
     def __len__(self) -> int:
         return len(self.source)
-
-    def where(self, row: int) -> str:
-        """The place of a pair, such as "mine.tsv, line 17"."""
-        return self.place.format(self.numbers[row] if self.numbers else row + 1)
 
     def select(self, rows: Iterable[int]) -> "ParallelText":
         """The pairs of these rows, in their order."""
@@ -53,7 +44,7 @@ class ParallelText:
             self,
             source=[self.source[row] for row in rows],
             target=[self.target[row] for row in rows],
-            numbers=[self.numbers[row] if self.numbers else row + 1 for row in rows],
+            names=[self.names[row] for row in rows] if self.names else (),
         )
 
     def reverse(self) -> "ParallelText":
@@ -71,13 +62,9 @@ class ParallelText:
 
 
 def concatenate(parts: Sequence[ParallelText]) -> ParallelText:
-    """Join pairs of several origins.
-
-    Raises:
-        ValueError: There are no parts.
-    """
-    if not parts:
-        raise ValueError("no pairs to join")
+    """Join pairs of one or several origins."""
+    if len(parts) == 1:
+        return parts[0]
     return ParallelText(
         source=[text for part in parts for text in part.source],
         target=[text for part in parts for text in part.target],
@@ -110,7 +97,6 @@ def clean_pairs(
     text: ParallelText,
     *,
     max_length: int | None = 1000,
-    max_target_length: int | None = None,
     max_ratio: float | None = 3.0,
     drop_identical: bool = True,
     drop_duplicates: bool = True,
@@ -122,8 +108,7 @@ def clean_pairs(
     and text to summary.
 
     Args:
-        max_length: Characters of a source, and of a target without `max_target_length`; None for no limit.
-        max_target_length: Characters of a target.
+        max_length: Characters of a source or a target; None for no limit.
         max_ratio: How many times shorter or longer than expected from the corpus a target may be; None for no limit.
         drop_identical: Whether to drop targets that equal their source: mostly lines that nobody translated.
         drop_duplicates: Whether to keep only the first of equal pairs.
@@ -135,44 +120,37 @@ def clean_pairs(
     Raises:
         ValueError: A limit is not positive, or no pair is left.
     """
-    if max_target_length is None:
-        max_target_length = max_length
-    for name, limit in (
-        ("max_length", max_length), ("max_target_length", max_target_length), ("max_ratio", max_ratio),
-    ):  # fmt: skip
+    for name, limit in {"max_length": max_length, "max_ratio": max_ratio}.items():
         if limit is not None and limit <= 0:
             raise ValueError(f"{name}={limit}: expected a number above 0")
     expected = (sum(map(len, text.target)) or 1) / (sum(map(len, text.source)) or 1)
-    reasons = Counter[str]()
+    dropped = dict.fromkeys(("empty", "identical", "too_long", "length_ratio", "duplicate"), 0)
     kept, seen = [], set()
     for row, (source, target) in enumerate(zip(text.source, text.target)):
-        lengths = len(source), len(target)
-        ratio = (lengths[1] + _SLACK) / (expected * lengths[0] + _SLACK)
+        ratio = (len(target) + _SLACK) / (expected * len(source) + _SLACK)
         if not source.strip() or not target.strip():
-            reasons["empty"] += 1
+            dropped["empty"] += 1
         elif drop_identical and source == target:
-            reasons["identical"] += 1
-        elif (max_length and lengths[0] > max_length) or (max_target_length and lengths[1] > max_target_length):
-            reasons["too_long"] += 1
+            dropped["identical"] += 1
+        elif max_length and max(len(source), len(target)) > max_length:
+            dropped["too_long"] += 1
         elif max_ratio and max(ratio, 1 / ratio) > max_ratio:
-            reasons["length_ratio"] += 1
+            dropped["length_ratio"] += 1
         elif drop_duplicates and (source, target) in seen:
-            reasons["duplicate"] += 1
+            dropped["duplicate"] += 1
         else:
             kept.append(row)
             seen.add((source, target))
-    names = ("empty", "identical", "too_long", "length_ratio", "duplicate")
-    counts = {"read": len(text), **{name: reasons[name] for name in names}, "kept": len(kept)}
     if not kept:
-        dropped = ", ".join(f"{name} {reasons[name]}" for name in names if reasons[name])
+        reasons = ", ".join(f"{name} {count}" for name, count in dropped.items() if count)
         raise ValueError(
-            f"{text.origin or 'the pairs'}: no pair is left after cleaning ({dropped or 'none was read'})"
+            f"{text.origin or 'the pairs'}: no pair is left after cleaning ({reasons or 'none was read'})"
         )
-    return text.select(kept), counts
+    return text.select(kept), {"read": len(text), **dropped, "kept": len(kept)}
 
 
 def drop_overlap(
-    train: ParallelText, held_out: ParallelText | Sequence[ParallelText], by: str = "source"
+    train: ParallelText, held_out: Iterable[ParallelText], by: str = "source"
 ) -> tuple[ParallelText, int]:
     """Drop training pairs that are in validation or test, too; returns the others and how many were dropped.
 
@@ -180,24 +158,21 @@ def drop_overlap(
 
     Args:
         train: Training pairs.
-        held_out: Pairs of validation, of test, or a list of both.
+        held_out: Pairs of validation and of test.
         by: "source": drop pairs whose source a held-out pair has, too. This is stricter, because a model that was
             trained on a test source with another good target is not tested. "pair": drop pairs whose source and target
             are those of one held-out pair.
 
     Raises:
-        ValueError: `by` is something else, or every training pair is held out.
+        ValueError: Every training pair is held out.
     """
-    if by not in ("source", "pair"):
-        raise ValueError(f"by={by!r}: expected source or pair")
 
     def keys(text: ParallelText) -> list:
         sources = [normal_form(source) for source in text.source]
         return sources if by == "source" else list(zip(sources, map(normal_form, text.target)))
 
-    parts = [held_out] if isinstance(held_out, ParallelText) else held_out
-    held = {key for part in parts for key in keys(part)}
-    kept = [row for row, key in enumerate(keys(train)) if key not in held]
+    held_out_keys = {key for text in held_out for key in keys(text)}
+    kept = [row for row, key in enumerate(keys(train)) if key not in held_out_keys]
     if train and not kept:
         raise ValueError(f"{train.origin or 'the training pairs'}: every pair is in validation or test, too")
     return train.select(kept), len(train) - len(kept)

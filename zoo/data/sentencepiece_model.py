@@ -20,9 +20,7 @@ _FREQUENT = 5
 _SCORE_STEP = 1 / 1024
 # Fields of SentencePiece's ModelProto (sentencepiece_model.proto) and its parts.
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
-_PIECE_SCORE = 2
-_MODEL_TYPE, _SPACE_AFTER = 3, 24
-_CHARSMAP, _DUMMY_PREFIX, _STRIP_SPACES = 2, 3, 4
+_PIECE_SCORE, _MODEL_TYPE, _CHARSMAP = 2, 3, 2
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -31,10 +29,10 @@ class VocabularySizeError(ValueError):
 
     Args:
         message: What is wrong and what to do.
-        limit: The largest size that the texts allow, or the smallest for their characters; None if not known.
+        limit: The largest size that the texts allow, or the smallest for their characters.
     """
 
-    def __init__(self, message: str, limit: int | None = None):
+    def __init__(self, message: str, limit: int):
         super().__init__(message)
         self.limit = limit
 
@@ -50,7 +48,7 @@ class SentencePieceModel:
         normal: For each token whether text is tokenized into it: not so for control tokens, bytes and UNK.
         unk_id: Id of UNK.
         byte_fallback: Whether unknown characters become bytes.
-        charsmap: The compiled rules of normalization; empty for none.
+        charsmap: The compiled rules of normalization.
     """
 
     model_type: str
@@ -69,8 +67,6 @@ def train_sentencepiece(
     *,
     byte_fallback: bool = True,
     control_tokens: Sequence[str] = (),
-    normalization: str = "nmt_nfkc",
-    character_coverage: float | None = None,
 ) -> bytes:
     """A SentencePiece model (the content of a `.model` file); the same texts give the same bytes.
 
@@ -80,17 +76,14 @@ def train_sentencepiece(
     Args:
         texts: Source and target texts; of more than a million, every second, third... is read.
         model_type: "unigram" (Kudo, 2018) or "bpe" (Sennrich et al., 2016).
-        byte_fallback: Whether characters that are not in the vocabulary become UTF-8 bytes.
+        byte_fallback: Whether rare characters become UTF-8 bytes: those that occur less than five times, since the
+            embedding of a character that was seen twice learned nothing, but at most 2% of the text, SentencePiece's
+            own limit.
         control_tokens: Tokens that no text is tokenized into.
-        normalization: SentencePiece's rule: "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf" or "identity".
-        character_coverage: Share of the characters of the text that must be tokens; the rarest become bytes. Default:
-            all that occur five times, since the embedding of a character that was seen twice learned nothing, but at
-            least 0.98, SentencePiece's own limit; without `byte_fallback` all.
 
     Raises:
         VocabularySizeError: The texts cannot give so many tokens, or so few.
-        ValueError: There is no text, an unknown model type or rule, a coverage that SentencePiece does not take, or a
-            control token that is given twice.
+        ValueError: There is no text, an unknown model type, or a control token that is given twice.
     """
     import sentencepiece
 
@@ -103,10 +96,6 @@ def train_sentencepiece(
     if not any(text.strip() for text in texts):
         raise ValueError("there is no text to train a tokenizer on")
     texts = texts[:: -(-len(texts) // _MOST_TEXTS)]
-    if character_coverage is not None and not _LEAST_COVERAGE <= character_coverage <= 1:
-        raise ValueError(f"character_coverage={character_coverage}: SentencePiece takes {_LEAST_COVERAGE} to 1")
-    if character_coverage is None:
-        character_coverage = _share_of_frequent_characters(texts) if byte_fallback else 1.0
     written = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -124,8 +113,8 @@ def train_sentencepiece(
             bos_piece=BOS,
             eos_piece=EOS,
             control_symbols=list(control_tokens),
-            normalization_rule_name=normalization,
-            character_coverage=character_coverage,
+            normalization_rule_name="nmt_nfkc",
+            character_coverage=_share_of_frequent_characters(texts) if byte_fallback else 1.0,
             # Longer texts are left out by default, whole documents that are to be summarized first of all.
             max_sentence_length=1 << 24,
             # Sums over threads make the result depend on their number, not on the machine's.
@@ -133,7 +122,7 @@ def train_sentencepiece(
             minloglevel=2,
         )
     except (RuntimeError, OSError) as error:
-        raise _explained(error, vocab_size, normalization) from error
+        raise _explained(error, vocab_size) from error
     model = written.getvalue()
     return _rounded(model) if model_type == "unigram" else model
 
@@ -146,67 +135,54 @@ def _share_of_frequent_characters(texts: Sequence[str]) -> float:
     return max((frequent or counts.total()) / counts.total(), _LEAST_COVERAGE)
 
 
-def _explained(error: Exception, vocab_size: int, normalization: str) -> ValueError:
+def _explained(error: Exception, vocab_size: int) -> ValueError:
     """SentencePiece's message, which quotes its source, for people."""
     message = " ".join(str(error).split())
-    if found := re.search(r"value <= (\d+)", message):
+    if match := re.search(r"value <= (\d+)", message):
         return VocabularySizeError(
-            f"the text is too small for vocab_size={vocab_size}: it gives {found[1]} tokens at most; set "
-            f"vocab_size to {found[1]} or less, or add text",
-            int(found[1]),
+            f"the text is too small for vocab_size={vocab_size}: it gives {match[1]} tokens at most; set "
+            f"vocab_size to {match[1]} or less, or add text",
+            int(match[1]),
         )
-    if found := re.search(r"required_chars\. \d+ vs (\d+)", message):
+    if match := re.search(r"required_chars\. \d+ vs (\d+)", message):
         return VocabularySizeError(
             f"vocab_size={vocab_size} does not hold the characters of the text with bytes and special tokens: set it "
-            f"above {found[1]}, or character_coverage lower (not below {_LEAST_COVERAGE})",
-            int(found[1]) + 1,
+            f"above {match[1]}",
+            int(match[1]) + 1,
         )
-    if normalization in message or "normaliz" in message.lower():
-        return ValueError(f"normalization={normalization!r}: not a rule of SentencePiece")
     return ValueError(f"SentencePiece cannot train on this text with vocab_size={vocab_size}: {message}")
 
 
 def read_model(model: bytes) -> SentencePieceModel:
-    """What a fast tokenizer needs of a model that SentencePiece wrote.
-
-    Raises:
-        ValueError: It is not a SentencePiece model, neither unigram nor BPE, or built on words that end in spaces.
-    """
+    """What a fast tokenizer needs of a model that `train_sentencepiece` made."""
     import sentencepiece
 
-    try:
-        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    except (RuntimeError, OSError) as error:
-        raise ValueError(f"not a SentencePiece model ({' '.join(str(error).split())})") from error
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     ids = range(processor.get_piece_size())
-    trainer, rules = _part(model, _TRAINER), _part(model, _NORMALIZER)
-    number = trainer.get(_MODEL_TYPE, 1)
-    if number not in (1, 2):
-        raise ValueError("the SentencePiece model splits into words or characters; expected unigram or bpe")
-    if not (rules.get(_DUMMY_PREFIX, 1) and rules.get(_STRIP_SPACES, 1)) or trainer.get(_SPACE_AFTER, 0):
-        raise ValueError("the SentencePiece model keeps spaces in another way than this library's tokenizers")
-    charsmap = rules.get(_CHARSMAP, b"")
+    model_type = MODEL_TYPES[int(_part(model, _TRAINER).get(_MODEL_TYPE, 1)) - 1]
+    charsmap = _part(model, _NORMALIZER)[_CHARSMAP]
+    assert isinstance(charsmap, bytes)
     return SentencePieceModel(
-        model_type=MODEL_TYPES[number - 1],
+        model_type=model_type,
         pieces=[processor.id_to_piece(i) for i in ids],
         scores=[processor.get_score(i) for i in ids],
         normal=[not (processor.is_control(i) or processor.is_unknown(i) or processor.is_byte(i)) for i in ids],
         unk_id=processor.unk_id(),
         byte_fallback=any(processor.is_byte(i) for i in ids),
-        charsmap=charsmap if isinstance(charsmap, bytes) else b"",
+        charsmap=charsmap,
     )
 
 
 def _part(model: bytes, number: int) -> dict[int, int | bytes]:
     """Field number -> value of a part that occurs once in a message."""
-    found = next((value for field, _, _, value in _fields(model) if field == number), b"")
-    return {field: value for field, _, _, value in _fields(found)} if isinstance(found, bytes) else {}
+    part = next(value for field, _, _, value in _fields(model) if field == number)
+    assert isinstance(part, bytes)
+    return {field: value for field, _, _, value in _fields(part)}
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int, int, int | bytes]]:
-    """(field number, wire type, place of its value, value) of a protobuf message.
-
-    Ten lines, because the package protobuf would be one more dependency for one field.
+    """(field number, wire type, place of its value, value) of a protobuf message; a parser by hand, because the
+    package protobuf would be one more dependency.
     """
     position = 0
 

@@ -2,8 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -25,13 +27,12 @@ def train_tokenizer(
     byte_fallback: bool = True,
     languages: Sequence[str] = (),
     special_tokens: Sequence[str] = (),
-    normalization: str = "nmt_nfkc",
-    character_coverage: float | None = None,
 ) -> PreTrainedTokenizerFast:
     """Train a tokenizer that gives the same ids as SentencePiece.
 
     The result needs neither SentencePiece nor this library: `AutoTokenizer` loads what `save_pretrained` wrote. It
-    ends every text with EOS; source and target have one vocabulary (`tokenizer(source, text_target=target)`).
+    ends every text with EOS; source and target have one vocabulary (`tokenizer(source, text_target=target)`). Spaces,
+    ligatures, fractions and full-width letters are unified first ("…" becomes "..."), which decoding does not undo.
 
     Args:
         texts: Source and target texts of the training split.
@@ -40,49 +41,31 @@ def train_tokenizer(
         byte_fallback: Whether characters that are not in the vocabulary become bytes, which decoding restores.
         languages: Languages that get a tag, such as `>>de<<`: before a source it chooses the target language.
         special_tokens: Further tokens that are never split and that decoding can skip.
-        normalization: Rule that is applied to a text first; decoding does not undo it. "nmt_nfkc" unifies spaces,
-            ligatures, fractions and full-width letters ("…" becomes "..."); "identity" only joins runs of spaces.
-        character_coverage: Share of the characters of the texts that must be tokens; see `train_sentencepiece`.
 
     Raises:
         VocabularySizeError: The texts cannot give so many tokens, or so few.
         ValueError: There is no text, or an argument makes no sense.
     """
     control = [*map(language_tag, languages), *special_tokens]
-    model = train_sentencepiece(
-        texts,
-        vocab_size,
-        model_type,
-        byte_fallback=byte_fallback,
-        control_tokens=control,
-        normalization=normalization,
-        character_coverage=character_coverage,
-    )
+    model = train_sentencepiece(texts, vocab_size, model_type, byte_fallback=byte_fallback, control_tokens=control)
     return to_fast(model, control)
 
 
 def to_fast(model: bytes, special_tokens: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     """A SentencePiece model as a fast tokenizer that gives the same ids.
 
-    Two differences are left. After a character that normalization replaces (a ligature, a fraction), tokenizers drops
-    a combining accent that SentencePiece keeps. And a "▁" in a text is always a space here, where SentencePiece
-    without rules may or may not treat it as one.
+    One difference is left: after a character that normalization replaces (a ligature, a fraction), tokenizers drops a
+    combining accent that SentencePiece keeps.
 
     Args:
-        model: Content of a `.model` file with the tokens `<pad>`, `<unk>`, `<s>`, `</s>`.
+        model: What `train_sentencepiece` made.
         special_tokens: Other control tokens of the model that are recognized in texts.
-
-    Raises:
-        ValueError: It is not such a model.
     """
     parts = read_model(model)
-    missing = [token for token in (PAD, UNK, BOS, EOS, *special_tokens) if token not in parts.pieces]
-    if missing:
-        raise ValueError(f"the SentencePiece model has no token {missing[0]!r}: train it with train_sentencepiece")
     tokenizer = Tokenizer(_model(parts))
     tokenizer.normalizer = normalizers.Sequence(
         [
-            *([normalizers.Precompiled(parts.charsmap)] if parts.charsmap else []),
+            normalizers.Precompiled(parts.charsmap),
             normalizers.Replace(SPACE, " "),  # as in the NMT rules
             # Only U+0020: the rules before decide which other spaces become one.
             normalizers.Replace(Regex(r"\A +| +\z"), ""),
@@ -139,12 +122,12 @@ def _model(parts: SentencePieceModel) -> models.Model:
 
 def _merges(parts: SentencePieceModel) -> list[tuple[str, str]]:
     """Each way to split a token in two, best score first: SentencePiece joins any two that spell a token."""
-    scores = {piece: score for piece, score, normal in zip(parts.pieces, parts.scores, parts.normal) if normal}
+    scores = {token: score for token, score, normal in zip(parts.pieces, parts.scores, parts.normal) if normal}
     merges = [
-        (-score, cut, piece[:cut], piece[cut:])
-        for piece, score in scores.items()
-        for cut in range(1, len(piece))
-        if piece[:cut] in scores and piece[cut:] in scores
+        (-score, end, token[:end], token[end:])
+        for token, score in scores.items()
+        for end in range(1, len(token))
+        if token[:end] in scores and token[end:] in scores
     ]
     return [(left, right) for _, _, left, right in sorted(merges)]
 
@@ -179,12 +162,8 @@ def sentencepiece_type(tokenizer: Any) -> str | None:
         return None
     settings = json.loads(backend.to_str())
     kind = settings["model"]["type"].lower()
-    if kind not in ("unigram", "bpe") or (
-        kind == "bpe"
-        and SPACE not in json.dumps([settings["pre_tokenizer"], settings["normalizer"]], ensure_ascii=False)
-    ):
-        return None
-    return kind
+    has_spaces = SPACE in json.dumps([settings["pre_tokenizer"], settings["normalizer"]], ensure_ascii=False)
+    return kind if kind == "unigram" or (kind == "bpe" and has_spaces) else None
 
 
 @dataclass(frozen=True)
@@ -216,24 +195,25 @@ class TextFit:
         return self.characters / max(self.pieces, 1)
 
 
-def text_fit(tokenizer: Any, texts: Iterable[str]) -> TextFit:
-    """Measure how well a tokenizer fits texts."""
-    texts = list(texts)
-    vocabulary = tokenizer.get_vocab()
-    bytes_of = {number for piece, number in vocabulary.items() if _BYTE.fullmatch(piece)}
-    words = characters = pieces = spelt = unknown = 0
+def count_tokens(tokenizer: Any, texts: Sequence[str]) -> Counter[int]:
+    """How often the texts have each token, EOS left out."""
+    counts = Counter[int]()
     for first in range(0, len(texts), 4096):
-        chunk = texts[first : first + 4096]
-        split = [text.split() for text in chunk]
-        words += sum(map(len, split))
-        characters += sum(len(word) for text in split for word in text)
+        chunk = list(texts[first : first + 4096])
         batch = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
-        for ids in batch["input_ids"]:
-            pieces += len(ids)
-            spelt += sum(number in bytes_of for number in ids)
-            unknown += ids.count(tokenizer.unk_token_id)
-    return TextFit(words, characters, pieces, spelt / max(pieces, 1), unknown / max(pieces, 1))
+        counts.update(chain.from_iterable(batch["input_ids"]))
+    return counts
 
 
-__all__ = ["SPACE", "TextFit", "language_ids", "language_tag", "sentencepiece_type", "text_fit", "to_fast",
-           "train_tokenizer"]  # fmt: skip
+def text_fit(tokenizer: Any, texts: Sequence[str]) -> TextFit:
+    """Measure how well a tokenizer fits texts."""
+    words = [word for text in texts for word in text.split()]
+    counts = count_tokens(tokenizer, texts)
+    total = counts.total()
+    in_bytes = sum(counts[number] for token, number in tokenizer.get_vocab().items() if _BYTE.fullmatch(token))
+    unknown = counts[tokenizer.unk_token_id]
+    return TextFit(len(words), sum(map(len, words)), total, in_bytes / max(total, 1), unknown / max(total, 1))
+
+
+__all__ = ["SPACE", "TextFit", "count_tokens", "language_ids", "language_tag", "sentencepiece_type", "text_fit",
+           "to_fast", "train_tokenizer"]  # fmt: skip

@@ -56,14 +56,14 @@ class SubwordSampler:
         self._byte_fallback = settings["byte_fallback"] and "<0x00>" in self._ids
         if kind == "unigram":
             hidden = {*self._added, *(f"<0x{byte:02X}>" for byte in range(256))}
-            self._scores = {piece: score for piece, score in settings["vocab"] if piece not in hidden}
+            self._scores = {token: score for token, score in settings["vocab"] if token not in hidden}
             self._unknown_score = min(self._scores.values()) - _UNKNOWN_PENALTY
             self._longest = max(map(len, self._scores))
-            self._cut = self._cut_unigram
+            self._sample = self._sample_unigram
         else:
             pairs = [merge if isinstance(merge, list) else merge.split(" ") for merge in settings["merges"]]
             self._ranks = {(left, right): rank for rank, (left, right) in enumerate(pairs)}
-            self._cut = self._cut_bpe
+            self._sample = self._sample_bpe
         self._drawn: dict[str, list[list[int] | None]] = {}
 
     def __call__(self, text: str, *key: int) -> list[int]:
@@ -93,18 +93,18 @@ class SubwordSampler:
             drawn = self._drawn[word] = [None] * _DRAWS
         ids = drawn[number]
         if ids is None:
-            pieces = self._cut(word, random.Random(f"{number} {word}"))
-            ids = drawn[number] = [number for piece in pieces for number in self._piece_ids(piece)]
+            tokens = self._sample(word, random.Random(f"{number} {word}"))
+            ids = drawn[number] = [number for token in tokens for number in self._token_ids(token)]
         return ids
 
-    def _piece_ids(self, piece: str) -> list[int]:
-        if piece in self._ids:
-            return [self._ids[piece]]
+    def _token_ids(self, token: str) -> list[int]:
+        if token in self._ids:
+            return [self._ids[token]]
         if self._byte_fallback:
-            return [self._ids[f"<0x{byte:02X}>"] for byte in piece.encode()]
+            return [self._ids[f"<0x{byte:02X}>"] for byte in token.encode()]
         return [self._unknown]
 
-    def _cut_unigram(self, word: str, draw: random.Random) -> list[str]:
+    def _sample_unigram(self, word: str, draw: random.Random) -> list[str]:
         """Forward filtering and backward sampling on the lattice of all segmentations."""
         # ways[end]: (start, log weight) of each token that ends there; total[end]: log of the sum so far
         total = [0.0]
@@ -120,28 +120,28 @@ class SubwordSampler:
             most = max(weight for _, weight in options)
             total.append(most + math.log(sum(math.exp(weight - most) for _, weight in options)))
             ways.append(options)
-        pieces: list[str] = []
+        tokens: list[str] = []
         end = len(word)
         while end:
             starts = [start for start, _ in ways[end]]
             start = draw.choices(starts, [math.exp(weight - total[end]) for _, weight in ways[end]])[0]
-            pieces.append(word[start:end])
+            tokens.append(word[start:end])
             end = start
-        return pieces[::-1]
+        return tokens[::-1]
 
-    def _cut_bpe(self, word: str, draw: random.Random) -> list[str]:
+    def _sample_bpe(self, word: str, draw: random.Random) -> list[str]:
         """Merge the best of the pairs that are not left out this time, until none is."""
-        pieces = list(word)
+        tokens = list(word)
         while True:
             merges = [
                 (rank, place)
-                for place, pair in enumerate(zip(pieces, pieces[1:]))
+                for place, pair in enumerate(zip(tokens, tokens[1:]))
                 if (rank := self._ranks.get(pair)) is not None and draw.random() >= self.amount
             ]
             if not merges:
-                return pieces
+                return tokens
             _, place = min(merges)
-            pieces[place : place + 2] = ["".join(pieces[place : place + 2])]
+            tokens[place : place + 2] = ["".join(tokens[place : place + 2])]
 
 
 __all__ = ["SubwordSampler"]

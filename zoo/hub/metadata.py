@@ -78,38 +78,6 @@ def metadata(record: RunRecord, metric: str) -> dict[str, Any]:
     return {key: head[key] for key in sorted(head, key=lambda key: key == "model-index") if head[key]}
 
 
-def metadata_errors(head: dict[str, Any]) -> list[str]:
-    """What the Hub would refuse in a card's head; each names the key and what is wrong."""
-    errors = []
-    for key, (form, example) in FORMS.items():
-        value = head.get(key, [])
-        for text in value if isinstance(value, list) and key in LISTS else [value] if key in head else []:
-            if not isinstance(text, str) or not text.strip():
-                errors.append(f"{key}: {text!r} is not a text (quote `no` and `1.0` in YAML)")
-            elif not form.fullmatch(text):
-                hint = nearest(text, RELATIONS) if key == "base_model_relation" else f"write it like {example}"
-                errors.append(f"{key}: {text!r} is not valid; {hint}")
-    if "license" not in head:
-        errors.append("license: missing")
-    if head.get("license") == "other" and not head.get("license_name"):
-        errors.append("license_name: missing, which `license: other` needs")
-    for result in results(head.get("model-index") or [], errors):
-        if type(result.metric_value) not in (int, float) or not math.isfinite(result.metric_value):
-            errors.append(f"model-index: {result.metric_type} is {result.metric_value!r}, not a number")
-    if not errors and yaml.safe_load(yaml.safe_dump(head, allow_unicode=True)) != head:
-        errors.append("it changes when it is written as YAML")
-    return errors
-
-
-def results(index: Any, errors: list[str]) -> list[EvalResult]:
-    """The results of a `model-index`, as huggingface_hub reads them; what is wrong with it is added to `errors`."""
-    try:
-        return ModelCardData(**{"model-index": index}).eval_results or []
-    except (ValueError, AttributeError, TypeError) as error:
-        errors.append(f"model-index: {' '.join(str(error).split())}")
-        return []
-
-
 def check_metadata(head: dict[str, Any], where: str) -> None:
     """Refuse metadata that the Hub would refuse.
 
@@ -120,9 +88,31 @@ def check_metadata(head: dict[str, Any], where: str) -> None:
     Raises:
         ValueError: Names the keys and what is wrong with each.
     """
-    errors = metadata_errors(head)
+    errors = []
+    for key, (form, example) in FORMS.items():
+        if key not in head:
+            continue
+        for text in head[key] if key in LISTS and isinstance(head[key], list) else [head[key]]:
+            if not isinstance(text, str) or not text.strip():
+                errors.append(f"{key}: {text!r} is not a text (quote `no` and `1.0` in YAML)")
+            elif not form.fullmatch(text):
+                hint = nearest(text, RELATIONS) if key == "base_model_relation" else f"write it like {example}"
+                errors.append(f"{key}: {text!r} is not valid; {hint}")
+    if "license" not in head:
+        errors.append("license: missing")
+    if head.get("license") == "other" and not head.get("license_name"):
+        errors.append("license_name: missing, which `license: other` needs")
+    index: Any = {"model-index": head.get("model-index") or []}
+    try:
+        for result in ModelCardData(**index).eval_results or []:
+            if type(result.metric_value) not in (int, float) or not math.isfinite(result.metric_value):
+                errors.append(f"model-index: {result.metric_type} is {result.metric_value!r}, not a number")
+    except (ValueError, AttributeError, TypeError) as error:
+        errors.append(f"model-index: {' '.join(str(error).split())}")
+    if not errors and yaml.safe_load(yaml.safe_dump(head, allow_unicode=True)) != head:
+        errors.append("it changes when it is written as YAML")
     if errors:
         raise ValueError(f"{where}: the card's metadata: {'; '.join(errors)}")
 
 
-__all__ = ["check_metadata", "measured_split", "metadata", "metadata_errors"]
+__all__ = ["check_metadata", "measured_split", "metadata"]

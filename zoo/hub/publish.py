@@ -84,7 +84,7 @@ class Difference(NamedTuple):
         return bool(self.add or self.delete)
 
 
-def take_over_card(remote: Remote, folder: Path, head: str, overwrite: bool) -> None:
+def take_over_card(remote: Remote, folder: Path, head: str) -> None:
     """Copy what people wrote into the card on the Hub into the folder's card.
 
     The folder's own text replaces text that was published from such a folder, but not what somebody edited on the Hub.
@@ -93,13 +93,10 @@ def take_over_card(remote: Remote, folder: Path, head: str, overwrite: bool) -> 
         remote: The repository.
         folder: The staged folder.
         head: The commit whose card is read.
-        overwrite: Ignore the card on the Hub.
 
     Raises:
         PublishError: Both were edited, or the card on the Hub was not written by this library.
     """
-    if overwrite:
-        return
     with tempfile.TemporaryDirectory() as cache:
 
         def download() -> str:
@@ -248,7 +245,8 @@ def _publish(remote: Remote, folder: Path, options: PublishOptions, say: Callabl
     branch_is_missing, tagged = check_refs(remote, options)
     # A card that people edited after the tag does not make another version of the same files.
     if tagged is None or Difference.between(folder, remote, tagged):
-        take_over_card(remote, folder, head, options.overwrite_card)
+        if not options.overwrite_card:
+            take_over_card(remote, folder, head)
         if tagged and Difference.between(folder, remote, tagged):
             raise PublishError(f"the tag {tag} of {repo_id} has other files (commit {tagged[:8]}): choose a new tag")
     difference = Difference.between(folder, remote, head)

@@ -13,15 +13,12 @@ NAMES = ("rouge1", "rouge2", "rougeL")
 SAMPLES = 1000
 
 
-def rouge_scores(
-    predictions: Sequence[str], references: Sequence[str], use_stemmer: bool = True
-) -> dict[str, np.ndarray]:
+def rouge_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[str, np.ndarray]:
     """ROUGE of each text.
 
     Args:
         predictions: Summaries.
         references: One reference each.
-        use_stemmer: Whether words that differ in their English endings are equal.
 
     Returns:
         Name -> F measures of shape `(texts,)`, in 0..100.
@@ -33,7 +30,7 @@ def rouge_scores(
 
     if not len(predictions) or len(predictions) != len(references):
         raise ValueError(f"expected as many summaries as references, got {len(predictions)} and {len(references)}")
-    scorer = RougeScorer(list(NAMES), use_stemmer=use_stemmer)
+    scorer = RougeScorer(list(NAMES), use_stemmer=True)
     scores = [scorer.score(reference, prediction) for prediction, reference in zip(predictions, references)]
     return {name: np.array([100 * score[name].fmeasure for score in scores]) for name in NAMES}
 

@@ -1,7 +1,7 @@
 """The `data` section of a recipe from text to text."""
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from zoo.tasks.base import DataArguments
@@ -145,16 +145,13 @@ class TextArguments(DataArguments):
         return None, None
 
     def __post_init__(self):
+        for item in fields(self):
+            if item.type == list[str] | None and isinstance(getattr(self, item.name), str):
+                setattr(self, item.name, [getattr(self, item.name)])
         for name in ("train_file", "validation_file", "test_file"):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                setattr(self, name, [value])
-            elif value is not None and len(value) > 2:
-                raise ValueError(f"{name} is one file, or two aligned files of lines; got {len(value)}")
-        if isinstance(self.extra_train, str):
-            self.extra_train = [self.extra_train]
-        if isinstance(self.special_tokens, str):
-            self.special_tokens = [self.special_tokens]
+            files = getattr(self, name) or ()
+            if len(files) > 2:
+                raise ValueError(f"{name} is one file, or two aligned files of lines; got {len(files)}")
         if self.repeat_train < 1:
             raise ValueError(f"repeat_train={self.repeat_train} must be at least 1")
         for name in ("max_train_samples", "max_eval_samples", "max_predict_samples", "num_beams"):

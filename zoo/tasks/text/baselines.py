@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .dataset import TextDataset, Tokens
+from .dataset import TextDataset
 
 # Queries that are compared with all training sources at once.
 CHUNK = 256
@@ -49,11 +49,8 @@ def nearest_targets(train: TextDataset, dataset: TextDataset) -> list[str]:
 
 def token_frequencies(train: TextDataset, dataset: TextDataset) -> dict[str, float]:
     """Perplexity of target tokens under their frequencies in training targets, smoothed by one."""
-
-    def counts(tokens: Tokens) -> np.ndarray:
-        return np.bincount(tokens.ids, minlength=len(train.tokenizer)).astype(np.float64)
-
-    frequencies, seen = counts(train.encoded[1][0]) + 1, counts(dataset.encoded[1][0])
+    frequencies = np.bincount(train.encoded.targets.ids, minlength=len(train.tokenizer)) + 1.0
+    seen = np.bincount(dataset.encoded.targets.ids, minlength=len(train.tokenizer))
     loss = -(seen @ np.log(frequencies / frequencies.sum())) / seen.sum()
     return {"n": len(dataset), "perplexity": float(np.exp(loss))}
 

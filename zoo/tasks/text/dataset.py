@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,17 +16,32 @@ IGNORED = -100
 CHUNK = 4096
 
 
+def truncate(ids: Sequence[int], limit: int) -> Sequence[int]:
+    """At most `limit` tokens; the last one, EOS, stays."""
+    return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+
+
 class Tokens:
     """Token ids of many texts in one array.
 
     Args:
-        texts: The ids of each.
+        texts: The ids of each; the last one is EOS.
+        limit: Tokens of a text at most; longer ones are truncated.
+
+    Attributes:
+        lengths (`np.ndarray` of shape `(texts,)`): Tokens of each text.
+        is_long (`np.ndarray` of shape `(texts,)`): Whether it was truncated.
+        ids (`np.ndarray` of shape `(tokens,)`): All tokens.
     """
 
-    def __init__(self, texts: Sequence[Sequence[int]]):
-        self.lengths = np.fromiter((len(text) for text in texts), np.int64, len(texts))
+    def __init__(self, texts: Sequence[Sequence[int]], limit: int):
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        self.is_long = lengths > limit
+        self.lengths = np.minimum(lengths, limit)
         self.offsets = np.r_[0, np.cumsum(self.lengths)]
-        self.ids = np.fromiter((token for text in texts for token in text), np.int32, self.offsets[-1])
+        self.ids = np.fromiter(
+            (token for text in texts for token in truncate(text, limit)), np.int32, self.offsets[-1]
+        )
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -35,34 +50,11 @@ class Tokens:
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
 
-def truncate(ids: Sequence[int], limit: int) -> Sequence[int]:
-    """At most `limit` tokens; the last one, EOS, stays."""
-    return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+class EncodedPairs(NamedTuple):
+    """The tokens of all sources and of all targets."""
 
-
-def tokenize(
-    tokenizer: Any, texts: Sequence[str], limit: int, prefixes: Sequence[tuple[int, ...]] = ()
-) -> tuple[Tokens, np.ndarray]:
-    """Tokenize texts and truncate them.
-
-    Args:
-        tokenizer: A tokenizer that ends each text with EOS.
-        texts: Any number of texts.
-        limit: Tokens of a text at most.
-        prefixes: Ids that go before each text; empty for none.
-
-    Returns:
-        The tokens, and of each text whether it was truncated.
-    """
-    tokenized: list[list[int]] = []
-    for first in range(0, len(texts), CHUNK):
-        chunk = list(texts[first : first + CHUNK])
-        # Not verbose: it would warn of texts above the tokenizer's `model_max_length`, which are truncated here.
-        tokenized += tokenizer(chunk, return_attention_mask=False, verbose=False)["input_ids"]
-    if any(prefixes):
-        tokenized = [[*prefix, *ids] for prefix, ids in zip(prefixes, tokenized)]
-    is_long = np.array([len(ids) > limit for ids in tokenized], bool)
-    return Tokens([truncate(ids, limit) for ids in tokenized]), is_long
+    sources: Tokens
+    targets: Tokens
 
 
 class TextDataset(Dataset):
@@ -99,23 +91,27 @@ class TextDataset(Dataset):
         return ()
 
     @cached_property
-    def encoded(self) -> tuple[tuple[Tokens, np.ndarray], tuple[Tokens, np.ndarray]]:
-        """For sources and for targets: their tokens, and which of them were truncated."""
-        prefixes = [self.prefix(row) for row in range(len(self))]
-        return (
-            tokenize(self.tokenizer, self.sources, self.limits[0], prefixes),
-            tokenize(self.tokenizer, self.targets, self.limits[1]),
-        )
+    def encoded(self) -> EncodedPairs:
+        """The tokens of all rows."""
+
+        def tokenize(texts: Sequence[str]) -> list[list[int]]:
+            chunks = (list(texts[first : first + CHUNK]) for first in range(0, len(texts), CHUNK))
+            # Not verbose: it would warn of texts above the tokenizer's `model_max_length`, which are truncated here.
+            batches = (self.tokenizer(chunk, return_attention_mask=False, verbose=False) for chunk in chunks)
+            return [ids for batch in batches for ids in batch["input_ids"]]
+
+        sources = [[*self.prefix(row), *ids] for row, ids in enumerate(tokenize(self.sources))]
+        return EncodedPairs(Tokens(sources, self.limits[0]), Tokens(tokenize(self.targets), self.limits[1]))
 
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of source and target, of shape `(rows, 2)`."""
-        return np.stack([tokens.lengths for tokens, _ in self.encoded], axis=1)
+        return np.stack([side.lengths for side in self.encoded], axis=1)
 
     @property
     def is_long(self) -> np.ndarray:
         """Whether a side has more tokens than its limit, of shape `(rows,)`."""
-        return self.encoded[0][1] | self.encoded[1][1]
+        return self.encoded.sources.is_long | self.encoded.targets.is_long
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose tokenization `resample` draws."""
@@ -124,7 +120,7 @@ class TextDataset(Dataset):
     def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Ids of source and target."""
         if self.resample is None:
-            return self.encoded[0][0][row], self.encoded[1][0][row]
+            return self.encoded.sources[row], self.encoded.targets[row]
         number = int(self.numbers[row])
         source, target = (
             self.resample(texts[row], self.epoch, number, side)

@@ -105,7 +105,7 @@ def attention_maps(model: Any, tokenizer: Any, dataset: TextDataset) -> list[dic
         if implementation not in (None, "eager"):
             model.set_attn_implementation("eager")  # fused attention keeps no weights
         for row in rows_for_maps(dataset):
-            source = torch.tensor(dataset.encoded[0][0][row], device=model.device)[None].long()
+            source = torch.tensor(dataset.encoded.sources[row], device=model.device)[None].long()
             mask = torch.ones_like(source)
             tokens = model.generate(input_ids=source, attention_mask=mask)
             outputs = model(

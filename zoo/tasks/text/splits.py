@@ -1,7 +1,7 @@
 """From files or a data set's name to cleaned splits of pairs."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from zoo.data.sources import refuse_folder
 
 from .arguments import TextArguments
-from .dataset import TextDataset, spread
+from .dataset import spread
 
 if TYPE_CHECKING:
     from zoo.data.parallel_text import ParallelText
@@ -28,17 +28,15 @@ class Corpus:
 
     Args:
         splits: Split -> pairs.
-        cleaning: How many training pairs cleaning read, dropped by each reason, and kept.
         own: How many training pairs, from the first on, are of the data itself.
-        notes: What else the record says of them.
+        notes: What the record says of them; `cleaning` counts the training pairs that were read, dropped and kept.
         warnings: What the user should read.
     """
 
     splits: dict[str, "ParallelText"]
-    cleaning: dict[str, Any]
     own: int
-    notes: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    notes: dict[str, Any]
+    warnings: list[str]
 
     @property
     def train(self) -> "ParallelText":
@@ -48,7 +46,7 @@ class Corpus:
     def count_long(self, dropped: int) -> None:
         """Count training pairs that were dropped because they have too many tokens."""
         if dropped:
-            self.cleaning |= {"over_long": dropped, "kept": len(self.train) - dropped}
+            self.notes["cleaning"] |= {"over_long": dropped, "kept": len(self.train) - dropped}
 
 
 def read_splits(arguments: TextArguments, read_named: ReadNamed) -> tuple[dict[str, "ParallelText"], dict[str, Any]]:
@@ -61,51 +59,31 @@ def read_splits(arguments: TextArguments, read_named: ReadNamed) -> tuple[dict[s
         FileNotFoundError: The data is nowhere.
         ValueError: No data is named, or it is damaged.
     """
-    named: Any = None
-    notes: dict[str, Any] = {}
-    if any(getattr(arguments, name) for name in FILES.values()):
-        refuse_folder(arguments.data_dir, "a file of your own")
-        splits = read_files(arguments)
-    elif arguments.dataset_name is None:
-        raise ValueError("name the data: --train_file mine.tsv, two aligned files, or --dataset_name")
-    else:
-        named = read_named(arguments)
-        if named is None:
-            refuse_folder(arguments.data_dir, f"dataset_name={arguments.dataset_name}")
-            splits = read_hub(arguments)
-        else:
-            splits, notes = named
-    if named is None and "train" in splits:
-        sizes = {"test": arguments.test_size, "validation": arguments.validation_size}
-        missing = {name: size for name, size in sizes.items() if name not in splits and size}
-        # Whoever brings validation pairs and no test pairs wants no test.
-        if "test" in missing and "validation" in splits:
-            del missing["test"]
-        if missing:
-            splits = {**splits, **set_aside(splits["train"], missing, arguments.split_seed)}
-    return splits, {**notes, "known_release": next(iter(splits.values())).is_release}
-
-
-def read_files(arguments: TextArguments) -> dict[str, "ParallelText"]:
-    """The splits of own files: training pairs among them, or a test alone.
-
-    Raises:
-        ValueError: A validation file comes without a training file, or a file is damaged.
-        FileNotFoundError: A file does not exist.
-    """
-    from zoo.data.parallel_files import read_pairs
+    from zoo.data.parallel_files import read_hub_pairs, read_pairs
 
     files = {split: getattr(arguments, name) for split, name in FILES.items() if getattr(arguments, name)}
-    if "train" not in files and "validation" in files:
-        raise ValueError("--validation_file and --test_file need --train_file")
-    return {split: read_pairs(paths, **columns_of(arguments)) for split, paths in files.items()}
-
-
-def read_hub(arguments: TextArguments) -> dict[str, "ParallelText"]:
-    """The splits of a data set of the Hub."""
-    from zoo.data.parallel_files import read_hub_pairs
-
-    return read_hub_pairs(arguments.dataset_name or "", arguments.dataset_config_name, **columns_of(arguments))
+    named = None
+    if files:
+        refuse_folder(arguments.data_dir, "a file of your own")
+        if "train" not in files and "validation" in files:
+            raise ValueError("--validation_file and --test_file need --train_file")
+        splits = {split: read_pairs(paths, **columns_of(arguments)) for split, paths in files.items()}
+    elif arguments.dataset_name is None:
+        raise ValueError("name the data: --train_file mine.tsv, two aligned files, or --dataset_name")
+    elif named := read_named(arguments):
+        splits = named[0]
+    else:
+        refuse_folder(arguments.data_dir, f"dataset_name={arguments.dataset_name}")
+        splits = read_hub_pairs(arguments.dataset_name, arguments.dataset_config_name, **columns_of(arguments))
+    if named is None and "train" in splits:
+        sizes = {"test": arguments.test_size, "validation": arguments.validation_size}
+        if "validation" in splits:
+            del sizes["test"]  # whoever brings validation pairs and no test pairs wants no test
+        missing = {name: size for name, size in sizes.items() if name not in splits and size}
+        if missing:
+            splits = {**splits, **set_aside(splits["train"], missing, arguments.split_seed)}
+    notes = named[1] if named else {}
+    return splits, {**notes, "known_release": next(iter(splits.values())).is_release}
 
 
 def columns_of(arguments: TextArguments) -> dict[str, str | None]:
@@ -134,17 +112,15 @@ def set_aside(pairs: "ParallelText", sizes: Mapping[str, float], seed: int) -> d
     """
     from zoo.data.parallel_text import normal_form
 
-    keys = [normal_form(source) if target else "" for source, target in zip(pairs.source, pairs.target)]
-    groups = list(dict.fromkeys(filter(None, keys)))
-    order = np.random.default_rng(seed).permutation(len(groups))
     rows_of: dict[str, list[int]] = {}
-    for row, key in enumerate(keys):
-        rows_of.setdefault(key, []).append(row)
+    for row, (source, target) in enumerate(zip(pairs.source, pairs.target)):
+        rows_of.setdefault(normal_form(source) if target else "", []).append(row)
     rows: dict[str, list[int]] = {**{name: [] for name in sizes}, "train": rows_of.pop("", [])}
+    groups = list(rows_of.values())
     wanted = {name: max(round(size * len(pairs)), 1) if size < 1 else int(size) for name, size in sizes.items()}
-    for number in order:
+    for number in np.random.default_rng(seed).permutation(len(groups)):
         name = next((name for name in wanted if len(rows[name]) < wanted[name]), "train")
-        rows[name] += rows_of[groups[number]]
+        rows[name] += groups[number]
     if not rows["train"]:
         aside = ", ".join(f"{size:,} for {name}" for name, size in wanted.items())
         raise ValueError(
@@ -183,7 +159,7 @@ def clean(
     )
     overlap = 0
     if held_out and arguments.drop_overlap != "none":
-        train, overlap = drop_overlap(train, list(held_out), arguments.drop_overlap)
+        train, overlap = drop_overlap(train, held_out, arguments.drop_overlap)
     counts = {**counts, "in_validation_or_test": overlap, "kept": len(train)}
     dropped = 1 - counts["kept"] / max(counts["read"], 1)
     if dropped < DROPPED:
@@ -213,21 +189,15 @@ def read_corpus(
 
     held_out = [*(splits[name] for name in ("validation", "test") if name in splits), *held_out]
     train, cleaning, warnings = clean(arguments, splits["train"], held_out)
-    train = take(train, arguments.max_train_samples)
-    parts, notes = [train] * arguments.repeat_train, []
+    parts = [take(train, arguments.max_train_samples)] * arguments.repeat_train
+    own = sum(map(len, parts))
+    notes: dict[str, Any] = {"cleaning": cleaning}
     for name in arguments.extra_train or ():
         extra, counts, more = clean(arguments, read_extra(name, arguments, read_named), held_out)
-        notes.append({"source": extra.origin, "cleaning": counts})
+        notes.setdefault("extra_train", []).append({"source": extra.origin, "cleaning": counts})
         warnings += more
         parts.append(take(extra, arguments.max_train_samples))
-    whole = parts[0] if len(parts) == 1 else concatenate(parts)
-    return Corpus(
-        {**splits, "train": whole},
-        cleaning,
-        len(train) * arguments.repeat_train,
-        {"cleaning": cleaning, **({"extra_train": notes} if notes else {})},
-        warnings,
-    )
+    return Corpus({**splits, "train": concatenate(parts)}, own, notes, warnings)
 
 
 def read_extra(name: str, arguments: TextArguments, read_named: ReadNamed) -> "ParallelText":
@@ -236,43 +206,14 @@ def read_extra(name: str, arguments: TextArguments, read_named: ReadNamed) -> "P
     Raises:
         ValueError: The name is neither, or the file is damaged.
     """
+    from zoo.data.parallel_files import read_pairs
+
     if Path(name).is_file():
-        return read_files(replace(arguments, train_file=[name], validation_file=None, test_file=None))["train"]
+        return read_pairs(name, **columns_of(arguments))
     named = read_named(replace(arguments, dataset_name=name, data_dir=None))
     if named is None:
         raise ValueError(f"extra_train: {name} is neither a file nor a data set that the library knows by name")
     return named[0]["train"]
 
 
-def drop_long(
-    arguments: TextArguments, rows: TextDataset, parts: Sequence[tuple[str, np.ndarray]]
-) -> tuple[TextDataset, list[int], list[str]]:
-    """Drop training rows with more tokens than the limits.
-
-    Args:
-        arguments: The data section.
-        rows: Training rows.
-        parts: For each origin its name and the numbers of its rows.
-
-    Returns:
-        The other rows, how many of each origin were dropped, and warnings if they are many.
-
-    Raises:
-        ValueError: Every row of an origin is too long.
-    """
-    limits = f"max_source_length={arguments.max_source_length} or max_target_length={arguments.max_target_length}"
-    dropped, warnings, is_long = [], [], rows.is_long
-    for origin, numbers in parts:
-        long = is_long[numbers]
-        dropped.append(int(long.sum()))
-        if len(long) and long.all():
-            raise ValueError(f"{origin}: every pair has more than {limits} tokens")
-        if len(long) and long.mean() >= DROPPED:
-            warnings.append(
-                f"warning: {origin}: {long.mean():.0%} of {len(long):,} training pairs were dropped, which have more "
-                f"than {limits} tokens"
-            )
-    return rows.select(np.flatnonzero(~is_long), rows.resample) if any(dropped) else rows, dropped, warnings
-
-
-__all__ = ["Corpus", "clean", "drop_long", "read_corpus", "read_splits", "set_aside", "take"]
+__all__ = ["DROPPED", "Corpus", "clean", "read_corpus", "read_splits", "set_aside", "take"]

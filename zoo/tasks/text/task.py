@@ -14,14 +14,12 @@ from zoo.tasks.base import Report, Task, TaskData
 
 from .arguments import TextArguments
 from .dataset import TextDataset, collate, decode, perplexity
-from .splits import Corpus, drop_long, read_corpus, read_splits, take
+from .splits import DROPPED, Corpus, read_corpus, read_splits, take
 
 if TYPE_CHECKING:
     from zoo.data.parallel_text import ParallelText
     from zoo.training.arguments import ZooTrainingArguments
     from zoo.training.trainer import Prediction, ZooTrainer
-
-LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test": "max_predict_samples"}
 
 
 class TextTask(Task):
@@ -105,25 +103,32 @@ class TextTask(Task):
         """
         from zoo.data.parallel_text import concatenate
 
-        present = [(number, text) for number, text in enumerate(texts) if text]
+        present = {number: text for number, text in enumerate(texts) if text}
         if not present:
             return None
-        pairs = present[0][1] if len(present) == 1 else concatenate([text for _, text in present])
-        corpus = np.repeat([number for number, _ in present], [len(text) for _, text in present])
-        return self.make_dataset(pairs, corpus, tokenizer, training)
-
-    def make_dataset(self, pairs: "ParallelText", corpus: np.ndarray, tokenizer: Any, training: bool) -> TextDataset:
-        """The rows of a split; `corpus` has the number of each row's corpus, of shape `(rows,)`."""
-        return TextDataset(pairs.source, pairs.target, tokenizer, *self.row_options(tokenizer, training))
-
-    def row_options(self, tokenizer: Any, training: bool) -> tuple[tuple[int, int], bool, Any]:
-        """Limits, `training` and `resample` of a data set."""
-        amount, resample = self.arguments.tokenizer_sampling, None
-        if training and amount:
+        resample = None
+        if training and self.arguments.tokenizer_sampling:
             from zoo.data.tokenizer_sampling import SubwordSampler
 
-            resample = SubwordSampler(tokenizer, amount, self.seed)
-        return (self.arguments.max_source_length, self.arguments.max_target_length), training, resample
+            resample = SubwordSampler(tokenizer, self.arguments.tokenizer_sampling, self.seed)
+        return self.make_dataset(
+            concatenate(list(present.values())),
+            np.repeat(list(present), [len(text) for text in present.values()]),
+            tokenizer=tokenizer,
+            limits=(self.arguments.max_source_length, self.arguments.max_target_length),
+            training=training,
+            resample=resample,
+        )
+
+    def make_dataset(self, pairs: "ParallelText", corpus: np.ndarray, **options: Any) -> TextDataset:
+        """The rows of a split.
+
+        Args:
+            pairs: Pairs of all corpora.
+            corpus (`np.ndarray` of shape `(rows,)`): The number of each row's corpus.
+            options: Arguments of `TextDataset`.
+        """
+        return TextDataset(pairs.source, pairs.target, **options)
 
     def load_data(self, config: PreTrainedConfig, processor: Any = None) -> TaskData:
         """Read, clean and tokenize the pairs of a run.
@@ -144,71 +149,67 @@ class TextTask(Task):
         arguments = self.arguments
         check_positions(config, arguments)
         texts, notes = read_splits(arguments, self.read_named)
-        if "train" not in texts:
-            return self.load_test(texts["test"], processor, notes)
+        if "train" not in texts:  # an own test split of a saved model
+            if processor is None:
+                raise ValueError("--validation_file and --test_file need --train_file")
+            return TaskData(
+                train=None,
+                validation=None,
+                test=self.make_rows([take(texts["test"], arguments.max_predict_samples)], processor),
+                model_fields=fields_of(processor),
+                fingerprint={"test": texts["test"].fingerprint()},
+                source=texts["test"].origin,
+                notes=notes,
+                processor=processor,
+            )
         corpora = self.read_corpora(texts)
-        train = corpora[0].train if len(corpora) == 1 else concatenate([corpus.train for corpus in corpora])
-        tokenizer, tokenizer_notes, tokenizer_warnings = self.make_tokenizer(config, processor, corpora, train)
-        notes |= {**corpora[0].notes, **tokenizer_notes}
-        warnings = [*(warning for corpus in corpora for warning in corpus.warnings), *tokenizer_warnings]
-        splits = {}
-        for split, limit in LIMITS.items():
+        texts["train"] = concatenate([corpus.train for corpus in corpora])
+        tokenizer, tokenizer_notes, warnings = self.make_tokenizer(config, processor, corpora, texts["train"])
+        train: Any = self.make_rows([corpus.train for corpus in corpora], tokenizer, training=True)
+        train.own = corpora[0].own
+        if arguments.over_long == "drop" and train.is_long.any():
+            train = self.drop_long(train, corpora)
+        splits = {"train": train}
+        for split, limit in (("validation", arguments.max_eval_samples), ("test", arguments.max_predict_samples)):
             parts = [corpus.splits.get(split) for corpus in corpora]
-            if split != "train":
-                parts = [part and take(part, getattr(arguments, limit)) for part in parts]
-            rows = self.make_rows(parts, tokenizer, training=split == "train")
-            if rows is None:
-                continue
-            if split == "train":
-                rows.own = corpora[0].own
-            if split == "train" and arguments.over_long == "drop" and rows.is_long.any():
-                rows, more_warnings = self.drop_long(rows, corpora)
-                warnings += more_warnings
-            elif rows.is_long.any():
-                notes.setdefault("truncated", {})[split] = int(rows.is_long.sum())
-            splits[split] = rows
-        counts = [int(tokens.lengths.sum()) for tokens, _ in splits["train"].encoded]
-        notes["tokens_per_text"] = [round(count / len(splits["train"]), 2) for count in counts]
+            rows = self.make_rows([part and take(part, limit) for part in parts], tokenizer)
+            if rows is not None:
+                splits[split] = rows
+        notes |= {**corpora[0].notes, **tokenizer_notes}
+        truncated = {split: int(rows.is_long.sum()) for split, rows in splits.items() if rows.is_long.any()}
+        if truncated:
+            notes["truncated"] = truncated
+        notes["tokens_per_text"] = [round(int(count) / len(train), 2) for count in train.lengths.sum(axis=0)]
         return TaskData(
-            train=splits["train"],
-            validation=splits.get("validation"),
-            test=splits.get("test"),
+            **{split: splits.get(split) for split in ("train", "validation", "test")},
             model_fields=fields_of(tokenizer),
-            fingerprint={split: pairs.fingerprint() for split, pairs in {**texts, "train": train}.items()},
-            source=train.origin,
+            fingerprint={split: pairs.fingerprint() for split, pairs in texts.items()},
+            source=texts["train"].origin,
             notes=notes,
             processor=tokenizer,
-            warnings=warnings,
+            warnings=[*(warning for corpus in corpora for warning in corpus.warnings), *warnings],
         )
 
-    def drop_long(self, rows: TextDataset, corpora: Sequence[Corpus]) -> tuple[TextDataset, list[str]]:
-        """Training rows without those that are too long, counted in the notes of their corpus, and warnings."""
-        ends = np.cumsum([len(corpus.train) for corpus in corpora])
-        parts = [(corpus.train.origin, np.arange(end - len(corpus.train), end)) for corpus, end in zip(corpora, ends)]
-        short, dropped, warnings = drop_long(self.arguments, rows, parts)
-        for corpus, count in zip(corpora, dropped):
-            corpus.count_long(count)
-        return short, warnings
-
-    def load_test(self, pairs: "ParallelText", processor: Any, notes: dict[str, Any]) -> TaskData:
-        """Pairs to measure a trained model on, without those of its training.
+    def drop_long(self, rows: TextDataset, corpora: Sequence[Corpus]) -> TextDataset:
+        """Training rows without those that have more tokens than the limits; each corpus counts its own.
 
         Raises:
-            ValueError: No model is given.
+            ValueError: Every row of a corpus is too long.
         """
-        if processor is None:
-            raise ValueError("--validation_file and --test_file need --train_file")
-        rows = self.make_rows([take(pairs, self.arguments.max_predict_samples)], processor)
-        return TaskData(
-            train=None,
-            validation=None,
-            test=rows,
-            model_fields=fields_of(processor),
-            fingerprint={"test": pairs.fingerprint()},
-            source=pairs.origin,
-            notes=notes,
-            processor=processor,
-        )
+        arguments, is_long = self.arguments, rows.is_long
+        limits = f"max_source_length={arguments.max_source_length} or max_target_length={arguments.max_target_length}"
+        ends = np.cumsum([len(corpus.train) for corpus in corpora])
+        for corpus, long in zip(corpora, np.split(is_long, ends)):
+            origin, share = corpus.train.origin, long.mean() if len(long) else 0
+            if share == 1:
+                raise ValueError(f"{origin}: every pair has more than {limits} tokens")
+            if share >= DROPPED:
+                corpus.warnings.append(
+                    f"warning: {origin}: {share:.0%} of {len(long):,} training pairs were dropped, which have more "
+                    f"than {limits} tokens"
+                )
+            corpus.count_long(int(long.sum()))
+        return rows.select(np.flatnonzero(~is_long), rows.resample)
 
     def views(self, dataset: Dataset) -> list[Dataset]:
         """The rows that are measured: a sample of the training rows, and all others."""

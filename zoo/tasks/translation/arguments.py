@@ -8,7 +8,6 @@ from ..text.arguments import AddAction, TextArguments
 # Source language, target language, file, two aligned files with a comma between, or name of a data set.
 KEEP_PAIR = re.compile(r"(\w+)-(\w+):(.+)")
 CHOICES = {
-    # Those of new_pair/vocabulary.py, whose imports a command line can do without.
     "vocabulary": ("keep", "extend", "replace"),
     "new_rows": ("mean", "rank", "compose"),
     "keep_targets": (None, "parent", "truth"),
@@ -90,8 +89,6 @@ class TranslationArguments(TextArguments):
 
     def __post_init__(self):
         super().__post_init__()
-        if isinstance(self.keep_pair, str):
-            self.keep_pair = [self.keep_pair]
         if self.vocabulary_size is not None and self.vocabulary_size < 1:
             raise ValueError(f"vocabulary_size={self.vocabulary_size} must be at least 1")
         if not 0 < self.keep_ratio < 1:

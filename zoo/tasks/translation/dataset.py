@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..text.dataset import TextDataset
+from ..text.dataset import TextDataset, spread
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,14 @@ class Direction:
     target: str | None = None
     tag: tuple[int, ...] = ()
 
+    @classmethod
+    def of(cls, source: str | None, target: str | None, tokenizer: Any) -> "Direction":
+        """A language pair with the tag that a tokenizer has for its target."""
+        from zoo.data.tokenizer import language_ids
+
+        tags = language_ids(tokenizer)
+        return cls(source, target, (tags[target],) if target in tags else ())
+
     @property
     def name(self) -> str:
         """As in `en-de`."""
@@ -33,13 +41,23 @@ class TranslationDataset(TextDataset):
     """Pairs of one split, of one or several directions.
 
     Args:
+        sources: Source texts.
+        targets: Target texts.
         directions: Metrics under plain names are of the first.
         direction (`np.ndarray` of shape `(rows,)`): The number of each row's direction.
-        options: Arguments of `TextDataset`.
+        options: Further arguments of `TextDataset`.
     """
 
-    def __init__(self, *options: Any, directions: Sequence[Direction], direction: np.ndarray):
-        super().__init__(*options)
+    def __init__(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        *,
+        directions: Sequence[Direction],
+        direction: np.ndarray,
+        **options: Any,
+    ):
+        super().__init__(sources, targets, **options)
         self.directions, self.direction = tuple(directions), direction
 
     def prefix(self, row: int) -> tuple[int, ...]:
@@ -67,19 +85,15 @@ class TranslationDataset(TextDataset):
         chosen: list[np.ndarray] = []
         for place, rows in enumerate(groups):
             share = (limit - sum(map(len, chosen))) // (len(groups) - place)
-            chosen.append(rows[np.linspace(0, len(rows) - 1, min(share, len(rows))).astype(np.int64)])
+            chosen.append(rows[spread(len(rows), share)])
         return self.select(np.sort(np.concatenate(chosen)), self.resample)
 
     def with_tokenizer(self, tokenizer: Any) -> "TranslationDataset":
         """The same rows for another model, with the language tags that it has."""
-        from zoo.data.tokenizer import language_ids
-
-        other, tags = copy(self), language_ids(tokenizer)
+        other = copy(self)
         other.__dict__.pop("encoded", None)
         other.tokenizer = tokenizer
-        other.directions = tuple(
-            Direction(d.source, d.target, (tags[d.target],) if d.target in tags else ()) for d in self.directions
-        )
+        other.directions = tuple(Direction.of(pair.source, pair.target, tokenizer) for pair in self.directions)
         return other
 
 

@@ -59,6 +59,7 @@ class TranslationTask(TextTask):
         super().__init__(arguments, seed)
         self.teacher: Teacher | None = None
         self.replay: list[ReplayCorpus] = []
+        self.first_replayed = 0  # number of the first row to replay
         self.origins: RowOrigins | None = None
 
     # Data
@@ -85,7 +86,7 @@ class TranslationTask(TextTask):
         source, target = self.arguments.languages
         held_out = measured_reversed(source or "", target or "", old)
         new = read_corpus(self.arguments, splits, self.read_named, held_out)
-        self.replay, self.first = replay_corpora(self.arguments, old, splits, len(new.train)), len(new.train)
+        self.replay, self.first_replayed = replay_corpora(self.arguments, old, splits, len(new.train)), len(new.train)
         if self.replay:
             new.notes["kept_pairs"] = [corpus.notes for corpus in self.replay]
         return [new, *self.replay]
@@ -108,7 +109,6 @@ class TranslationTask(TextTask):
             from .new_pair.tokenizer import adapt_tokenizer
 
             super().make_tokenizer(config, processor, corpora, train)  # checks it
-            self.check_target(processor)
             if arguments.vocabulary != "replace":
                 train = corpora[0].train.select(range(corpora[0].own // arguments.repeat_train))
             known = [text for corpus in self.replay for text in corpus.rounds]
@@ -119,37 +119,18 @@ class TranslationTask(TextTask):
             notes["tags"] = list(language_ids(tokenizer))
         return tokenizer, notes, lines
 
-    def check_target(self, processor: Any) -> None:
-        """Raise a ValueError if the model has language tags and the language of the targets is not given."""
-        from zoo.data.tokenizer import language_ids
-
-        tags = language_ids(processor)
-        if tags and not self.arguments.target_lang:
-            raise ValueError(
-                f"the model has tags of target languages ({', '.join(tags)}): say which one the targets are in, or "
-                "name a new one, with --target_lang"
-            )
-
-    def make_dataset(
-        self, pairs: "ParallelText", corpus: np.ndarray, tokenizer: Any, training: bool
-    ) -> TranslationDataset:
-        """Rows with their directions."""
-        from zoo.data.tokenizer import language_ids
-
+    def make_dataset(self, pairs: "ParallelText", corpus: np.ndarray, **options: Any) -> TranslationDataset:
+        """Rows with their directions: corpus 0 is the new language pair, the others are those to replay."""
         from .new_pair.replay import ReplayDataset
 
-        tags = language_ids(tokenizer)
         languages = [self.arguments.languages, *((old.pair.source, old.pair.target) for old in self.replay)]
-        dataset_class = ReplayDataset if training and self.replay else TranslationDataset
+        dataset_class = ReplayDataset if options["training"] and self.replay else TranslationDataset
         return dataset_class(
             pairs.source,
             pairs.target,
-            tokenizer,
-            *self.row_options(tokenizer, training),
-            directions=[
-                Direction(source, target, (tags[target],) if target in tags else ()) for source, target in languages
-            ],
+            directions=[Direction.of(source, target, options["tokenizer"]) for source, target in languages],
             direction=corpus,
+            **options,
         )
 
     def load_data(self, config: PreTrainedConfig, processor: Any = None) -> TaskData:
@@ -163,20 +144,22 @@ class TranslationTask(TextTask):
             FileNotFoundError: The data is nowhere.
             ValueError: The data is damaged, nothing is left of it, or it does not fit config or processor.
         """
+        from zoo.data.tokenizer import language_ids
+
+        tags = language_ids(processor) if processor is not None else {}
+        if tags and not self.arguments.target_lang:
+            raise ValueError(
+                f"the model has tags of target languages ({', '.join(tags)}): say which one the targets are in, or "
+                "name a new one, with --target_lang"
+            )
         self.replay, self.origins = [], None
         data = super().load_data(config, processor)
         if self.replay:
             train: Any = data.train
-            train.add_rounds(self.replay, first=self.first)
+            train.add_rounds(self.replay, first=self.first_replayed)
         source, target = self.arguments.languages
         notes = {**data.notes, "source_lang": source, "target_lang": target}
         return TranslationData(**{**vars(data), "notes": notes}, origins=self.origins)
-
-    def load_test(self, pairs: "ParallelText", processor: Any, notes: dict[str, Any]) -> TaskData:
-        """Pairs to measure a trained model on."""
-        if processor is not None:
-            self.check_target(processor)
-        return super().load_test(pairs, processor, notes)
 
     def parent_view(self, dataset: Any, processor: Any) -> TranslationDataset | None:
         """The rows as the parent reads them, if old language pairs are replayed."""
@@ -248,13 +231,8 @@ class TranslationTask(TextTask):
 
     def compared_metrics(self, metrics: Mapping[str, Any]) -> list[str]:
         """The metric of every direction: bleu, bleu_en-pt_BR, but not bleu_low."""
-        others = tuple(f"{name}_" for name in metrics if name.startswith(f"{self.metric}_") and "-" not in name)
-        return [
-            name
-            for name in metrics
-            if name == self.metric
-            or (name.startswith(f"{self.metric}_") and "-" in name and not name.startswith(others))
-        ]
+        # Every direction has one chrF, and no other metric begins with its name.
+        return [name.replace("chrf", self.metric) for name in metrics if name.startswith("chrf")]
 
     def baselines(self, train: Any, dataset: Any) -> dict[str, dict[str, Any]]:
         """The source itself, the translation of the nearest training source, and the frequencies of target tokens."""

@@ -1,7 +1,7 @@
 """Replay: pairs of languages that a model must not forget, as a share of the training pairs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,11 @@ class OldPair:
         """As `--keep_pair` has it: en-de."""
         return f"{self.source}-{self.target}"
 
+    @property
+    def measured(self) -> "list[ParallelText]":
+        """Its validation and test splits, if it has them."""
+        return [text for split, text in self.splits.items() if split != "train"]
+
 
 @dataclass
 class ReplayCorpus(Corpus):
@@ -46,13 +51,13 @@ class ReplayCorpus(Corpus):
         rounds: Training pairs of each round.
     """
 
-    pair: OldPair = field(kw_only=True)
-    rounds: "list[ParallelText]" = field(default_factory=list)
+    pair: OldPair
+    rounds: "list[ParallelText]"
 
     def count_long(self, dropped: int) -> None:
         """Count training pairs that were dropped because they have too many tokens."""
         self.notes["train"] -= dropped
-        self.cleaning["over_long"] = dropped
+        self.notes["cleaning"]["over_long"] = dropped
 
 
 def read_old_pairs(arguments: TranslationArguments, read_named: ReadNamed) -> list[OldPair]:
@@ -73,30 +78,33 @@ def read_old_pairs(arguments: TranslationArguments, read_named: ReadNamed) -> li
 def read_old_pair(text: str, arguments: TranslationArguments, read_named: ReadNamed) -> OldPair:
     """The data of SOURCE-TARGET:FILE."""
     source, target, name = KEEP_PAIR.fullmatch(text).groups()  # type: ignore[union-attr]  # checked by the arguments
-    own = replace(
-        arguments,
-        source_lang=source, target_lang=target, source_column=None, target_column=None, keep_pair=None, data_dir=None,
-        train_file=None, validation_file=None, test_file=None, dataset_name=None,
-    )  # fmt: skip
     files = [name] if Path(name).is_file() else name.split(",")
     is_file = [Path(file).is_file() for file in files]
     if len(files) == 2 and sum(is_file) == 1:
         raise ValueError(f"--keep_pair {text}: {files[is_file.index(False)]} is not a file")
-    own = replace(own, **({"train_file": files} if len(files) < 3 and all(is_file) else {"dataset_name": name}))
-    if own.train_file is None and read_named(own) is None:
-        raise ValueError(f"--keep_pair {text}: {name} is neither a file nor a data set that the library knows by name")
-    return OldPair(source, target, read_splits(own, read_named)[0])
+    of_files = len(files) < 3 and all(is_file)
+    own = replace(
+        arguments,
+        source_lang=source, target_lang=target, source_column=None, target_column=None, keep_pair=None, data_dir=None,
+        train_file=files if of_files else None, validation_file=None, test_file=None,
+        dataset_name=None if of_files else name,
+    )  # fmt: skip
+
+    def read_known(arguments: TranslationArguments) -> "tuple[dict[str, ParallelText], dict[str, Any]]":
+        known = read_named(arguments)
+        if known is None:
+            raise ValueError(
+                f"--keep_pair {text}: {name} is neither a file nor a data set that the library knows by name"
+            )
+        return known
+
+    return OldPair(source, target, read_splits(own, read_known)[0])
 
 
 def measured_reversed(source: str, target: str, others: Sequence[OldPair]) -> "list[ParallelText]":
     """Validation and test splits of the opposite direction, reversed: no training pair may be in those."""
-    return [
-        text.reverse()
-        for pair in others
-        if (pair.source, pair.target) == (target, source)
-        for name, text in pair.splits.items()
-        if name != "train"
-    ]
+    opposite = [pair for pair in others if (pair.source, pair.target) == (target, source)]
+    return [text.reverse() for pair in opposite for text in pair.measured]
 
 
 def replay_corpora(
@@ -114,12 +122,12 @@ def replay_corpora(
     """
     ratio = arguments.keep_ratio
     wanted = round(ratio / (1 - ratio) * rows / max(len(old), 1))
-    everything = [OldPair(arguments.source_lang or "", arguments.target_lang or "", splits), *old]
+    new = OldPair(arguments.source_lang or "", arguments.target_lang or "", splits)
     corpora = []
     for pair in old:
         same = [other for other in old if other.name == pair.name]
-        held_out = [text for other in (everything[0], *same) for name, text in other.splits.items() if name != "train"]
-        held_out += measured_reversed(pair.source, pair.target, everything)
+        held_out = [text for other in (new, *same) for text in other.measured]
+        held_out += measured_reversed(pair.source, pair.target, [new, *old])
         train, cleaning, warnings = clean(arguments, pair.splits["train"], held_out)
         rounds = rounds_of(train, wanted, arguments.split_seed)
         count = len(rounds[0])
@@ -132,9 +140,7 @@ def replay_corpora(
                 f"warning: {train.origin}: keep_ratio={ratio:g} asks for {wanted:,} training pairs of {pair.name}, "
                 f"and there are {count:,}"
             )
-        corpora.append(
-            ReplayCorpus({**pair.splits, "train": rounds[0]}, cleaning, 0, notes, warnings, pair=pair, rounds=rounds)
-        )
+        corpora.append(ReplayCorpus({**pair.splits, "train": rounds[0]}, 0, notes, warnings, pair, rounds))
     return corpora
 
 
@@ -173,12 +179,17 @@ class ReplayDataset(TranslationDataset):
         rounds = []
         for number in range(1, max(len(corpus.rounds) for corpus in corpora)):
             texts = [corpus.rounds[number % len(corpus.rounds)] for corpus in corpora]
-            pairs = texts[0] if len(texts) == 1 else concatenate(texts)
+            pairs = concatenate(texts)
             rows = TranslationDataset(
-                pairs.source, pairs.target, self.tokenizer, self.limits, True, self.resample,
+                pairs.source,
+                pairs.target,
                 directions=self.directions,
                 direction=np.repeat(np.arange(1, len(texts) + 1), [len(text) for text in texts]),
-            )  # fmt: skip
+                tokenizer=self.tokenizer,
+                limits=self.limits,
+                training=True,
+                resample=self.resample,
+            )
             rows.numbers = rows.numbers + first
             rounds.append(rows)
         self.first, self.rounds = first, tuple(rounds)
@@ -190,9 +201,9 @@ class ReplayDataset(TranslationDataset):
             rows.set_epoch(epoch)
 
     def row_of_epoch(self, row: int) -> tuple[TranslationDataset, int]:
-        """(data set, row) that this row stands for in this epoch: itself, or one of a round."""
+        """(data set, row) that replaces this row in this epoch: itself, or one of a round."""
         slot, place = int(self.numbers[row]) - self.first, self.epoch % (len(self.rounds) + 1)
-        if slot < 0 or place == 0 or any(is_long[slot] for _, is_long in self.rounds[place - 1].encoded):
+        if slot < 0 or place == 0 or self.rounds[place - 1].is_long[slot]:
             return self, row
         return self.rounds[place - 1], slot
 

@@ -58,7 +58,7 @@ def adapt_tokenizer(
         "mode": arguments.vocabulary,
         "pieces": {step: len(kind) for step, kind in steps.items()},
         "copied_rows": len(tokenizer) if origins is None else origins.copied,
-        "new_rows": None if origins is None else origins.method,
+        "new_rows": None if origins is None else arguments.new_rows,
         "fit": {step: {side: asdict(fit) for side, fit in fit_of.items()} for step, fit_of in fits.items()},
     }
     lines = [f"vocabulary: {arguments.vocabulary}"]

@@ -1,7 +1,6 @@
 """Changes the vocabulary of a trained model, and says where the embedding of each new token comes from."""
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -10,19 +9,17 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from zoo.data.tokenizer import TextFit, language_ids, language_tag, sentencepiece_type, text_fit
+from zoo.data.tokenizer import TextFit, count_tokens, language_ids, language_tag, sentencepiece_type, text_fit
 
 from .vocabulary_growth import grow_bpe, grow_unigram
 
-VOCABULARIES = ("keep", "extend", "replace")
 BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
-NEW_ROWS = ("mean", "rank", "compose")
 # By default an extended vocabulary has so many times the old one's tokens at most.
 EXTENDED = 1.5
 # The vocabulary does not know a side whose tokens are shorter than this share of the other side's.
 FITTING = 0.85
 # A vocabulary does not fit a language above these: tokens a word (with fewer characters a token), share of bytes.
-MOST_PIECES, FEWEST_CHARACTERS, MOST_BYTES = 2.2, 2.0, 0.02
+MOST_TOKENS, FEWEST_CHARACTERS, MOST_BYTES = 2.2, 2.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -33,17 +30,18 @@ class RowOrigins:
         rows: For each new id the old ids whose mean row it begins with; one id for a copy.
         noisy: New ids whose rows get noise, too, because many of them begin with the same mean.
         old_size: Tokens of the old vocabulary.
-        copied: How many tokens both vocabularies have.
-        method: A name of `NEW_ROWS`, for the other rows.
         fresh: Ids of the tokens that the old vocabulary does not have.
     """
 
     rows: tuple[tuple[int, ...], ...]
     noisy: frozenset[int]
     old_size: int
-    copied: int
-    method: str
     fresh: tuple[int, ...] = ()
+
+    @property
+    def copied(self) -> int:
+        """How many tokens both vocabularies have."""
+        return len(self.rows) - len(self.fresh)
 
 
 def change_vocabulary(
@@ -71,10 +69,10 @@ def change_vocabulary(
     Args:
         tokenizer: The old one.
         sides: The new texts: sources, targets.
-        mode: A name of `VOCABULARIES`.
+        mode: "keep", "extend" or "replace".
         size: Tokens of the new vocabulary at most; those that occur less than five times are left out in any case.
             Default: the old one's size ("replace"), or half as many again ("extend").
-        new_rows: A name of `NEW_ROWS`.
+        new_rows: "mean", "rank" or "compose".
         languages: Languages that need a tag; new ones are appended.
         known: Texts that an extended vocabulary tokenizes as the old one did.
 
@@ -89,9 +87,9 @@ def change_vocabulary(
         return tokenizer, None
     kind = sentencepiece_type(tokenizer)
     if kind is None:
-        what = type(getattr(getattr(tokenizer, "backend_tokenizer", tokenizer), "model", tokenizer)).__name__
+        kind_name = type(getattr(getattr(tokenizer, "backend_tokenizer", tokenizer), "model", tokenizer)).__name__
         raise ValueError(
-            f"the model's tokenizer ({what}) is not a SentencePiece tokenizer (unigram or BPE), so its "
+            f"the model's tokenizer ({kind_name}) is not a SentencePiece tokenizer (unigram or BPE), so its "
             "vocabulary cannot be changed: use --vocabulary keep without --keep_pair, or start from another model"
         )
     settings = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -101,10 +99,10 @@ def change_vocabulary(
     for tag in tags:
         append(settings, tag)
     if mode != "keep":
-        replacing, there = mode == "replace", len(pieces_of(settings))
-        most = (size or int((1 if replacing else EXTENDED) * len(tokenizer))) - there
+        replacing, staying = mode == "replace", len(tokens_of(settings))
+        most = (size or int((1 if replacing else EXTENDED) * len(tokenizer))) - staying
         if most < 0:
-            raise ValueError(f"vocabulary_size={size} is less than the {there:,} tokens that stay")
+            raise ValueError(f"vocabulary_size={size} is less than the {staying:,} tokens that stay")
         unknown = list(sides) if replacing else unknown_sides(tokenizer, sides)
         kept = [] if replacing else [*(side for side in sides if side not in unknown), known]
         grow = grow_bpe if kind == "bpe" else grow_unigram
@@ -121,12 +119,12 @@ def unknown_sides(tokenizer: Any, sides: Sequence[Sequence[str]]) -> list[Sequen
     return [side for side, fit in zip(sides, fits) if fit < FITTING * max(fits)] or list(sides)
 
 
-def pieces_of(settings: dict[str, Any]) -> list[str]:
+def tokens_of(settings: dict[str, Any]) -> list[str]:
     """The tokens of a tokenizer as JSON, in the order of their ids."""
     vocabulary = settings["model"]["vocab"]
     if isinstance(vocabulary, dict):
         return sorted(vocabulary, key=vocabulary.__getitem__)
-    return [piece for piece, _ in vocabulary]
+    return [token for token, _ in vocabulary]
 
 
 def append(settings: dict[str, Any], token: str) -> None:
@@ -155,12 +153,12 @@ def empty(settings: dict[str, Any]) -> None:
     """Remove all tokens but special tokens, tags and bytes, and renumber these."""
     model = settings["model"]
     kept = {token["content"] for token in settings["added_tokens"]} | (BYTES if model["byte_fallback"] else set())
-    ids = {piece: number for number, piece in enumerate(piece for piece in pieces_of(settings) if piece in kept)}
+    ids = {token: number for number, token in enumerate(token for token in tokens_of(settings) if token in kept)}
     if isinstance(model["vocab"], dict):
         model["vocab"], model["merges"] = ids, []
     else:
         unknown = model["vocab"][model["unk_id"]][0]
-        model["vocab"] = [[piece, score] for piece, score in model["vocab"] if piece in kept]
+        model["vocab"] = [[token, score] for token, score in model["vocab"] if token in kept]
         model["unk_id"] = ids[unknown]
     for token in settings["added_tokens"]:
         token["id"] = ids[token["content"]]
@@ -186,57 +184,37 @@ def build(settings: dict[str, Any], old: Any, tags: Sequence[str]) -> PreTrained
     )
 
 
-def count_pieces(tokenizer: Any, sides: Sequence[Sequence[str]]) -> Counter[int]:
-    """How often the texts have each token."""
-    counts = Counter[int]()
-    for side in sides:
-        for first in range(0, len(side), 4096):
-            chunk = list(side[first : first + 4096])
-            batch = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
-            for ids in batch["input_ids"]:
-                counts.update(ids)
-    return counts
-
-
 def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]) -> RowOrigins:
-    """Where the rows of the new tokenizer's tokens come from; see `change_vocabulary`.
-
-    Raises:
-        ValueError: The method is unknown.
-    """
-    if method not in NEW_ROWS:
-        raise ValueError(f"new_rows={method!r} is not one of {', '.join(NEW_ROWS)}")
-    known, wanted, tokens = old.get_vocab(), new.get_vocab(), new.get_added_vocab()
+    """Where the rows of the new tokenizer's tokens come from; see `change_vocabulary`."""
+    known, wanted = old.get_vocab(), new.get_vocab()
     # The rows of special tokens and bytes know nothing of words.
     hidden = BYTES | set(old.get_added_vocab())
-    pieces = tuple(sorted(number for piece, number in known.items() if piece not in hidden)) or tuple(range(len(old)))
-    rows: list[tuple[int, ...]] = [pieces] * len(new)
-    fresh = []
-    for piece, number in wanted.items():
-        if piece in known:
-            rows[number] = (known[piece],)
-        elif piece not in tokens:
-            fresh.append((piece, number))
+    words = tuple(sorted(number for token, number in known.items() if token not in hidden)) or tuple(range(len(old)))
+    rows: list[tuple[int, ...]] = [words] * len(new)
+    for token in known.keys() & wanted.keys():
+        rows[wanted[token]] = (known[token],)
+    fresh = sorted(number for token, number in wanted.items() if token not in known)
+    tags = set(new.get_added_vocab().values())
+    from_text = {number: token for token, number in wanted.items() if token not in known and number not in tags}
     if method == "compose":
         model = old.backend_tokenizer.model
-        for piece, number in fresh:
-            parts = [token.id for token in model.tokenize(piece) if token.id != old.unk_token_id]
-            rows[number] = tuple(parts) or pieces
+        for number, token in from_text.items():
+            parts = [part.id for part in model.tokenize(token) if part.id != old.unk_token_id]
+            rows[number] = tuple(parts) or words
     elif method == "rank":
-        needed = count_pieces(old, sides) if len(new) >= len(old) and set(known) <= set(wanted) else {}
+        texts = list(chain.from_iterable(sides))
+        needed = count_tokens(old, texts) if set(known) <= set(wanted) else {}
         spare = [
             number
-            for piece, number in sorted(known.items(), key=lambda item: item[1])  # ids are in the order of frequency
-            if piece not in hidden and (number not in needed if needed else piece not in wanted)
-        ] or list(pieces)
-        counts = count_pieces(new, sides)
-        ranked = sorted(fresh, key=lambda item: (-counts[item[1]], item[1]))
-        for rank, (_, number) in enumerate(ranked):
+            for token, number in sorted(known.items(), key=lambda item: item[1])  # ids are in the order of frequency
+            if token not in hidden and (number not in needed if needed else token not in wanted)
+        ] or list(words)
+        counts = count_tokens(new, texts)
+        ranked = sorted(from_text, key=lambda number: (-counts[number], number))
+        for rank, number in enumerate(ranked):
             rows[number] = (spare[rank * len(spare) // max(len(spare), len(ranked))],)
-    noisy = frozenset(number for piece, number in wanted.items() if piece not in known and rows[number] == pieces)
-    copied = sum(piece in known for piece in wanted)
-    missing = tuple(sorted(number for piece, number in wanted.items() if piece not in known))
-    return RowOrigins(tuple(rows), noisy, len(old), copied, method, missing)
+    noisy = frozenset(number for number in fresh if rows[number] == words)
+    return RowOrigins(tuple(rows), noisy, len(old), tuple(fresh))
 
 
 def describe_fit(fit: TextFit) -> str:
@@ -250,8 +228,8 @@ def describe_fit(fit: TextFit) -> str:
 def fits_badly(fit: TextFit) -> bool:
     """Whether a vocabulary does not fit the language of a text."""
     # Languages without spaces have many tokens a word with any vocabulary.
-    chopped = fit.pieces_per_word > MOST_PIECES and fit.characters_per_piece < FEWEST_CHARACTERS
-    return chopped or fit.byte_share + fit.unknown_share > MOST_BYTES
+    is_split = fit.pieces_per_word > MOST_TOKENS and fit.characters_per_piece < FEWEST_CHARACTERS
+    return is_split or fit.byte_share + fit.unknown_share > MOST_BYTES
 
 
-__all__ = ["NEW_ROWS", "VOCABULARIES", "RowOrigins", "change_vocabulary", "describe_fit", "fits_badly"]
+__all__ = ["RowOrigins", "change_vocabulary", "describe_fit", "fits_badly"]

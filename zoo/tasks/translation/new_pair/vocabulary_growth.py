@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import UnicodeScripts
 
 from zoo.data.sentencepiece_model import SentencePieceModel, VocabularySizeError, read_model, train_sentencepiece
-from zoo.data.tokenizer import SPACE, to_fast
+from zoo.data.tokenizer import SPACE, count_tokens, to_fast
 
 # A token needs so many occurrences: an embedding that was seen twice learned nothing.
 FREQUENT = 5
@@ -49,21 +49,21 @@ def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int, known: S
     new = [character for _, character in sorted(unknown)[:most]]
     for character in new:
         vocabulary[character] = len(vocabulary)
-    cutter = Tokenizer.from_str(json.dumps(settings)).model
+    tokenizer_model = Tokenizer.from_str(json.dumps(settings)).model
     # Characters that are too rare for a token stay bytes.
-    cuts = {word: [token.value for token in cutter.tokenize(word)] for word in words}
+    tokenized = {word: [part.value for part in tokenizer_model.tokenize(word)] for word in words}
     # Two neighbours of a known text are never joined, so that its tokens stay.
-    known_cuts = ([token.value for token in cutter.tokenize(word)] for word in count_words(settings, known))
-    apart = {left + right for cut in known_cuts for left, right in zip(cut, cut[1:])}
-    merged = [piece for piece in next_merges(words, cuts, vocabulary, apart) if piece not in vocabulary]
-    for piece in merged[: most - len(new)]:
-        vocabulary[piece] = len(vocabulary)
+    known_words = ([part.value for part in tokenizer_model.tokenize(word)] for word in count_words(settings, known))
+    apart = {left + right for parts in known_words for left, right in zip(parts, parts[1:])}
+    merged = [token for token in next_merges(words, tokenized, vocabulary, apart) if token not in vocabulary]
+    for token in merged[: most - len(new)]:
+        vocabulary[token] = len(vocabulary)
         model["merges"] += [
-            [piece[:cut], piece[cut:]]
-            for cut in range(1, len(piece))
-            if piece[:cut] in vocabulary and piece[cut:] in vocabulary
+            [token[:end], token[end:]]
+            for end in range(1, len(token))
+            if token[:end] in vocabulary and token[end:] in vocabulary
         ]
-        new.append(piece)
+        new.append(token)
     return new
 
 
@@ -78,18 +78,18 @@ def count_words(settings: dict[str, Any], texts: Iterable[str]) -> Counter[str]:
 
 
 @cache
-def is_of_one_script(piece: str) -> bool:
+def is_of_one_script(token: str) -> bool:
     """Whether a token is part of a word, or punctuation and digits, but not both, as in SentencePiece.
 
     Marks and joiners belong to the letters around them; tokenizers counts those of every script as one of their own.
     """
-    bases = "".join(char for char in piece if char not in JOINERS and not category(char).startswith("M"))
+    bases = "".join(char for char in token if char not in JOINERS and not category(char).startswith("M"))
     return len(UnicodeScripts().pre_tokenize_str(bases.replace(SPACE, " "))) < 2
 
 
 def next_merges(
     words: dict[str, int],
-    cuts: dict[str, list[str]],
+    tokenized: dict[str, list[str]],
     vocabulary: dict[str, int],
     apart: Collection[str] = (),
     least: int = FREQUENT,
@@ -98,7 +98,7 @@ def next_merges(
 
     Args:
         words: Word -> occurrences.
-        cuts: Word -> its tokens so far; it is changed.
+        tokenized: Word -> its tokens so far; it is changed.
         vocabulary: Old tokens, which are not made again.
         apart: Texts that must not become tokens.
         least: Occurrences.
@@ -107,10 +107,10 @@ def next_merges(
     places: dict[str, set[str]] = defaultdict(set)
 
     def pairs(word: str) -> list[str]:
-        cut = cuts[word]
+        parts = tokenized[word]
         joined = (
             left + right
-            for left, right in zip(cut, cut[1:])
+            for left, right in zip(parts, parts[1:])
             if not (left.startswith("<0x") or right.startswith("<0x"))
         )
         return [
@@ -143,7 +143,7 @@ def next_merges(
         changed: set[str] = set()
         for word in sorted(places.pop(best)):
             changed |= count(word, -1)
-            cuts[word] = join(cuts[word], best)
+            tokenized[word] = join(tokenized[word], best)
             changed |= count(word, 1)
         counts.pop(best)
         changed.discard(best)
@@ -152,12 +152,12 @@ def next_merges(
                 heapq.heappush(queue, (-counts[text], text))
 
 
-def join(cut: Sequence[str], piece: str) -> list[str]:
-    """The tokens of a word, with neighbours that spell `piece` joined from the left."""
+def join(parts: Sequence[str], token: str) -> list[str]:
+    """The tokens of a word, with neighbours that spell `token` joined from the left."""
     joined: list[str] = []
-    for part in cut:
-        if joined and joined[-1] + part == piece:
-            joined[-1] = piece
+    for part in parts:
+        if joined and joined[-1] + part == token:
+            joined[-1] = token
         else:
             joined.append(part)
     return joined
@@ -170,30 +170,25 @@ def grow_unigram(settings: dict[str, Any], texts: Sequence[str], most: int, know
     """
     model = settings["model"]
     old = model["vocab"]
-    pieces = {piece for piece, _ in old}
+    old_tokens = {token for token, _ in old}
     learned = train_unigram(texts, most + _SPECIAL, bool(model["byte_fallback"]))
-    found: list[list[Any]] = [
-        [piece, score]
-        for piece, score, normal in zip(learned.pieces, learned.scores, learned.normal)
-        if normal and piece not in pieces
+    candidates: list[list[Any]] = [
+        [token, score]
+        for token, score, normal in zip(learned.pieces, learned.scores, learned.normal)
+        if normal and token not in old_tokens
     ]
     words = count_words(settings, known)
-    new_characters = {character for word in words for character in word} - pieces
+    new_characters = {character for word in words for character in word} - old_tokens
     while True:
-        new = found[:most]
+        new = candidates[:most]
         model["vocab"] = [*old, *new]
-        cutter = Tokenizer.from_str(json.dumps(settings)).model
+        tokenizer_model = Tokenizer.from_str(json.dumps(settings)).model
         # A new token that a known text would be tokenized into is replaced by the next one, but for new characters.
-        used = {token.value for word in words for token in cutter.tokenize(word)} - new_characters
-        used &= {piece for piece, _ in new}
+        used = {token.value for word in words for token in tokenizer_model.tokenize(word)} - new_characters
+        used &= {token for token, _ in new}
         if not used:
-            return [piece for piece, _ in new]
-        found = [entry for entry in found if entry[0] not in used]
-
-
-def pieces_with_ids(learned: SentencePieceModel) -> list[tuple[int, str]]:
-    """(id, token) of those that text is tokenized into."""
-    return [(number, piece) for number, piece in enumerate(learned.pieces) if learned.normal[number]]
+            return [token for token, _ in new]
+        candidates = [entry for entry in candidates if entry[0] not in used]
 
 
 def train_unigram(texts: Sequence[str], size: int, byte_fallback: bool) -> SentencePieceModel:
@@ -205,22 +200,18 @@ def train_unigram(texts: Sequence[str], size: int, byte_fallback: bool) -> Sente
 
     def train(size: int) -> bytes:
         try:
-            return train_sentencepiece(texts, size, "unigram", byte_fallback=byte_fallback)
+            return train_sentencepiece(texts, size, byte_fallback=byte_fallback)
         except VocabularySizeError as error:
-            if error.limit is None:
-                raise
             # The text has fewer tokens, or more characters.
-            return train_sentencepiece(texts, error.limit, "unigram", byte_fallback=byte_fallback)
+            return train_sentencepiece(texts, error.limit, byte_fallback=byte_fallback)
 
     model = train(size)
-    counts = Counter[int]()
-    tokenizer = to_fast(model)
-    for first in range(0, len(texts), 4096):
-        for ids in tokenizer(list(texts[first : first + 4096]), return_attention_mask=False)["input_ids"]:
-            counts.update(ids)
-    learned = read_model(model)
+    learned, counts = read_model(model), count_tokens(to_fast(model), texts)
     # Single characters stay at any size.
-    rare = sum(len(piece) > 1 and counts[number] < FREQUENT for number, piece in pieces_with_ids(learned))
+    rare = sum(
+        normal and len(token) > 1 and counts[number] < FREQUENT
+        for number, (token, normal) in enumerate(zip(learned.pieces, learned.normal))
+    )
     return read_model(train(len(learned.pieces) - rare)) if rare else learned
 
 

@@ -69,7 +69,7 @@ def test_unigram_draws_have_the_published_distribution(tokenizers):
     scores = sampler._scores
     weights = {cut: math.exp(0.3 * sum(scores[p] for p in cut)) for cut in cuts if all(p in scores for p in cut)}
     draw = random.Random(0)
-    counts = Counter(tuple(sampler._cut_unigram(word, draw)) for _ in range(4000))
+    counts = Counter(tuple(sampler._sample_unigram(word, draw)) for _ in range(4000))
     assert len(weights) > 2 and set(counts) <= set(weights)
     for cut, weight in weights.items():
         share = weight / sum(weights.values())
@@ -80,7 +80,7 @@ def test_bpe_leaves_out_the_asked_share(tokenizers):
     """Of a word with one merge, the share of draws without it is the amount."""
     sampler = SubwordSampler(tokenizers["bpe"], 0.2)
     (left, right), draw = min(sampler._ranks, key=sampler._ranks.get), random.Random(0)
-    cuts = [len(sampler._cut_bpe(left + right, draw)) for _ in range(4000)]
+    cuts = [len(sampler._sample_bpe(left + right, draw)) for _ in range(4000)]
     assert abs(cuts.count(2) / 4000 - 0.2) < 0.03
 
 

@@ -52,7 +52,7 @@ model:
   max_target_positions: 32
   dropout: 0.0
 training:
-  num_train_epochs: 25
+  num_train_epochs: 50
   eval_strategy: steps
   eval_steps: 50
   batch_tokens: 800

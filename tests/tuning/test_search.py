@@ -79,9 +79,10 @@ def test_a_search_over_two_machines(address, recipe, tiny_data, tmp_path, monkey
 
 def test_a_killed_search_goes_on(address, recipe, tmp_path):
     """Finished trials are kept, the running one goes on from its checkpoint."""
-    out, epochs = tmp_path / "out", 40  # enough that trials are left after the pause before the kill
+    # Epochs of about half a second: Tune's state, which is 2 seconds old at most, knows a checkpoint that still exists.
+    out, epochs = tmp_path / "out", 12
     flags = [str(recipe), "--address", address, "--output_dir", str(out), "--skip_final", "--algorithm", "grid"]
-    flags += ["--scheduler", "none", "--jobs", "1", "--epochs", str(epochs)]
+    flags += ["--scheduler", "none", "--jobs", "1", "--epochs", str(epochs), "--per_device_train_batch_size", "1"]
     flags += ["--space", "model.stage_channels=[[4, 4]]"]
     flags += ["--space", "training.learning_rate={grid: [0.01, 0.02, 0.03]}"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -138,8 +139,8 @@ def test_tpe_follows_conditions_and_asha_stops(address, recipe, tmp_path):
 
 def test_a_population_changes_rates_while_it_trains(address, recipe, tmp_path):
     flags = ["--address", address, "--output_dir", str(tmp_path / "out"), "--skip_final", "--algorithm", "pbt"]
-    flags += ["--trials", "2", "--epochs", "3", "--total_epochs", "6", "--jobs", "1"]
-    flags += ["--space", "training.learning_rate={loguniform: [1.0e-5, 1.0e-1]}"]
+    flags += ["--trials", "3", "--epochs", "8", "--total_epochs", "24", "--jobs", "1"]
+    flags += ["--space", "training.learning_rate={loguniform: [1.0e-2, 1.0e-1]}"]
     assert main([str(recipe), *flags]) == 0
     results = searched(tmp_path / "out")
     assert len(results["trials"]) == 2 and {trial["status"] for trial in results["trials"]} <= {"finished", "stopped"}

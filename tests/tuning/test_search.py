@@ -143,7 +143,7 @@ def test_a_population_changes_rates_while_it_trains(address, recipe, tmp_path):
     flags += ["--space", "training.learning_rate={loguniform: [1.0e-2, 1.0e-1]}"]
     assert main([str(recipe), *flags]) == 0
     results = searched(tmp_path / "out")
-    assert len(results["trials"]) == 2 and {trial["status"] for trial in results["trials"]} <= {"finished", "stopped"}
+    assert len(results["trials"]) == 3 and {trial["status"] for trial in results["trials"]} <= {"finished", "stopped"}
     assert any("points" in trial for trial in results["trials"])
 
 

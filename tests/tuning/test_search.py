@@ -79,7 +79,7 @@ def test_a_search_over_two_machines(address, recipe, tiny_data, tmp_path, monkey
 
 def test_a_killed_search_goes_on(address, recipe, tmp_path):
     """Finished trials are kept, the running one goes on from its checkpoint."""
-    # Epochs of about half a second: Tune's state, which is 2 seconds old at most, knows a checkpoint that still exists.
+    # Epochs of about half a second: Tune's state, 2 seconds old at most, knows a checkpoint that still exists.
     out, epochs = tmp_path / "out", 12
     flags = [str(recipe), "--address", address, "--output_dir", str(out), "--skip_final", "--algorithm", "grid"]
     flags += ["--scheduler", "none", "--jobs", "1", "--epochs", str(epochs), "--per_device_train_batch_size", "1"]

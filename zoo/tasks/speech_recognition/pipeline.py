@@ -23,8 +23,8 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
     """Write down what is said.
 
     ```python
-    >>> recognize = pipeline("automatic-speech-recognition", model=zoo.pretrained("speech-digits"))
-    >>> recognize("number.wav")
+    >>> recognize = pipeline("automatic-speech-recognition", model=zoo.pretrained("speech-commands-arabic"))
+    >>> recognize("command.wav")
     {"text": ...}
     ```
 

@@ -15,6 +15,7 @@ from zoo.training.recipe import UsageError
 COMMANDS = {
     "train": ("train", "train a model by a recipe"),
     "evaluate": ("evaluate", "measure a saved model"),
+    "translate": ("translate", "translate files of sentences, for example for back-translation"),
     "tune": ("tune", "search hyperparameters and layers with Ray Tune"),
     "study": ("study", "train variants of a recipe and compare them"),
     "card": ("card", "write the model card of a finished run"),

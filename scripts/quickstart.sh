@@ -12,6 +12,7 @@ machine=cpu
 echo "Training a small classifier on Fashion-MNIST: about a minute on two free cores."
 .venv/bin/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' && machine=gpu
 .venv/bin/accelerate launch --config_file "scripts/accelerate/$machine.yaml" \
+    --num_cpu_threads_per_process "$(getconf _NPROCESSORS_ONLN)" \
     scripts/train.py fashion-cnn-quick --output_dir "$run"
 
 cat <<EOF

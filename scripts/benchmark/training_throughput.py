@@ -20,7 +20,19 @@ from zoo.training.command_line import parse_run
 
 def make_parts(recipe: str, steps: int, folder: str):
     """The parts of a run of that many steps, without evaluation and checkpoints."""
-    flags = ["--max_steps", str(steps), "--eval_strategy", "no", "--save_strategy", "no", "--logging_strategy", "no"]
+    # Both in float32: the bare loop has no autocast.
+    flags = [
+        "--bf16_if_supported",
+        "false",
+        "--max_steps",
+        str(steps),
+        "--eval_strategy",
+        "no",
+        "--save_strategy",
+        "no",
+        "--logging_strategy",
+        "no",
+    ]
     settings = parse_run([recipe, *flags, "--output_dir", folder, "--disable_tqdm", "true"])
     return settings, build(settings)
 

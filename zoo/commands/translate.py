@@ -7,7 +7,6 @@ reads with `extra_train`. Empty, repeated and over-long lines are dropped, as ar
 
 import argparse
 import gzip
-import json
 import os
 import re
 import sys
@@ -114,23 +113,16 @@ def load_translator(model: str) -> Any:
     Raises:
         ValueError: It is not a translator, or there is no such model.
     """
-    from transformers import AutoConfig, pipeline
-
     from zoo.pretrained import check_weights, pretrained
     from zoo.registry import register_all
+    from zoo.tasks.translation.translator import load
 
     register_all()
-    folder = Path(model)
-    if folder.is_dir():
-        check_weights(folder)
+    if Path(model).is_dir():
+        check_weights(model)
     elif "/" not in model:
-        folder = Path(model := pretrained(model))
-    config = AutoConfig.from_pretrained(model, trust_remote_code=False)
-    record = folder / "results.json"
-    task = json.loads(record.read_text(encoding="utf-8"))["recipe"]["task"] if record.is_file() else "translation"
-    if not getattr(config, "is_encoder_decoder", False) or task != "translation":
-        raise ValueError(f"{model} is not a translator (model type {config.model_type}, task {task})")
-    return pipeline("translation", model=model)
+        model = pretrained(model)
+    return load(model)
 
 
 def translate_lines(translator: Any, lines: Sequence[str], batch_size: int, **generate_kwargs: Any) -> list[str]:

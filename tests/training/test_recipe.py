@@ -44,6 +44,21 @@ def test_recipes_of_shipped_models_still_parse_and_are_the_same_run(name):
     assert resolved.what_is_learnt() == recipe.what_is_learnt()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "metric", "greater_is_better"),
+    [
+        ("fashion-cnn", "macro_f1", True),
+        ("fashion-cnn", "nll", False),
+        ("lstm-forecaster-m4-hourly", "mae", False),
+        ("speech-digits", "cer", False),
+        ("speech-digits", "sentence_accuracy", True),
+    ],
+)
+def test_the_task_knows_which_direction_of_its_metrics_is_better(recipe, metric, greater_is_better):
+    training = parse_run([recipe, "--metric_for_best_model", metric]).training
+    assert training.greater_is_better is greater_is_better
+
+
 def test_the_tasks_metric_compares_evaluations_unless_another_is_named(recipe_file):
     def training(text="", *flags):
         return parse_run([str(recipe_file(BASE + text)), *flags]).training

@@ -119,6 +119,7 @@ class Task(ABC):
         arguments_class: Dataclass of the recipe's `data` section.
         metric: Primary metric: it chooses the checkpoint, stops early and stands in record, card and lists.
         greater_is_better: Whether a higher value of the primary metric is better.
+        opposite_metrics: Metrics of the task for which the opposite holds.
         best_value: The highest possible value of a primary metric where higher is better.
         label_names: Arguments of the model's forward that hold the labels.
         pipelines: Name of each transformers pipeline that the task registers -> its class.
@@ -139,6 +140,7 @@ class Task(ABC):
     arguments_class: ClassVar[type[DataArguments]]
     metric: ClassVar[str]
     greater_is_better: ClassVar[bool] = True
+    opposite_metrics: ClassVar[tuple[str, ...]] = ()
     best_value: ClassVar[float] = 1.0
     label_names: ClassVar[tuple[str, ...]] = ("labels",)
     pipelines: ClassVar[Mapping[str, type]] = {}

@@ -80,10 +80,11 @@ class Recipe:
     def primary_metric(self, task: "type[Task] | Task") -> tuple[str, bool]:
         """The metric that compares evaluations, and whether higher is better: `metric_for_best_model`, or the task's.
 
-        "loss" is possible too; the verdict on the fit then takes the task's metric, since baselines have no loss.
+        `greater_is_better` of the recipe, or what the task knows of its metrics. "loss" is possible too; the verdict
+        on the fit then takes the task's metric, since baselines have no loss.
         """
         name = (self.training.get("metric_for_best_model") or task.metric).removeprefix("eval_")
-        default = task.greater_is_better if name == task.metric else not name.endswith("loss")
+        default = not name.endswith("loss") and task.greater_is_better != (name in task.opposite_metrics)
         greater_is_better = self.training.get("greater_is_better")
         return name, default if greater_is_better is None else bool(greater_is_better)
 

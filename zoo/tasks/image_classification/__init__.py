@@ -56,6 +56,7 @@ class ImageClassificationTask(Task):
     auto_processor = AutoImageProcessor
     arguments_class = ImageClassificationArguments
     metric = "accuracy"
+    opposite_metrics = ("nll", "brier", "ece")
     config_fields = ("image_size", "num_channels")
 
     arguments: ImageClassificationArguments

@@ -37,6 +37,7 @@ class SpeechRecognitionTask(Task):
     arguments_class = SpeechRecognitionArguments
     metric = "wer"
     greater_is_better = False
+    opposite_metrics = ("sentence_accuracy",)
     pipelines = {"automatic-speech-recognition": SpeechRecognitionPipeline}
     pipeline_tag = "automatic-speech-recognition"
     config_fields = ("num_mel_bins", "max_source_positions", "max_target_positions")

@@ -30,6 +30,10 @@ def inputs_of(model, rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 every_family = pytest.mark.parametrize("name", [name for name in FAMILIES if generating_class(name)])
+# A field that changes every step of generation: `family+field`.
+every_family_and_copying = pytest.mark.parametrize(
+    "name", [*every_family.args[1], "transformer_seq2seq+copy_mechanism"]
+)
 LENGTH = 8
 
 
@@ -40,8 +44,10 @@ def trained(name: str):
     and step has its own answer, so a mistake shows.
     """
     set_seed(0)
+    name, _, field = name.partition("+")
     family = load_family(name)
-    model = generating_class(name)(family.config_class(**family.tiny)).train()
+    fields = {**family.tiny, **({field: True} if field else {})}
+    model = generating_class(name)(family.config_class(**fields)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for step in range(150):
         loss = model(**inputs_of(model, 32, step)).loss
@@ -119,7 +125,7 @@ MODES = {
 }
 
 
-@every_family
+@every_family_and_copying
 def test_the_models_under_test_have_something_to_say(name):
     """Rows differ and end before the limit; else the tests below could not fail."""
     model = trained(name)
@@ -128,7 +134,7 @@ def test_the_models_under_test_have_something_to_say(name):
     assert (sequences == model.config.eos_token_id).any(dim=1).sum() > 8
 
 
-@every_family
+@every_family_and_copying
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_the_cache_changes_no_token(name, mode):
     model = trained(name)
@@ -140,7 +146,7 @@ def test_the_cache_changes_no_token(name, mode):
     assert torch.equal(*found)
 
 
-@every_family
+@every_family_and_copying
 @pytest.mark.parametrize("mode", [{}, {"num_beams": 3}], ids=["greedy", "beam"])
 def test_padding_changes_no_token(name, mode):
     """Left or right, none or plenty, alone or in a batch."""
@@ -157,7 +163,7 @@ def test_padding_changes_no_token(name, mode):
         assert sentences(model, model.generate(alone, **mode)) == expected[row : row + 1]
 
 
-@every_family
+@every_family_and_copying
 @pytest.mark.parametrize("mode", [{}, {"num_beams": 3}], ids=["greedy", "beam"])
 def test_the_batch_size_changes_no_token(name, mode):
     """Rows in their order or sorted by length, in batches of any size."""
@@ -172,7 +178,7 @@ def test_the_batch_size_changes_no_token(name, mode):
         assert [found[row] for row in range(12)] == expected
 
 
-@every_family
+@every_family_and_copying
 def test_padding_changes_no_logit(name):
     model = trained(name)
     inputs = inputs_of(model, 4)
@@ -185,7 +191,7 @@ def test_padding_changes_no_logit(name):
         torch.testing.assert_close(moved, logits, rtol=1e-4, atol=1e-5)
 
 
-@every_family
+@every_family_and_copying
 def test_padding_of_the_target_changes_no_loss(name):
     model = trained(name)
     inputs = inputs_of(model, 4)
@@ -200,7 +206,7 @@ def test_padding_of_the_target_changes_no_loss(name):
         torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
 
 
-@every_family
+@every_family_and_copying
 def test_steps_are_what_one_pass_computes(name):
     """The logits of every step are those of a plain forward pass over the whole result."""
     model = trained(name)
@@ -211,7 +217,7 @@ def test_steps_are_what_one_pass_computes(name):
     torch.testing.assert_close(torch.stack(output.logits, dim=1)[kept], logits[kept], rtol=1e-4, atol=1e-4)
 
 
-@every_family
+@every_family_and_copying
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.0])
 def test_beam_scores_are_log_probabilities(name, length_penalty):
     """Beams come best first; each one's score is its log-probability over its length to the power of the penalty."""
@@ -233,7 +239,7 @@ def test_beam_scores_are_log_probabilities(name, length_penalty):
     assert len({tuple(row) for row in output.sequences.tolist()}) == 16
 
 
-@every_family
+@every_family_and_copying
 def test_a_beam_of_the_whole_vocabulary_finds_the_best(name):
     """Two tokens: with as many beams as words nothing is cut off, so beam search must find what trying all finds."""
     model = trained(name)
@@ -247,7 +253,7 @@ def test_a_beam_of_the_whole_vocabulary_finds_the_best(name):
     assert output[0, 1:].tolist() == best.tolist()
 
 
-@every_family
+@every_family_and_copying
 def test_more_beams_find_no_worse_sentences(name):
     model = trained(name)
     best = []
@@ -259,7 +265,7 @@ def test_more_beams_find_no_worse_sentences(name):
     assert best[1] >= best[0] - 1e-4
 
 
-@every_family
+@every_family_and_copying
 def test_no_ngram_twice(name):
     model = trained(name)
     plain = model.generate(**sources(model, 16), max_new_tokens=14, min_new_tokens=14)
@@ -286,7 +292,7 @@ class Only(LogitsProcessor):
         return allowed
 
 
-@every_family
+@every_family_and_copying
 @pytest.mark.parametrize("beams", [1, 3])
 def test_logits_processors_have_the_last_word(name, beams):
     model = trained(name)
@@ -297,7 +303,7 @@ def test_logits_processors_have_the_last_word(name, beams):
     assert (output[:, 1:] == 11).all() and only.lengths == [1, 2, 3, 4]
 
 
-@every_family
+@every_family_and_copying
 def test_prefixes_that_are_allowed(name):
     model = trained(name)
     allowed = lambda batch, tokens: [10 + batch, 20 + batch]  # noqa: E731
@@ -319,7 +325,7 @@ class Collect(BaseStreamer):
         self.ended = True
 
 
-@every_family
+@every_family_and_copying
 @pytest.mark.parametrize("do_sample", [False, True])
 def test_streaming(name, do_sample):
     model = trained(name)
@@ -328,7 +334,7 @@ def test_streaming(name, do_sample):
     assert streamer.tokens == output[0].tolist() and streamer.ended
 
 
-@every_family
+@every_family_and_copying
 def test_attention_weights_on_request(name):
     """A tuple with a tensor (batch, heads, target, source) for each layer that attends; padding gets nothing."""
     model = trained(name)
@@ -350,7 +356,7 @@ def test_attention_weights_on_request(name):
         torch.testing.assert_close(steps, layer, rtol=1e-4, atol=1e-5)
 
 
-@every_family
+@every_family_and_copying
 def test_hidden_states_of_every_step(name):
     model = trained(name)
     output = model.generate(**sources(model), return_dict_in_generate=True, output_hidden_states=True)
@@ -360,7 +366,7 @@ def test_hidden_states_of_every_step(name):
     assert all(state.shape[:2] == encoded.shape[:2] for state in output.encoder_hidden_states)
 
 
-@every_family
+@every_family_and_copying
 def test_a_given_beginning_is_gone_on_from(name):
     """`decoder_input_ids` of different lengths, padded on the left, go on as each would alone."""
     model = trained(name)
@@ -379,7 +385,7 @@ def test_a_given_beginning_is_gone_on_from(name):
             assert together[row, -4:].tolist()[: len(new)] == new, mode
 
 
-@every_family
+@every_family_and_copying
 def test_generation_goes_on_from_a_returned_cache(name):
     model = trained(name)
     inputs = sources(model)
@@ -397,7 +403,7 @@ def test_generation_goes_on_from_a_returned_cache(name):
     assert torch.equal(rest, whole)
 
 
-@every_family
+@every_family_and_copying
 def test_rows_of_a_beam_searchs_cache_can_be_selected(name):
     """The returned cache has a row for each beam, in all of its parts."""
     model, inputs = trained(name), sources(trained(name), 2)
@@ -413,7 +419,7 @@ def test_rows_of_a_beam_searchs_cache_can_be_selected(name):
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
 
 
-@every_family
+@every_family_and_copying
 def test_the_encoder_may_run_before(name):
     model = trained(name)
     inputs = sources(model)
@@ -424,7 +430,7 @@ def test_the_encoder_may_run_before(name):
         encoded = model.get_encoder()(**inputs, return_dict=True)
 
 
-@every_family
+@every_family_and_copying
 def test_assisted_decoding_or_a_clear_refusal(name):
     model = trained(name)
     inputs = sources(model, 1)
@@ -436,14 +442,14 @@ def test_assisted_decoding_or_a_clear_refusal(name):
         assert torch.equal(found, model.generate(**inputs))
 
 
-@every_family
+@every_family_and_copying
 def test_misspelt_arguments_are_refused(name):
     model = trained(name)
     with pytest.raises(ValueError, match="atention_mask"):
         model.generate(**sources(model), atention_mask=1)
 
 
-@every_family
+@every_family_and_copying
 def test_bfloat16_generates(name):
     model = trained(name)
     half = type(model)(model.config).to(torch.bfloat16).eval()
@@ -456,7 +462,7 @@ def test_bfloat16_generates(name):
         assert (output[:, :length] == plain[:, :length]).float().mean() > 0.6
 
 
-@every_family
+@every_family_and_copying
 def test_generation_settings_are_saved(name, tmp_path):
     model = trained(name)
     model.save_pretrained(tmp_path)

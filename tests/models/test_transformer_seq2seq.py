@@ -32,6 +32,7 @@ VARIANTS = {
         "gated_ffn": True,
         "activation_function": "silu",
     },
+    "copying": {"copy_mechanism": True},
     "untied": {"tie_word_embeddings": False, "final_logits_bias": True, "gated_ffn": True, "norm_type": "rms_norm"},
 }
 every_variant = pytest.mark.parametrize("fields", VARIANTS.values(), ids=VARIANTS)

@@ -45,6 +45,9 @@ class TransformerSeq2SeqConfig(PreTrainedConfig):
         tie_word_embeddings (`bool`, defaults to `True`): One matrix for the embeddings of encoder and decoder and for
             the output layer.
         final_logits_bias (`bool`, defaults to `False`): Learn a bias of each token in the output layer.
+        copy_mechanism (`bool`, defaults to `False`): Write a token from the vocabulary or copy one from the source
+            (pointer-generator, arXiv:1704.04368), so that names which the net has not seen are written correctly.
+            Source and target must share the vocabulary.
         dropout (`float`, defaults to 0.1): Dropout of embeddings and of the output of each block.
         attention_dropout (`float`, defaults to 0.0): Dropout of attention weights. On CPUs anything above 0 is slow:
             fused attention has none there.
@@ -95,6 +98,7 @@ class TransformerSeq2SeqConfig(PreTrainedConfig):
     scale_embedding: bool = True
     tie_word_embeddings: bool = True
     final_logits_bias: bool = False
+    copy_mechanism: bool = False
     dropout: float | int = 0.1
     attention_dropout: float | int = 0.0
     activation_dropout: float | int = 0.0

@@ -1,6 +1,7 @@
 """The Transformer encoder-decoder: dropout, positions, masks, attention, layers, models."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from transformers.utils.import_utils import is_torchdynamo_compiling
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_transformer_seq2seq import TransformerSeq2SeqConfig
+from .copy_mechanism import TransformerSeq2SeqCopyHead, add_copies, copy_cross_entropy
 from .layers_loss import IGNORED, cross_entropy, is_plain_linear, linear_cross_entropy
 
 # A 64-bit random number decides about four values, each by 16 bits.
@@ -440,6 +442,17 @@ class TransformerSeq2SeqDecoderLayer(TransformerSeq2SeqLayer):
         return self.feed_forward(self.leave(hidden_states, output, norm))
 
 
+@dataclass
+class TransformerSeq2SeqEncoderOutput(BaseModelOutput):
+    """
+    Args:
+        input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*): Tokens of the source, if the model
+            copies them: `generate` keeps them here for its later steps.
+    """
+
+    input_ids: torch.Tensor | None = None
+
+
 class TransformerSeq2SeqPreTrainedModel(PreTrainedModel):
     """Weight initialisation and loading for the family."""
 
@@ -580,7 +593,10 @@ class TransformerSeq2SeqEncoder(TransformerSeq2SeqStack):
         kwargs.pop("use_cache", None)
         for layer in self.layers:
             hidden_states = layer(hidden_states, attention_mask, rotation, **kwargs)
-        return BaseModelOutput(last_hidden_state=self.layer_norm(hidden_states))
+        return TransformerSeq2SeqEncoderOutput(
+            last_hidden_state=self.layer_norm(hidden_states),
+            input_ids=input_ids if self.config.copy_mechanism else None,
+        )
 
 
 class TransformerSeq2SeqDecoder(TransformerSeq2SeqStack):
@@ -771,6 +787,19 @@ class TransformerSeq2SeqModel(TransformerSeq2SeqPreTrainedModel):
         )
 
 
+def find_source_ids(input_ids: torch.Tensor | None, encoder_outputs: Any) -> torch.Tensor:
+    """Tokens of the source (batch, source length), which a copying model needs in every step.
+
+    Raises:
+        ValueError: There are none.
+    """
+    if input_ids is None:
+        input_ids = getattr(encoder_outputs, "input_ids", None)
+    if input_ids is None:
+        raise ValueError("copy_mechanism=True copies tokens of the source: give input_ids, too")
+    return input_ids
+
+
 class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedModel, GenerationMixin):
     """The net with an output layer: the loss of given targets, and `generate()` for new ones."""
 
@@ -783,6 +812,7 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
         super().__init__(config)
         self.model = TransformerSeq2SeqModel(config)
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=config.final_logits_bias)
+        self.copy_head = TransformerSeq2SeqCopyHead(config.d_model) if config.copy_mechanism else None
         self.post_init()
 
     def _prepare_generated_length(
@@ -846,6 +876,8 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
                 labels. The Trainer gives it with gradient accumulation.
             skip_logits (`bool`, *optional*): Compute the loss without holding all logits, which is faster and needs
                 little memory, and return `logits=None`. By default in training with `labels`.
+
+        With `copy_mechanism` the logits are log-probabilities in float32.
         """
         if labels is not None:
             use_cache = False if use_cache is None else use_cache
@@ -870,7 +902,17 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
         loss = logits = None
         if skip_logits is None:
             skip_logits = self.training and not is_torchdynamo_compiling() and is_plain_linear(self.lm_head)
-        if labels is not None and skip_logits:
+        if self.copy_head is not None:
+            logits = self.lm_head(hidden_states)
+            source_ids = find_source_ids(input_ids, encoder_outputs)
+            pointer, odds = self.copy_head(hidden_states, outputs.encoder_last_hidden_state, attention_mask)
+            if labels is not None:
+                loss = copy_cross_entropy(
+                    logits, pointer, odds, source_ids, labels, label_smoothing, num_items_in_batch
+                )
+            skipped = labels is not None and skip_logits
+            logits = None if skipped else add_copies(logits, pointer, odds, source_ids)
+        elif labels is not None and skip_logits:
             loss = linear_cross_entropy(hidden_states, self.lm_head, labels, label_smoothing, num_items_in_batch)
         else:
             logits = self.lm_head(hidden_states)

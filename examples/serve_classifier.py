@@ -9,7 +9,7 @@ from transformers import pipeline
 import zoo
 
 
-@serve.deployment
+@serve.deployment(max_ongoing_requests=64)  # at least two batches; the default is 5
 class Classifier:
     def __init__(self):
         self.pipeline = pipeline("image-classification", model=zoo.pretrained("fashion-cnn"), top_k=3)

@@ -31,10 +31,14 @@ def test_the_guide_shows_the_file_that_serves():
     assert BLOCKS[0].strip() == code.partition('"""\n\n')[2].strip()
 
 
-def test_requests_at_the_same_time_share_a_batch(pictures):
+def test_requests_at_the_same_time_share_a_batch(pictures, monkeypatch):
     """The deployment's own class, without Ray's processes."""
-    pytest.importorskip("ray.serve", reason='needs pip install "primer-zoo[scale]"')
+    serve = pytest.importorskip("ray.serve", reason='needs pip install "primer-zoo[scale]"')
     from examples.serve_classifier import Classifier
+
+    limits = types.SimpleNamespace(max_ongoing_requests=Classifier.max_ongoing_requests)
+    monkeypatch.setattr(serve, "get_replica_context", lambda: types.SimpleNamespace(_deployment_config=limits))
+    assert limits.max_ongoing_requests >= 32  # or no batch has 32 requests
 
     classifier, sizes = Classifier.func_or_class(), []
     answer = classifier.pipeline

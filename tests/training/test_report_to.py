@@ -11,14 +11,14 @@ from zoo.commands.train import main
 
 def test_a_run_has_its_folders_name_in_this_project(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
-    arguments = ZooTrainingArguments(str(tmp_path / "my-run"))
+    arguments = ZooTrainingArguments(str(tmp_path / "my-run"), report_to="wandb")
     assert (arguments.run_name, arguments.project) == ("my-run", "primer-zoo")
     assert os.environ["WANDB_PROJECT"] == "primer-zoo"
 
 
 def test_own_names_stay(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_PROJECT", "theirs")
-    arguments = ZooTrainingArguments(str(tmp_path), run_name="mine", project="ours")
+    arguments = ZooTrainingArguments(str(tmp_path), report_to="wandb", run_name="mine", project="ours")
     assert (arguments.run_name, arguments.project) == ("mine", "ours")
     assert os.environ["WANDB_PROJECT"] == "theirs"
 

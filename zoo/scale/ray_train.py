@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -72,11 +73,12 @@ def fit(trainer: TorchTrainer, output: Path) -> None:
         OSError, ValueError, RuntimeError: A worker failed.
     """
     # Not in this thread, where Ray Train would keep Ctrl-C to itself.
-    training = ThreadPoolExecutor(1).submit(trainer.fit)
+    training, screen = ThreadPoolExecutor(1).submit(trainer.fit), sys.stdout
     with output.open() as printed:
-        while not wait([training], timeout=0.5).done:
-            print(printed.read(), end="", flush=True)
-        print(printed.read(), end="", flush=True)
+        running = True
+        while running:
+            running = not wait([training], timeout=0.5).done
+            print(printed.read(), end="", flush=True, file=screen)
     try:
         training.result()
     except ray.train.TrainingFailedError as error:
@@ -126,9 +128,7 @@ def train_on_workers(settings: RunSettings, argv: Sequence[str]) -> None:
             scaling_config=ray.train.ScalingConfig(
                 num_workers=workers, use_gpu=bool(gpus), resources_per_worker={"CPU": cpus, "GPU": gpus}
             ),
-            run_config=ray.train.RunConfig(
-                name="state", storage_path=storage, logging_config=ray.train.LoggingConfig("ERROR")
-            ),
+            run_config=ray.train.RunConfig(name="state", storage_path=storage),
         )
         print(f"{workers} workers of Ray Train, {cpus} CPU cores and {gpus} GPUs each", flush=True)
         fit(trainer, output)

@@ -113,11 +113,12 @@ class ZooTrainingArguments(TrainingArguments):
             self.metric_for_best_model = "loss"
         if self.run_name is None and self.output_dir:
             self.run_name = Path(self.output_dir).resolve().name
-        os.environ.setdefault("WANDB_PROJECT", self.project)  # transformers hands `project` to trackio alone
         on_cpu = self.use_cpu or not torch.accelerator.is_available()
         if self.bf16_if_supported and computes_in_bf16(on_cpu):
             self.bf16, self.use_cpu = True, on_cpu  # transformers accepts bf16 on a CPU only with use_cpu
         super().__post_init__()
+        if "wandb" in self.report_to:  # transformers hands `project` to trackio alone
+            os.environ.setdefault("WANDB_PROJECT", self.project)
 
 
 @dataclass

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from datasets import Dataset, disable_progress_bars
 from transformers import AutoImageProcessor, AutoModelForImageClassification
+from transformers.utils.logging import disable_progress_bar
 
 import zoo
 from zoo.data.fashion_mnist import load_fashion_mnist
@@ -63,6 +64,7 @@ def ray_data(images: np.ndarray, path: str, batch_size: int, workers: int) -> Ca
 def main(model: str, rows: int, batch_size: int, workers: int) -> None:
     """Print one line for each way."""
     disable_progress_bars()
+    disable_progress_bar()
     path = zoo.pretrained(model)
     images = load_fashion_mnist().test.images[:rows]
     ways = {

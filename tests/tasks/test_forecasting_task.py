@@ -374,14 +374,14 @@ def test_the_card_says_what_the_record_says(forecaster):
 
 
 def test_the_docs_name_every_field():
-    text = (Path(__file__).parents[2] / "docs/forecasting.md").read_text()
+    text = (Path(__file__).parents[2] / "docs/guides/forecasting.md").read_text()
     config = set(dataclasses.asdict(LSTMForecasterConfig())) - set(dataclasses.asdict(PreTrainedConfig()))
     for name in [field.name for field in dataclasses.fields(ForecastingArguments)] + sorted(config):
         assert f"`{name}`" in text, name
 
 
 def test_the_python_example_of_the_docs_runs(tmp_path, monkeypatch):
-    text = (Path(__file__).parents[2] / "docs/forecasting.md").read_text()
+    text = (Path(__file__).parents[2] / "docs/guides/forecasting.md").read_text()
     (code,) = [part.split("```")[0] for part in text.split("```python")[1:] if "make_trainer(" in part]
     monkeypatch.chdir(tmp_path)
     frame().to_csv("mine.csv", index=False)

@@ -63,7 +63,7 @@ def test_the_course_study_covers_what_the_course_changes():
 
 
 def test_the_docs_name_every_variant_with_its_command():
-    text = (DOCS / "forecasting.md").read_text()
+    text = (DOCS / "guides/forecasting.md").read_text()
     for name, variant in FORECASTER["variants"].items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
         assert flags_of(variant)[1] in row

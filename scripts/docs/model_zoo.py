@@ -54,10 +54,9 @@ class Model:
     def error(self, value: float) -> float:
         """The error as a share of the baseline's."""
         task = load_task(self.task)
-        if not task.greater_is_better or self.metric in ("mse", "mae", "smape", "loss"):
+        if task.greater_is_better == (self.metric in task.opposite_metrics):  # lower is better
             return value / self.baseline
-        best = task.best_value if self.metric == task.metric else 1.0
-        return (best - value) / (best - self.baseline)
+        return (task.best_value - value) / (task.best_value - self.baseline)
 
 
 def read_models() -> list[Model]:

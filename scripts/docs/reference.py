@@ -7,37 +7,42 @@ import inspect
 import io
 from typing import Any
 
-from zoo import RunRecord, ZooSeq2SeqTrainer, ZooSeq2SeqTrainingArguments, ZooTrainer, ZooTrainingArguments
+import zoo
+from zoo import ZooSeq2SeqTrainer, ZooSeq2SeqTrainingArguments, ZooTrainer, ZooTrainingArguments
 from zoo.commands import COMMANDS
 from zoo.models.base import Family
-from zoo.pretrained import pretrained
-from zoo.registry import FAMILIES, TASKS, available, load_family, load_task
+from zoo.registry import FAMILIES, TASKS, load_family, load_task
 from zoo.tasks.base import DataArguments, Parent, Report, Task, TaskData
 from zoo.training.trainer import Prediction
 
 TRAINER = (ZooTrainer, ZooSeq2SeqTrainer, Prediction, ZooTrainingArguments, ZooSeq2SeqTrainingArguments)
 
+BASE = """# Base classes
+
+For [a new family](../guides/adding_a_family.md) or [a new task](../guides/adding_a_task.md).
+
+"""
+
 
 def members_of(item: Any) -> list[str]:
-    """Public methods and properties whose docstrings say more than what they are called."""
+    """The properties and methods to show: all of a task or a dataclass, else those that describe their arguments."""
     if not inspect.isclass(item):
         return []
+    is_small = dataclasses.is_dataclass(item) or issubclass(item, Task)
     names = []
     for name, member in vars(item).items():
         function = getattr(member, "__func__", getattr(member, "fget", member))
-        docstring = getattr(function, "__doc__", None) if not isinstance(member, type) else None
-        if name.startswith("_") or not callable(function) or not docstring or name.startswith("validate"):
+        docstring = function.__doc__ if inspect.isfunction(function) else None
+        if not docstring or name.startswith(("_", "validate")):
             continue
-        if issubclass(item, Task | Family) or isinstance(member, property) or "Args:" in docstring:
-            names.append(name)
-        elif dataclasses.is_dataclass(item) or issubclass(item, Task):
+        if is_small or isinstance(member, property) or "Args:" in docstring:
             names.append(name)
     return names
 
 
-def directive(item: Any, module: str | None = None) -> str:
+def directive(item: Any) -> str:
     """The line that makes mkdocstrings render a class or a function."""
-    lines = [f"::: {module or item.__module__}.{item.__qualname__}"]
+    lines = [f"::: {item.__module__}.{item.__qualname__}"]
     if members := members_of(item):
         lines += ["    options:", "      members:", *(f"        - {name}" for name in members)]
     return "\n".join(lines) + "\n"
@@ -131,11 +136,9 @@ def index_page(pages: dict[str, str], groups: dict[str, list[Any]]) -> str:
 
 
 def reference_pages() -> dict[str, str]:
-    """File name -> text of each page."""
-    loading = [pretrained, available, load_family, load_task, RunRecord]
-    base = [Family, Task, TaskData, DataArguments, Report, Parent]
-    pages = {"loading.md": "# Models and records\n\n" + "\n".join(map(directive, loading))}
-    groups: dict[str, list[Any]] = {"loading.md": loading}
+    """File name -> text of each page. A public name that no other page has is on the first one."""
+    pages: dict[str, str] = {"loading.md": ""}
+    groups: dict[str, list[Any]] = {"loading.md": []}
     for name in FAMILIES:
         pages[f"families/{name}.md"] = family_page(name)
         groups[f"families/{name}.md"] = list(load_family(name).classes)
@@ -144,8 +147,12 @@ def reference_pages() -> dict[str, str]:
         task = load_task(name)
         pages[f"tasks/{name}.md"] = task_page(name)
         groups[f"tasks/{name}.md"] = [task, *dict.fromkeys(task.pipelines.values())]
-    pages["base_classes.md"] = "# Base classes\n\nFor [a new family](../guides/adding_a_family.md) or "
-    pages["base_classes.md"] += "[a new task](../guides/adding_a_task.md).\n\n" + "\n".join(map(directive, base))
+    base = [Family, Task, TaskData, DataArguments, Report, Parent]
+    pages["base_classes.md"] = BASE + "\n".join(map(directive, base))
     groups["base_classes.md"] = base
     pages["command_line.md"] = commands_page()
+    shown = [item for items in groups.values() for item in items]
+    public = sorted(zoo.__all__, key=lambda name: (name != "pretrained", name[0].isupper(), name))
+    groups["loading.md"] = [item for name in public if (item := getattr(zoo, name)) not in shown]
+    pages["loading.md"] = "# Models and records\n\n" + "\n".join(map(directive, groups["loading.md"]))
     return {"index.md": index_page(pages, groups), **pages}

@@ -74,7 +74,7 @@ def test_the_page_of_models_has_every_model(staged):
     text = (staged / "pages/models.md").read_text()
     for name in shipped_models():
         assert f'<a href="../model_cards/{name}/">{name}</a>' in text
-        assert (staged / f"pages/model_cards/{name}/README.md").is_file()
+        assert (staged / f"pages/model_cards/{name}.md").is_file()
 
 
 @pytest.mark.skipif(

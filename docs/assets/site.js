@@ -1,4 +1,4 @@
-// Tables with the class "sorts": a click (or Enter) on a column's head sorts by it, a second one turns the order round.
+// Tables inside class "sorts": a click (or Enter) on a column's head sorts by it, a second one turns the order round.
 // A cell sorts by its attribute data-value if it has one, else by its text.
 function makeSortable(table) {
   const heads = [...table.tHead.rows[0].cells];
@@ -18,4 +18,4 @@ function makeSortable(table) {
     head.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(head, column); });
   });
 }
-document.querySelectorAll("table.sorts").forEach(makeSortable);
+document.querySelectorAll(".sorts table").forEach(makeSortable);

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from html import escape
 
 from zoo.commands.catalogue import describe_model
 from zoo.pretrained import shipped_models
@@ -14,7 +13,11 @@ COLOURS = {
     "summarization": "#ab47bc", "speech_recognition": "#ef9f00",
 }  # fmt: skip
 OTHER = "#90a4ae"
-HEAD = """# Model zoo
+HEAD = """---
+hide: [toc]
+---
+
+# Model zoo
 
 Every number comes from the model's `results.json` and was measured on the test split with the final weights. Click the
 head of a column to sort by it; [what the columns mean](#columns) is below.
@@ -76,7 +79,7 @@ def read_models() -> list[Model]:
 
 def table() -> str:
     """The table, with the numbers that its columns are sorted by."""
-    columns = ["model", "task", "parameters", "metric", "value", "95% interval", "baseline", "weights", "license"]
+    columns = ["model", "task", "parameters", "metric", "value", "95% interval", "baseline", "weights"]
     rows = []
     for model in read_models():
         texts = describe_model(model.name, shipped_models()[model.name])
@@ -90,13 +93,13 @@ def table() -> str:
             f'<td class="number">{interval}</td>',
             f'<td class="number">{model.baseline:.4f}</td>',
             f'<td class="number">{texts["size"]}</td>',
-            f"<td>{escape(texts['license'])}</td>",
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     head = "".join(f"<th>{name}</th>" for name in columns)
     body = "\n".join(rows)
-    table = f'<table class="sorts">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
-    return f'<div class="md-typeset__scrollwrap"><div class="md-typeset__table">{table}</div></div>\n'
+    return (
+        f'<div class="sorts">\n<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n'
+    )
 
 
 def link(model: "Model") -> str:
@@ -159,7 +162,7 @@ def size_plot(models: list[Model]) -> str:
 
 def interval_plot(models: list[Model]) -> str:
     """The 95% interval of each model's error beside its baseline."""
-    width, row, left, top = 860, 26, 250, 44
+    width, row, left, top = 860, 27, 230, 52
     height = top + row * len(models) + 30
 
     def x(error: float) -> float:

@@ -32,10 +32,10 @@ def copy_pages(pages: Path) -> None:
             shutil.copy(source, pages / place)
     for card in sorted((ROOT / "model_cards").glob("*/README.md")):
         text = re.sub(r"\A---\n.*?\n---\n|<!--.*?-->\n", "", card.read_text(encoding="utf-8"), flags=re.S)
-        folder = pages / "model_cards" / card.parent.name
-        write(folder / "README.md", text)
+        name = card.parent.name
+        write(pages / "model_cards" / f"{name}.md", text.replace("](pictures/", f"]({name}/pictures/"))
         if (card.parent / "pictures").is_dir():
-            shutil.copytree(card.parent / "pictures", folder / "pictures")
+            shutil.copytree(card.parent / "pictures", pages / "model_cards" / name / "pictures")
 
 
 def relink(text: str, source: Path, target: Path, pages: Path) -> str:
@@ -49,7 +49,7 @@ def relink(text: str, source: Path, target: Path, pages: Path) -> str:
             if place.suffix == ".ipynb":
                 place = place.with_suffix(".md")
         elif file.is_relative_to(ROOT / "model_cards"):
-            place = pages / file.relative_to(ROOT)
+            place = pages / file.parent.relative_to(ROOT).with_suffix(".md")
         else:
             return label
         return f"{mark}[{label}]({os.path.relpath(place, target.parent)}{anchor})"
@@ -106,10 +106,7 @@ def folder_pages(folder: Path, pages: Path, named: set[str]) -> list[Any]:
     names = (path.relative_to(pages).as_posix() for path in files)
     result: list[Any] = [name for name in names if name not in named]
     for inner in sorted(path for path in folder.glob("*/") if path.is_dir()):
-        found = folder_pages(inner, pages, named)
-        if [path.name for path in inner.glob("*.md")] == ["README.md"]:  # a model card
-            result.append({inner.name: found[0]})
-        elif found:
+        if found := folder_pages(inner, pages, named):
             result.append({inner.name.replace("_", " ").capitalize(): found})
     return result
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,18 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("{'label': ") and "'translation_text': 'Zwei junge Männer" in printed[1]
     assert (tmp_path / "forecast.png").stat().st_size > 5000
+
+
+def test_the_classifier_of_the_trainer_guide_runs(tmp_path, monkeypatch):
+    """With few random images in place of Fashion-MNIST."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/guides/trainer.md").read_text(), flags=re.S)
+    images = np.random.default_rng(0).integers(0, 256, (96, 1, 28, 28), np.uint8)
+    train = SimpleNamespace(images=images, labels=np.arange(96) % 10)
+    monkeypatch.setattr("zoo.data.fashion_mnist.load_fashion_mnist", lambda: SimpleNamespace(train=train))
+    monkeypatch.chdir(tmp_path)
+    code = code.replace("4000", "64").replace("num_train_epochs=3", "num_train_epochs=1, disable_tqdm=True")
+    exec(code, {})
+    assert (tmp_path / "runs/from_python/final/model.safetensors").is_file()
 
 
 def test_the_picture_of_the_readme_is_small():

@@ -124,37 +124,51 @@ def legend(models: list[Model], x: float, y: float) -> str:
     return "".join(parts)
 
 
+def place_label(
+    x: float, y: float, width: float, taken: list[tuple[float, float, float, float]]
+) -> tuple[float, float]:
+    """Where a text of this width begins so that it covers no other (boxes of left, top, right, bottom): beside its
+    point, above or below."""
+    places = [(x + 11, y + 5), (x - width - 11, y + 5), (x - width / 2, y - 12), (x - width / 2, y + 22)]
+    places += [(x + 11, y - 12), (x + 11, y + 22)]
+    for left, line in places:
+        box = (left, line - 12, left + width, line + 3)
+        if all(box[2] < other[0] or other[2] < box[0] or box[3] < other[1] or other[3] < box[1] for other in taken):
+            break
+    else:
+        left, line = places[0]
+    taken.append((left, line - 12, left + width, line + 3))
+    return left, line
+
+
 def size_plot(models: list[Model]) -> str:
     """Error, as a share of the baseline's, against the number of parameters."""
-    width, height, left, bottom, top = 860, 400, 60, 46, 44
-    low, high = math.log10(1e5), math.log10(8e6)
+    width, height, left, right, bottom, top = 860, 440, 60, 30, 50, 48
+    low, high = math.log10(8e4), math.log10(3e7)
 
     def x(parameters: float) -> float:
-        return left + (math.log10(parameters) - low) / (high - low) * (width - left - 150)
+        return left + (math.log10(parameters) - low) / (high - low) * (width - left - right)
 
     def y(error: float) -> float:
         return top + (1 - error) * (height - top - bottom)
 
     parts = [legend(models, left, 18)]
     for share in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(f'<line class="line" x1="{left}" x2="{width - 150}" y1="{y(share):.1f}" y2="{y(share):.1f}"/>')
+        parts.append(f'<line class="line" x1="{left}" x2="{width - right}" y1="{y(share):.1f}" y2="{y(share):.1f}"/>')
         parts.append(f'<text class="quiet" x="{left - 8}" y="{y(share) + 4:.1f}" text-anchor="end">{share:.0%}</text>')
-    for parameters, name in ((1e5, "100,000"), (3e5, "300,000"), (1e6, "1 million"), (3e6, "3 million")):
+    ticks = {1e5: "100,000", 3e5: "300,000", 1e6: "1 million", 3e6: "3 million", 1e7: "10 million parameters"}
+    for parameters, name in ticks.items():
         parts.append(
-            f'<text class="quiet" x="{x(parameters):.1f}" y="{height - 24}" text-anchor="middle">{name}</text>'
+            f'<text class="quiet" x="{x(parameters):.1f}" y="{height - 20}" text-anchor="middle">{name}</text>'
         )
-    parts.append(f'<text class="quiet" x="{x(9e5):.1f}" y="{height - 4}" text-anchor="middle">parameters</text>')
-    taken: list[tuple[float, float]] = []
-    for model in sorted(models, key=lambda model: -model.error(model.value)):
-        px, py = x(model.parameters), y(model.error(model.value))
-        label = py + 4
-        while any(abs(px - other) < 190 and abs(label - line) < 15 for other, line in taken):
-            label += 4
-        taken.append((px, label))
+    points = [(model, x(model.parameters), y(model.error(model.value))) for model in models]
+    taken = [(px - 6, py - 6, px + 6, py + 6) for _, px, py in points]
+    for model, px, py in sorted(points, key=lambda point: point[2]):
         colour = COLOURS.get(model.task, OTHER)
+        label, line = place_label(px, py, 7.2 * len(model.name), taken)
         parts.append(
             f'<a href="{link(model)}"><circle cx="{px:.1f}" cy="{py:.1f}" r="6" fill="{colour}"/>'
-            f'<text x="{px + 11:.1f}" y="{label:.1f}">{model.name}</text>'
+            f'<text x="{label:.1f}" y="{line:.1f}">{model.name}</text>'
             f"<title>{model.name}: {model.metric} {model.value:.4f}, baseline {model.baseline:.4f}</title></a>"
         )
     return picture(width, height, "Error against parameters", parts)
@@ -162,13 +176,13 @@ def size_plot(models: list[Model]) -> str:
 
 def interval_plot(models: list[Model]) -> str:
     """The 95% interval of each model's error beside its baseline."""
-    width, row, left, top = 860, 27, 230, 52
+    width, row, left, top = 860, 27, 235, 56
     height = top + row * len(models) + 30
 
     def x(error: float) -> float:
-        return left + error * (width - left - 60)
+        return left + error * (width - left - 130)
 
-    parts = [legend(models, left, 18)]
+    parts = [legend(models, 60, 18)]
     for share in (0, 0.25, 0.5, 0.75, 1):
         parts.append(
             f'<line class="line" x1="{x(share):.1f}" x2="{x(share):.1f}" y1="{top - 12}" y2="{height - 26}"/>'

@@ -72,10 +72,10 @@ def family_page(name: str) -> str:
     """Config, models and processors of a family."""
     family = load_family(name)
     module = importlib.import_module(FAMILIES[name])
-    names = ", ".join(cls.__name__ for cls in family.classes)
+    names = "".join(f"    {cls.__name__},\n" for cls in family.classes)
     tasks = ", ".join(task.replace("_", " ") for task in family.tasks)
     return (
-        f"# {name}\n\n{inspect.getdoc(module)}\n\nTasks: {tasks}.\n\n```python\nfrom zoo import {names}\n```\n\n"
+        f"# {name}\n\n{inspect.getdoc(module)}\n\nTasks: {tasks}.\n\n```python\nfrom zoo import (\n{names})\n```\n\n"
         + "\n".join(directive(cls) for cls in family.classes)
     )
 

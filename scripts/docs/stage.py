@@ -129,6 +129,8 @@ def main(folder: Path) -> None:
     pages = folder / "pages"
     copy_pages(pages)
     convert_lessons(pages)
+    home = pages / "index.md"
+    write(home, "---\nhide: [navigation, toc]\n---\n\n" + home.read_text(encoding="utf-8"))
     write(pages / "models.md", models_page())
     for name, text in reference_pages().items():
         write(pages / "reference" / name, text)

@@ -25,17 +25,17 @@ For [a new family](../guides/adding_a_family.md) or [a new task](../guides/addin
 
 
 def members_of(item: Any) -> list[str]:
-    """The properties and methods to show: all of a task or a dataclass, else those that describe their arguments."""
+    """The properties and methods to show: all of `Task` and of dataclasses, else those that describe arguments."""
     if not inspect.isclass(item):
         return []
-    is_small = dataclasses.is_dataclass(item) or issubclass(item, Task)
+    show_all = dataclasses.is_dataclass(item) or item is Task
     names = []
     for name, member in vars(item).items():
         function = getattr(member, "__func__", getattr(member, "fget", member))
         docstring = function.__doc__ if inspect.isfunction(function) else None
         if not docstring or name.startswith(("_", "validate")):
             continue
-        if is_small or isinstance(member, property) or "Args:" in docstring:
+        if show_all or isinstance(member, property) or "Args:" in docstring:
             names.append(name)
     return names
 
@@ -128,7 +128,7 @@ def index_page(pages: dict[str, str], groups: dict[str, list[Any]]) -> str:
         title = pages[page].splitlines()[0].removeprefix("# ")
         text.append(f"**[{title}]({page})**\n\n| | |\n|---|---|")
         for item in items:
-            summary = " ".join((inspect.getdoc(item) or "").split("\n\n")[0].split()).split(": ")[0].split(". ")[0]
+            summary = " ".join((inspect.getdoc(item) or "").split("\n\n")[0].split()).split(". ")[0]
             summary = summary.replace("[`~transformers.", "`").replace("[`", "`").replace("`]", "`").rstrip(".")
             text.append(f"| [`{item.__name__}`]({page}#{item.__module__}.{item.__qualname__}) | {summary} |")
         text.append("")

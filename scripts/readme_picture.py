@@ -1,7 +1,8 @@
 """python scripts/readme_picture.py [FILE]
 
 Draws the picture of the README, docs/images/zoo.png: what four of the shipped models do with examples that they were
-not trained on. It needs Fashion-MNIST, M4 and the Arabic speech commands in $ZOO_DATA.
+not trained on. It needs Fashion-MNIST, M4 and the Arabic speech commands in $ZOO_DATA, and
+matplotlib 3.11 or newer, which joins Arabic letters.
 """
 
 import io

@@ -127,17 +127,20 @@ def legend(models: list[Model], x: float, y: float) -> str:
 def place_label(
     x: float, y: float, width: float, taken: list[tuple[float, float, float, float]]
 ) -> tuple[float, float]:
-    """Where a text of this width begins so that it covers no other (boxes of left, top, right, bottom): beside its
-    point, above or below."""
-    places = [(x + 11, y + 5), (x - width - 11, y + 5), (x - width / 2, y - 12), (x - width / 2, y + 22)]
-    places += [(x + 11, y - 12), (x + 11, y + 22)]
+    """Where the text of a point begins so that it covers no other: right or left of it, higher or lower.
+
+    Args:
+        x, y: The point.
+        width: Of the text.
+        taken: Left, top, right and bottom of what is drawn already; the text is added.
+    """
+    places = [(left, y + 5 + shift) for shift in (0, -17, 17, -34, 34) for left in (x + 11, x - width - 11)]
     for left, line in places:
         box = (left, line - 12, left + width, line + 3)
-        if all(box[2] < other[0] or other[2] < box[0] or box[3] < other[1] or other[3] < box[1] for other in taken):
+        is_free = all(box[2] < o[0] or o[2] < box[0] or box[3] < o[1] or o[3] < box[1] for o in taken)
+        if is_free and left > 62:
             break
-    else:
-        left, line = places[0]
-    taken.append((left, line - 12, left + width, line + 3))
+    taken.append(box)
     return left, line
 
 
@@ -165,7 +168,7 @@ def size_plot(models: list[Model]) -> str:
     taken = [(px - 6, py - 6, px + 6, py + 6) for _, px, py in points]
     for model, px, py in sorted(points, key=lambda point: point[2]):
         colour = COLOURS.get(model.task, OTHER)
-        label, line = place_label(px, py, 7.2 * len(model.name), taken)
+        label, line = place_label(px, py, 8.2 * len(model.name), taken)
         parts.append(
             f'<a href="{link(model)}"><circle cx="{px:.1f}" cy="{py:.1f}" r="6" fill="{colour}"/>'
             f'<text x="{label:.1f}" y="{line:.1f}">{model.name}</text>'
@@ -176,7 +179,7 @@ def size_plot(models: list[Model]) -> str:
 
 def interval_plot(models: list[Model]) -> str:
     """The 95% interval of each model's error beside its baseline."""
-    width, row, left, top = 860, 27, 235, 56
+    width, row, left, top = 860, 27, 255, 56
     height = top + row * len(models) + 30
 
     def x(error: float) -> float:

@@ -134,19 +134,21 @@ def place_label(
         width: Of the text.
         taken: Left, top, right and bottom of what is drawn already; the text is added.
     """
-    places = [(left, y + 5 + shift) for shift in (0, -17, 17, -34, 34) for left in (x + 11, x - width - 11)]
+    places = [(left, y + 5 + shift) for shift in (0, -17, 17, -34, 34, -51, 51) for left in (x + 11, x - width - 11)]
     for left, line in places:
         box = (left, line - 12, left + width, line + 3)
         is_free = all(box[2] < o[0] or o[2] < box[0] or box[3] < o[1] or o[3] < box[1] for o in taken)
         if is_free and left > 62:
             break
-    taken.append(box)
+    else:
+        left, line = places[0]
+    taken.append((left, line - 12, left + width, line + 3))
     return left, line
 
 
 def size_plot(models: list[Model]) -> str:
     """Error, as a share of the baseline's, against the number of parameters."""
-    width, height, left, right, bottom, top = 860, 440, 60, 30, 50, 48
+    width, height, left, right, bottom, top = 860, 500, 60, 30, 50, 48
     low, high = math.log10(8e4), math.log10(3e7)
 
     def x(parameters: float) -> float:
@@ -166,7 +168,7 @@ def size_plot(models: list[Model]) -> str:
         )
     points = [(model, x(model.parameters), y(model.error(model.value))) for model in models]
     taken = [(px - 6, py - 6, px + 6, py + 6) for _, px, py in points]
-    for model, px, py in sorted(points, key=lambda point: point[2]):
+    for model, px, py in sorted(points, key=lambda point: point[1:]):
         colour = COLOURS.get(model.task, OTHER)
         label, line = place_label(px, py, 8.2 * len(model.name), taken)
         parts.append(

@@ -313,10 +313,10 @@ class TranslationPipeline(TextToTextPipeline):
         fits = [len(part) + len(prefix) <= limit for part in self.tokenize(split)]
         parts = [part for whole, fit in zip(split, fits) for part in ([whole] if fit else whole.split())]
         chunks: list[list[str]] = []
-        taken = limit
+        taken = 0
         for part, part_ids in zip(parts, self.tokenize(parts)):
             tokens = len(part_ids) - 1
-            if taken + tokens > limit:
+            if not chunks or taken + tokens > limit:
                 chunks.append([])
                 taken = around
             chunks[-1].append(part)

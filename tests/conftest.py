@@ -57,6 +57,14 @@ def finished(tmp_path_factory, tiny_data) -> Path:
         "data": {"data_dir": str(tiny_data), "validation_size": 40, "test_time_augmentation": "flip"},
         "model": {"stage_channels": [8, 8], "pool_position": "first", "global_pooling": "flatten"},
         "training": {"num_train_epochs": 8, "per_device_train_batch_size": 20, "learning_rate": 0.02, "use_cpu": True},
+        "publish": {
+            "title": "A Title",
+            "license": "apache-2.0",
+            "summary": "What it is.",
+            "limits": ["Knows ten classes only."],
+            "language": "en",
+            "datasets": ["org/data"],
+        },
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
     assert train([str(folder / "tiny.yaml"), "--output_dir", str(folder / "run"), "--disable_tqdm", "true"]) == 0

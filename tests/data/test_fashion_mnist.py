@@ -55,21 +55,13 @@ def nowhere(monkeypatch, tmp_path):
 
 def test_good_file(tmp_path):
     array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    read, digest = read_idx(write(tmp_path / "file.gz", idx(array)), dimensions=3)
-    np.testing.assert_array_equal(read, array)
-    assert read.dtype == np.uint8 and read.flags.writeable
-    assert len(digest) == 64
-
-
-def test_same_content_compressed_differently(tmp_path):
-    content = idx(np.zeros((5, 28, 28)))
-    small, large = tmp_path / "small.gz", tmp_path / "large.gz"
-    write(small, content, compresslevel=9, mtime=0)
-    write(large, content, compresslevel=0, mtime=1)
+    small, large = (write(tmp_path / f"{level}.gz", idx(array), compresslevel=level, mtime=level) for level in (0, 9))
     assert small.read_bytes() != large.read_bytes()
     (one, one_digest), (other, other_digest) = read_idx(small, 3), read_idx(large, 3)
-    assert one_digest == other_digest
+    np.testing.assert_array_equal(one, array)
     np.testing.assert_array_equal(one, other)
+    assert one.dtype == np.uint8 and one.flags.writeable
+    assert one_digest == other_digest and len(one_digest) == 64
 
 
 GOOD = idx(np.arange(8).reshape(2, 2, 2))
@@ -97,22 +89,17 @@ def test_bad_content(content, message, tmp_path):
     assert str(path) in str(caught.value)
 
 
-def test_truncated_gzip(tmp_path):
-    path = write(tmp_path / "file.gz", idx(np.random.default_rng(0).integers(0, 256, (9, 28, 28))))
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(ValueError, match="file.gz: truncated or corrupt gzip file .*fetch it again"):
-        read_idx(path, dimensions=3)
-
-
-@pytest.mark.parametrize(
-    ("position", "value"), [(0, 0), (10, 7), (-8, None)], ids=["no gzip", "impossible block", "checksum"]
-)
-def test_damaged_gzip(position, value, tmp_path):
+@pytest.mark.parametrize("damage", ["cut off", "no gzip", "impossible block", "checksum"])
+def test_damaged_gzip(damage, tmp_path):
     path = write(tmp_path / "file.gz", idx(np.random.default_rng(0).integers(0, 256, (9, 28, 28))))
     content = bytearray(path.read_bytes())
-    content[position] = content[position] ^ 0xFF if value is None else value
+    if damage == "cut off":
+        del content[2000:]
+    else:
+        position = {"no gzip": 0, "impossible block": 10, "checksum": -8}[damage]
+        content[position] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="truncated or corrupt gzip file"):
+    with pytest.raises(ValueError, match="file.gz: truncated or corrupt gzip file .*fetch it again"):
         read_idx(path, dimensions=3)
 
 
@@ -133,7 +120,6 @@ def test_good_split(tmp_path):
         (0, np.zeros((5, 28, 28)), "holds 5 images, t10k-labels-idx1-ubyte.gz 6 labels"),
         (1, np.zeros(7), "holds 6 images, t10k-labels-idx1-ubyte.gz 7 labels"),
         (1, np.array([0, 1, 2, 10, 200, 0]), "label 10 of image 3 is not in 0..9"),
-        (1, np.array([9, 9, 9, 9, 9, 10]), "label 10 of image 5 is not in 0..9"),
         (0, np.zeros((6, 32, 32)), "images of 32x32, not 28x28"),
     ],
 )
@@ -149,42 +135,33 @@ def test_empty_split(tmp_path):
         read_split(make_folder(tmp_path, count=0), "train")
 
 
-# Where the data lies
-
-
-def first_pixels(found: images.ImageSplits) -> np.ndarray:
-    return found.train.images[0]
+# Where the data is
 
 
 def test_order_of_the_places(nowhere, monkeypatch, tmp_path):
+    def check(found, folder):
+        np.testing.assert_array_equal(found.train.images[0], read_split(folder, "train").images[0])
+
     path, zoo_data, system = tmp_path / "own", tmp_path / "data", tmp_path / "system"
-    hub = images.ImageSplits(read_split(make_folder(tmp_path / "hub", seed=4), "train"), LABELS, "the Hub")
+    hub = images.ImageSplits(LABELS, "the Hub", read_split(make_folder(tmp_path / "hub", seed=4), "train"))
     asked = []
     monkeypatch.setattr(fashion_mnist, "read_hub_images", lambda name: asked.append(name) or hub)
-
-    assert load_fashion_mnist() is hub
-    assert asked == ["zalando-datasets/fashion_mnist"]
+    assert load_fashion_mnist() is hub and asked == ["zalando-datasets/fashion_mnist"]
     make_folder(system, seed=3)
     found = load_fashion_mnist()
-    np.testing.assert_array_equal(first_pixels(found), first_pixels_of(system))
+    check(found, system)
     assert "dataset-fashion-mnist" in found.source
-
     monkeypatch.setenv("ZOO_DATA", str(zoo_data))
-    np.testing.assert_array_equal(first_pixels(load_fashion_mnist()), first_pixels_of(system))
+    check(load_fashion_mnist(), system)
     make_folder(zoo_data / "fashion-mnist", seed=2)
     found = load_fashion_mnist()
-    np.testing.assert_array_equal(first_pixels(found), first_pixels_of(zoo_data / "fashion-mnist"))
+    check(found, zoo_data / "fashion-mnist")
     assert found.source == "ZOO_DATA"
-
     make_folder(path, seed=1)
     found = load_fashion_mnist(str(path))
-    np.testing.assert_array_equal(first_pixels(found), first_pixels_of(path))
+    check(found, path)
     assert "--data_dir" in found.source and str(path) not in found.source
     assert len(asked) == 1
-
-
-def first_pixels_of(folder: Path) -> np.ndarray:
-    return read_split(folder, "train").images[0]
 
 
 def test_given_path_is_never_replaced(nowhere, tmp_path):

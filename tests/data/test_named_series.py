@@ -28,14 +28,14 @@ def test_m4_puts_the_test_rows_after_the_training_rows(tmp_path, monkeypatch):
 @pytest.mark.parametrize("change", [{"test_id": "H3"}, {"horizon": 47}])
 def test_m4_files_that_do_not_belong_together(tmp_path, change):
     write_m4(tmp_path, **change)
-    with pytest.raises(ValueError, match="Hourly-test.csv does not have 48 values of each series"):
+    with pytest.raises(ValueError, match="Hourly-test does not have 48 values of each series"):
         load_named_series("m4-hourly", tmp_path)
 
 
 def test_a_given_path_is_never_replaced(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not hold ETTh1.csv"):
         load_named_series("etth1", tmp_path)
-    with pytest.raises(FileNotFoundError, match="does not hold Hourly-train.csv.gz"):
+    with pytest.raises(FileNotFoundError, match="does not hold Hourly-train.csv"):
         load_named_series("m4-hourly", tmp_path)
 
 
@@ -48,7 +48,7 @@ def test_the_hub_is_the_last_place_and_the_error_names_all(tmp_path, monkeypatch
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="ett does not hold it.*offline.*--data_dir.*zhouhaoyi/ETDataset"):
+    with pytest.raises(FileNotFoundError, match="not in .*/ett, .*offline.*--data_dir.*zhouhaoyi/ETDataset"):
         load_named_series("etth1")
     assert asked == [("thuml/Time-Series-Library", "ETT-small/ETTh1.csv", "dataset")]
 

@@ -163,21 +163,6 @@ def test_the_script_writes_data_and_card(tmp_path):
     assert hub["test"]["description"][:3] == splits["test"].source[:3]
 
 
-def test_the_hub_comes_last(tmp_path, monkeypatch):
-    monkeypatch.setattr(package_descriptions, "SYSTEM_FOLDER", str(tmp_path / "apt"))
-    monkeypatch.delenv("ZOO_DATA", raising=False)
-    rows = datasets.Dataset.from_dict({"package": ["a"], "description": ["A tool."], "synopsis": ["tool"]})
-    asked = []
-
-    def load(name, config):
-        asked.append(name)
-        return datasets.DatasetDict(train=rows, validation=rows, test=rows)
-
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    splits = load_package_descriptions()
-    assert asked == ["primer-zoo/debian-package-descriptions"] and splits["test"].target == ["tool"]
-
-
 def test_our_reader_agrees_with_python_debian(tmp_path):
     """Field by field, on entries with continued lines, comments and another field after the description."""
     deb822 = pytest.importorskip("debian.deb822")
@@ -199,7 +184,7 @@ def test_where_the_lists_are_looked_for(tmp_path, monkeypatch):
     assert load_package_descriptions()["train"].origin.endswith("forky")
 
 
-def test_the_error_names_every_place(tmp_path, monkeypatch):
+def test_the_hub_is_the_last_place_and_the_error_names_all(tmp_path, monkeypatch):
     monkeypatch.setattr(package_descriptions, "SYSTEM_FOLDER", str(tmp_path / "apt"))
     monkeypatch.delenv("ZOO_DATA", raising=False)
     advice = "on Debian or Ubuntu run `apt-get update -o Acquire::Languages=en` as root"
@@ -208,7 +193,7 @@ def test_the_error_names_every_place(tmp_path, monkeypatch):
         raise OSError("offline")
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    places = rf"\$ZOO_DATA .*{tmp_path}/apt .*primer-zoo/debian-package-descriptions .offline.*has no package lists"
+    places = rf"\$ZOO_DATA .*{tmp_path}/apt, .*primer-zoo/debian-package-descriptions .offline.*has no package lists"
     with pytest.raises(FileNotFoundError, match=f"{places}.*{advice}"):
         load_package_descriptions()
     with pytest.raises(FileNotFoundError, match=f"elsewhere has no package lists.*{advice}"):
@@ -217,6 +202,11 @@ def test_the_error_names_every_place(tmp_path, monkeypatch):
     next(folder.glob("*Translation-en")).unlink()
     with pytest.raises(FileNotFoundError, match=f"have no long descriptions .containers.*{advice}"):
         load_package_descriptions()
+    rows = datasets.Dataset.from_dict({"package": ["a"], "description": ["A tool."], "synopsis": ["tool"]})
+    monkeypatch.setattr(
+        datasets, "load_dataset", lambda *name: datasets.DatasetDict(train=rows, validation=rows, test=rows)
+    )
+    assert load_package_descriptions()["test"].target == ["tool"]
 
 
 @pytest.mark.parametrize("end, content", [(".gz", b"cut"), (".xz", b"cut"), (".bz2", b"cut"), ("", b"\xff\n")])

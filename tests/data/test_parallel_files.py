@@ -58,16 +58,12 @@ def test_tsv_without_a_header(tmp_path, name):
         (("mine", "id", "yours"), {"source_column": "yours", "target_column": "mine"}),
         (("de", "en", "yours"), {"source_column": "yours", "target_lang": "de", "source_lang": "en"}),
         (("de", "id", "en"), {"source_column": "3", "target_column": "1", "source_lang": "en", "target_lang": "de"}),
+        (None, {"source_column": "3", "target_column": "1"}),
     ],
 )
-def test_tsv_with_a_header(tmp_path, header, asked):
+def test_columns_of_a_tsv_file(tmp_path, header, asked):
     path = write(tmp_path, "c.tsv", tsv([(de, "7", en) for en, de in ROWS], header))
     check(read_pairs(path, **asked))
-
-
-def test_tsv_columns_by_number(tmp_path):
-    path = write(tmp_path, "c.tsv", tsv([("7", de, en) for en, de in ROWS]))
-    check(read_pairs(path, source_column="3", target_column="2"))
 
 
 def test_csv_with_quotes_and_lines_inside_of_cells(tmp_path):
@@ -128,26 +124,22 @@ def test_signs_inside_of_a_line_do_not_end_it(tmp_path):
 @pytest.mark.parametrize(
     "name, content, asked, message",
     [
-        ("c.tsv", "a\tb\nc\n", {}, "c.tsv, line 2: has 1 column, expected at least 2; columns of a TSV"),
-        ("c.tsv", "a\tb\tc\n\nd\te\n", {"target_column": "3"}, "c.tsv, line 3: has 2 columns, expected at least 3"),
+        ("c.tsv", "a\tb\nc\n", {}, "c.tsv, line 2: expected at least 2 columns, found 1; columns of a TSV"),
+        ("c.tsv", "a\tb\tc\n\nd\te\n", {"target_column": "3"}, "c.tsv, line 3: expected at least 3 columns, found 2"),
         ("c.tsv", "a\tb\n", {"source_column": "2"}, "two different columns, counted from 1"),
-        ("c.tsv", "a\tb\n", {"source_column": "0"}, "two different columns, counted from 1"),
         ("c.tsv", "a\tb\n", {"source_column": "en"}, r"line 1 has no column 'en' \(--source_column\); it has a, b"),
         ("c.tsv", "en\tit\nx\ty\n", {"source_lang": "en", "target_lang": "de"}, r"columns \(en, it\): name them with"),
         ("c.tsv", b"a\tb\n\xffc\td\n", {}, r"c.tsv, line 2: byte 1 \(0xff\) is not UTF-8"),
         ("c.tsv", "a\tb\n".encode("utf-16"), {}, "c.tsv: is UTF-16"),
         ("c.tsv", "a\tb\nc\td\n".encode("utf-16-le"), {}, "c.tsv, line 1: holds a NUL byte"),
-        ("c.tsv", "a\tb\nc\0\td\n", {}, "c.tsv, line 2: holds a NUL byte"),
         ("c.tsv", "a\tb\rc\td\r", {}, "c.tsv: its lines end in a carriage return alone"),
         ("c.tsv", gzip.compress(b"a\tb\n", mtime=0), {}, "c.tsv: is a gzip file: give it a name that ends in .gz"),
-        ("c.tsv", "en\tde\na\tb\n", {"source_column": "en", "target_column": "en"}, "both name the column 'en'"),
+        ("c.tsv", "en\tde\na\tb\n", {"source_column": "en", "target_column": "en"}, "both name 'en'"),
         ("c.tsv", "en\tde\na\tb\n", {"source_lang": "en", "target_lang": "fr"}, r"source \(en\) and target \(fr\) "),
         ("c.tsv", "\n \n", {}, "c.tsv is empty"),
         ("c.tsv", "source\ttarget\n", {}, "c.tsv holds no pairs"),
-        ("c.csv", "", {}, "c.csv is empty"),
         ("c.csv", "en,de\n", {"source_lang": "en", "target_lang": "de"}, "c.csv holds no pairs"),
         ("c.csv", 'en,de\n"x\ny",z\n\n1,2,3\n', {"source_lang": "en", "target_lang": "de"}, "line 5: has 3 cells"),
-        ("c.csv", "en,de\n1,2,3\n", {"source_lang": "en", "target_lang": "de"}, "line 2: has 3 cells, the header 2"),
         ("c.csv", "en,de\na,b\n", {}, r"c.csv, line 1: no source and target among its columns \(en, de\)"),
         ("c.csv", 'text,summary\na,"b\n', {}, "c.csv, line 2: unexpected end of data"),
         ("c.jsonl", '{"text": "a", "summary": "b"}\n{"text": \n', {}, "c.jsonl, line 2: not JSON"),

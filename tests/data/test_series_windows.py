@@ -31,6 +31,8 @@ def test_every_window_of_every_series_once():
     assert whole.equal((begins[:, None] + torch.arange(8)).float())
     assert batch["item"].tolist() == [0] * 13 + [1] * 23
     assert batch["past_observed_mask"].all() and batch["past_observed_mask"].dtype == torch.bool
+    some = WindowDataset(counting((20,)), 5, 3, stride=4)
+    assert [int(window["future_values"][0]) for window in map(some.__getitem__, range(len(some)))] == [5, 9, 13, 17]
 
 
 def test_validation_and_test_look_back_but_forecast_only_their_own_rows():
@@ -48,11 +50,6 @@ def test_no_window_is_lost_to_a_last_batch():
     loader = DataLoader(windows, batch_size=16, shuffle=True, collate_fn=lambda batch: batch)
     seen = torch.cat([batch["future_values"][:, 0, 0] for batch in loader])
     assert sorted(seen.tolist()) == [float(v) for v in [*range(5, 18), *range(1005, 1028)]]
-
-
-def test_stride():
-    windows = WindowDataset(counting((20,)), 5, 3, stride=4)
-    assert [int(windows[i]["future_values"][0]) for i in range(len(windows))] == [5, 9, 13, 17]
 
 
 def test_short_history_is_masked_padding_that_never_shows_another_series():

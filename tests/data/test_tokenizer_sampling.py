@@ -60,20 +60,18 @@ def test_all_merges_left_out_are_characters(tokenizers):
 def test_unigram_draws_have_the_published_distribution(tokenizers):
     """P(segmentation)**amount over all segmentations, counted one by one."""
     sampler, word = SubwordSampler(tokenizers["unigram"], 0.3), "▁Hund"
-    cuts = []
-    for places in itertools.chain.from_iterable(
-        itertools.combinations(range(1, len(word)), n) for n in range(len(word))
-    ):
-        edges = [0, *places, len(word)]
-        cuts.append(tuple(word[a:b] for a, b in zip(edges, edges[1:])))
-    scores = sampler._scores
-    weights = {cut: math.exp(0.3 * sum(scores[p] for p in cut)) for cut in cuts if all(p in scores for p in cut)}
+    scores, weights = sampler._scores, {}
+    for ends in itertools.product((False, True), repeat=len(word) - 1):
+        edges = [0, *(place for place, ends_here in enumerate(ends, 1) if ends_here), len(word)]
+        tokens = tuple(word[a:b] for a, b in zip(edges, edges[1:]))
+        if all(token in scores for token in tokens):
+            weights[tokens] = math.exp(0.3 * sum(scores[token] for token in tokens))
     draw = random.Random(0)
     counts = Counter(tuple(sampler._sample_unigram(word, draw)) for _ in range(4000))
     assert len(weights) > 2 and set(counts) <= set(weights)
-    for cut, weight in weights.items():
+    for tokens, weight in weights.items():
         share = weight / sum(weights.values())
-        assert abs(counts[cut] / 4000 - share) < 4 * math.sqrt(share / 4000), cut
+        assert abs(counts[tokens] / 4000 - share) < 4 * math.sqrt(share / 4000), tokens
 
 
 def test_bpe_leaves_out_the_asked_share(tokenizers):

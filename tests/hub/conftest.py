@@ -6,12 +6,10 @@ import shutil
 from unittest import mock
 
 import pytest
-import yaml
 from huggingface_hub.utils import disable_progress_bars
 
 from tests.hub_server import HubServer, client_of
 from tests.hub_server.state import Token
-from zoo.commands.train import main as train
 from zoo.hub import clean, remote
 from zoo.hub.blocks import Card, merge
 from zoo.hub.clean import Workers
@@ -81,37 +79,7 @@ def shared_workers(workers, monkeypatch):
     monkeypatch.setattr(clean, "Workers", lambda: contextlib.nullcontext(workers))
 
 
-@pytest.fixture(scope="session")
-def finished_run(tmp_path_factory, tiny_data):
-    """The folder of a run that took a second or two."""
-    folder = tmp_path_factory.mktemp("finished")
-    recipe = {
-        "family": "fashion_cnn",
-        "task": "image_classification",
-        "data": {"data_dir": str(tiny_data), "validation_size": 40, "test_time_augmentation": "flip"},
-        "model": {"stage_channels": [4]},
-        "training": {
-            "num_train_epochs": 4,
-            "per_device_train_batch_size": 20,
-            "learning_rate": "1e-2",
-            "use_cpu": True,
-            "disable_tqdm": True,
-        },
-        "publish": {
-            "title": "A Title",
-            "license": "apache-2.0",
-            "summary": "What it is.",
-            "limits": ["Knows ten classes only."],
-            "language": "en",
-            "datasets": ["org/data"],
-        },
-    }
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
-    assert train([str(folder / "tiny.yaml"), "--output_dir", str(folder / "run")]) == 0
-    return folder / "run"
-
-
 @pytest.fixture
-def run(finished_run, tmp_path):
-    """A copy of that folder, to break."""
-    return shutil.copytree(finished_run, tmp_path / "run")
+def run(finished, tmp_path):
+    """A copy of the folder of a finished run, to break."""
+    return shutil.copytree(finished / "run", tmp_path / "run")

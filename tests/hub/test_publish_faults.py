@@ -3,7 +3,9 @@
 import copy
 import shutil
 
+import httpx2
 import pytest
+from huggingface_hub.errors import HfHubHTTPError
 
 from tests.hub.conftest import REPO, quiet
 from tests.hub.test_publish import commits, local, on_hub
@@ -45,6 +47,20 @@ def every_fault(hub, action, kinds=KINDS, times=None):
         for at, line in enumerate(seen):
             restore()
             yield (kind, line), hub.failing(Fault(kind, at=at, times=times))
+
+
+def test_faults_hit_the_request_that_they_name(api, hub):
+    api.create_repo(REPO)
+    for kind, message in (("500", "500"), ("refuse", "reset|disconnected"), ("cut", "reset|disconnected")):
+        with hub.failing(Fault(kind, at=1, matching="/api/models")):
+            assert api.model_info(REPO).id == REPO
+            with pytest.raises((HfHubHTTPError, httpx2.HTTPError), match=message):
+                api.model_info(REPO)
+            assert api.model_info(REPO).id == REPO
+    for kind in ("cut", "half"):
+        with hub.failing(Fault(kind, matching="branch")), pytest.raises(httpx2.HTTPError):
+            api.create_branch(REPO, branch=kind, revision="main")
+    assert set(hub.repo(REPO).named("heads")) == {"main", "cut"}  # a cut answer is carried out, half a request is not
 
 
 def test_a_fault_at_every_request_of_a_first_upload(hub, api, small):

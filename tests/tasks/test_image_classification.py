@@ -76,13 +76,8 @@ def test_calibration_bins_cover_every_prediction():
     bins = calibration_bins(LOGITS, LABELS)
     assert sum(b["share"] for b in bins) == pytest.approx(1)
     assert all(b["low"] <= b["confidence"] <= b["low"] + 1 / 15 + 1e-12 for b in bins)
-    certain = calibration_bins(np.array([[1000.0, 0.0]]), np.array([0]))  # confidence 1 has a bin too
+    certain = calibration_bins(np.array([[1e4, 0.0]]), np.array([0]))  # huge logits; confidence 1 has a bin too
     assert certain == [{"low": 14 / 15, "confidence": 1.0, "accuracy": 1.0, "share": 1.0}]
-
-
-def test_huge_logits_stay_finite():
-    found = classification_metrics(np.array([[1e4, 0.0], [0.0, 1e4]]), np.array([0, 0]))
-    assert found["nll"] == pytest.approx(5e3) and found["brier"] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -192,22 +187,12 @@ def test_label_smoothing_does_not_depend_on_gradient_accumulation(soft):
 def test_the_trainer_smooths_labels_by_the_task(tmp_path):
     family = load_family("fashion_cnn")
     model = family.model_classes["image_classification"](FashionCNNConfig(**family.tiny))
+    rows = ImageDataset(make_split())
     for smoothing in (0.0, 0.1):
         arguments = ZooTrainingArguments(output_dir=str(tmp_path), label_smoothing_factor=smoothing, use_cpu=True)
-        trainer = make_task(model.config).make_trainer(
-            model=model,
-            args=arguments,
-            train_dataset=ImageDataset(make_split()),
-            eval_dataset=ImageDataset(make_split()),
-        )
-        logits = torch.from_numpy(LOGITS)
-        if smoothing:
-            outputs = ImageClassifierOutputWithNoAttention(logits=logits)
-            loss = trainer.compute_loss_func(outputs, torch.from_numpy(LABELS), num_items_in_batch=None)
-            expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(LABELS), label_smoothing=0.1)
-            torch.testing.assert_close(loss, expected)
-        else:
-            assert trainer.compute_loss_func is None
+        task = make_task(model.config)
+        trainer = task.make_trainer(model=model, args=arguments, train_dataset=rows, eval_dataset=rows)
+        assert getattr(trainer.compute_loss_func, "keywords", None) == ({"smoothing": 0.1} if smoothing else None)
 
 
 # Data sets, batches and arguments
@@ -238,27 +223,24 @@ def test_only_training_batches_are_augmented():
 
 
 def test_tta_views():
-    dataset = ImageDataset(make_split(), training=True)
-    (plain,) = make_task().views(dataset)
-    first, second = make_task(test_time_augmentation="flip").views(dataset)
-    pixels = torch.from_numpy(make_split().images)
-    for view, expected in ((plain, pixels), (first, pixels), (second, pixels.flip(-1))):
-        batch = view.__getitems__(list(range(40)))
-        assert torch.equal(batch["pixel_values"], expected)
-        assert set(batch) == {"pixel_values", "labels"}
-
-
-def test_shifted_tta_views_move_by_one_pixel_each_way():
     images = np.arange(2 * 9, dtype=np.uint8).reshape(2, 1, 3, 3) + 1
-    dataset = ImageDataset(ImageSplit(images, np.zeros(2, np.int64)))
-    views = make_task(test_time_augmentation="flip_shift").views(dataset)
-    shown = [view.__getitems__([0])["pixel_values"][0, 0].tolist() for view in views]
-    assert shown[0] == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
-    assert shown[2] == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]  # down
-    assert shown[4] == [[4, 5, 6], [7, 8, 9], [0, 0, 0]]  # up
-    assert shown[6] == [[0, 1, 2], [0, 4, 5], [0, 7, 8]]  # right
-    assert shown[8] == [[2, 3, 0], [5, 6, 0], [8, 9, 0]]  # left
-    assert [row[::-1] for row in shown[8]] == shown[9] and len(shown) == 10
+    dataset = ImageDataset(ImageSplit(images, np.zeros(2, np.int64)), training=True)
+
+    def shown(kind):
+        batches = [view.__getitems__([0]) for view in make_task(test_time_augmentation=kind).views(dataset)]
+        assert all(set(batch) == {"pixel_values", "labels"} for batch in batches)
+        return [batch["pixel_values"][0, 0].tolist() for batch in batches]
+
+    plain = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    assert shown("none") == [plain]
+    assert shown("flip") == [plain, [[3, 2, 1], [6, 5, 4], [9, 8, 7]]]
+    views = shown("flip_shift")
+    assert views[:2] == shown("flip") and len(views) == 10
+    assert views[2] == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]  # down
+    assert views[4] == [[4, 5, 6], [7, 8, 9], [0, 0, 0]]  # up
+    assert views[6] == [[0, 1, 2], [0, 4, 5], [0, 7, 8]]  # right
+    assert views[8] == [[2, 3, 0], [5, 6, 0], [8, 9, 0]]  # left
+    assert [row[::-1] for row in views[8]] == views[9]
 
 
 @pytest.fixture
@@ -266,7 +248,7 @@ def small_data(monkeypatch):
     """A data set of 400 training and 40 test images in the place of Fashion-MNIST."""
 
     def load(path=None):
-        return ImageSplits(make_split(400), ("a", "b", "c", "d"), "made up", test=make_split(40, seed=1))
+        return ImageSplits(("a", "b", "c", "d"), "made up", make_split(400), test=make_split(40, seed=1))
 
     monkeypatch.setattr(loading, "load_fashion_mnist", load)
 
@@ -302,16 +284,16 @@ def test_sample_limits(small_data):
     assert more.fingerprint == whole.fingerprint
 
 
-@pytest.mark.parametrize("fields", [{"image_size": 32}, {"num_channels": 3}])
-def test_fashion_mnist_fits_one_shape_only(fields, small_data):
-    with pytest.raises(ValueError, match="set image_size=28 and num_channels=1"):
-        load(FashionCNNConfig(**fields))
-
-
-@pytest.mark.parametrize("field", ["validation_dir", "test_dir"])
-def test_folders_without_a_training_folder(field):
-    with pytest.raises(ValueError, match="need --train_dir"):
-        load(**{field: "somewhere"})
+def test_data_and_model_must_fit(small_data):
+    for config in ({"image_size": 32}, {"num_channels": 3}):
+        with pytest.raises(ValueError, match="set image_size=28 and num_channels=1"):
+            load(FashionCNNConfig(**config))
+    for field in ("validation_dir", "test_dir"):
+        with pytest.raises(ValueError, match="need --train_dir"):
+            load(**{field: "somewhere"})
+    for field in ("random_shift", "random_erasing"):
+        with pytest.raises(ValueError, match=f"{field}=28 must be below image_size=28"):
+            make_task(**{field: 28})
 
 
 @pytest.mark.parametrize(
@@ -319,25 +301,14 @@ def test_folders_without_a_training_folder(field):
     [
         ({"random_flip": "sometimes"}, "random_flip='sometimes' is not one of none, random, alternate"),
         ({"test_time_augmentation": "crop"}, "test_time_augmentation='crop' is not one of none, flip, flip_shift"),
-        ({"random_shift": -1}, "random_shift=-1 must not be negative"),
-        ({"random_erasing": -1}, "random_erasing=-1"),
-        ({"mixup": -0.1}, "mixup=-0.1"),
-        ({"cutmix": -0.1}, "cutmix=-0.1"),
+        ({"random_shift": -1}, "random_shift=-1 must be at least 0"),
         ({"cutmix": 1.1}, "cutmix=1.1 is a share of batches"),
         ({"max_train_samples": 0}, "max_train_samples=0 must be at least 1"),
-        ({"max_eval_samples": -5}, "max_eval_samples=-5"),
-        ({"max_predict_samples": 0}, "max_predict_samples=0"),
     ],
 )
 def test_bad_data_arguments_are_named(fields, message):
     with pytest.raises(ValueError, match=message):
         ImageClassificationArguments(**fields)
-
-
-@pytest.mark.parametrize("field", ["random_shift", "random_erasing"])
-def test_augmentation_must_fit_the_images(field):
-    with pytest.raises(ValueError, match=f"{field}=28 must be below image_size=28"):
-        make_task(**{field: 28})
 
 
 def test_the_task_is_registered_and_its_arguments_explained():

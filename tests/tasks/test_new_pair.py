@@ -66,21 +66,14 @@ def test_random_weights_take_everything_but_the_weights(parent, tmp_path):
 
 
 def test_the_tokenizer_learns_from_the_pairs_that_training_sees(parent, tmp_path):
-    flags = [
-        "--max_train_samples",
-        "10",
-        "--vocabulary",
-        "replace",
-        "--skip_test",
-        "--output_dir",
-        str(tmp_path / "run"),
-    ]
+    flags = ["--max_train_samples", "10", "--vocabulary", "replace", "--skip_test", "--output_dir"]
+    flags.append(str(tmp_path / "run"))
     assert train(new_pair(parent, *flags)) == 0
     record = RunRecord.read(tmp_path / "run")
     cleaning = record.data["notes"]["cleaning"]  # so small a vocabulary makes some targets longer than 24 tokens
     assert record.data["splits"]["train"]["n"] + cleaning.get("over_long", 0) == 10
     whole = 330  # of all 180 pairs
-    assert record.data["notes"]["vocabulary"]["pieces"]["after"] < whole
+    assert record.data["notes"]["vocabulary"]["tokens"]["after"] < whole
 
 
 @pytest.mark.parametrize(
@@ -113,15 +106,8 @@ def test_settings_of_beams_that_the_parent_has_do_not_stay_without_beams(parent,
     settings = json.loads((parent / "generation_config.json").read_text())
     beams = {**settings, "num_beams": 5, "early_stopping": True, "length_penalty": 1.2}
     (tmp_path / "parent/generation_config.json").write_text(json.dumps(beams))
-    flags = [
-        "--vocabulary",
-        "keep",
-        "--max_target_length",
-        "128",
-        "--skip_test",
-        "--output_dir",
-        str(tmp_path / "run"),
-    ]
+    flags = ["--vocabulary", "keep", "--max_target_length", "128", "--skip_test", "--output_dir"]
+    flags.append(str(tmp_path / "run"))
     assert train([*new_pair(parent), "--model_name_or_path", str(tmp_path / "parent"), *flags]) == 0
     saved = json.loads((tmp_path / "run/generation_config.json").read_text())
     assert saved["num_beams"] == 1 and not saved.keys() & {"early_stopping", "length_penalty"}
@@ -150,18 +136,13 @@ def test_a_tokenizer_of_another_model_is_refused(parent, tmp_path, capsys):
     for file in ("model.safetensors", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
         (other / file).write_bytes((parent / file).read_bytes())
     config = json.loads((parent / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps({**config, "vocab_size": config["vocab_size"] + 7}))
-    assert (
-        train([*new_pair(other), "--train_file", str(parent.parent / "ru.tsv"), "--output_dir", str(tmp_path / "r")])
-        == 1
-    )
-    assert "they do not belong together" in capsys.readouterr().err
-    (other / "config.json").write_text(json.dumps({**config, "eos_token_id": 2}))
-    assert (
-        train([*new_pair(other), "--train_file", str(parent.parent / "ru.tsv"), "--output_dir", str(tmp_path / "r")])
-        == 1
-    )
-    assert "the model has eos_token_id=2, its tokenizer eos_token_id=3" in capsys.readouterr().err
+    given = ["--train_file", str(parent.parent / "ru.tsv"), "--output_dir", str(tmp_path / "run")]
+    for change, message in (
+        ({"vocab_size": config["vocab_size"] + 7}, "they do not belong together"),
+        ({"eos_token_id": 2}, "the model has eos_token_id=2, its tokenizer eos_token_id=3"),
+    ):
+        (other / "config.json").write_text(json.dumps({**config, **change}))
+        assert train([*new_pair(other), *given]) == 1 and message in capsys.readouterr().err
 
 
 def test_every_command_of_the_page_runs(parent, tmp_path, monkeypatch, capsys):

@@ -6,7 +6,7 @@ import torch
 
 from tests.tasks.pairs import pairs, write_tsv
 from zoo.data.parallel_text import ParallelText
-from zoo.models.transformer_seq2seq import TransformerSeq2SeqConfig
+from zoo.models.transformer_seq2seq import TransformerSeq2SeqConfig, TransformerSeq2SeqForConditionalGeneration
 from zoo.tasks.text.dataset import TextDataset, collate, decode, perplexity
 from zoo.tasks.text.report import length_bins, sample_rows
 from zoo.tasks.text.splits import set_aside
@@ -177,16 +177,8 @@ def test_the_collator_makes_what_models_read():
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["labels"].tolist() == [[7, 3, -100], [8, 9, 3]]
     assert batch["decoder_input_ids"].tolist() == [[2, 7, 3], [2, 8, 9]]
-
-
-def test_the_collator_shifts_as_the_model_does():
-    from zoo.models.transformer_seq2seq import TransformerSeq2SeqForConditionalGeneration
-
-    model = TransformerSeq2SeqForConditionalGeneration(
-        TransformerSeq2SeqConfig(vocab_size=20, d_model=8, encoder_layers=1, decoder_layers=1)
-    )
-    rows = [(np.array([5, 3]), np.array([7, 3])), (np.array([5, 3]), np.array([8, 9, 3]))]
-    batch = collate(rows, model.config.pad_token_id, model.config.decoder_start_token_id)
+    tiny = {"vocab_size": 20, "d_model": 8, "encoder_layers": 1, "decoder_layers": 1}
+    model = TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqConfig(**tiny))
     shifted = model.prepare_decoder_input_ids_from_labels(batch["labels"])
     real = batch["labels"] != -100
     assert torch.equal(shifted[real], batch["decoder_input_ids"][real])
@@ -213,14 +205,10 @@ def test_sampled_tokens_follow_from_seed_epoch_and_row(mine):
     assert rows.measured.resample is None and data.validation.resample is None
 
 
-def test_decoding_drops_signs_and_padding(mine):
+def test_decoding_and_perplexity_leave_out_padding(mine):
     tokenizer = load(mine).processor
     ids = tokenizer("The dog sees a cat.")["input_ids"]
-    tokens = np.array([[2, *ids, 0, -100]])
-    assert decode(tokens, tokenizer) == ["The dog sees a cat."]
-
-
-def test_perplexity_is_of_tokens():
+    assert decode(np.array([[2, *ids, 0, -100]]), tokenizer) == ["The dog sees a cat."]
     labels = np.array([[5, 3, -100], [5, 6, 3]])
     assert perplexity(np.array([2 * np.log(4), 3 * np.log(4)]), labels) == pytest.approx(4)
 
@@ -244,10 +232,7 @@ def test_samples_are_best_middle_and_worst(mine):
 
 
 def test_what_is_measured_of_training_is_a_sample():
-    class Tokenizer:
-        pass
-
-    rows = TextDataset([str(n) for n in range(3000)], [""] * 3000, Tokenizer(), (8, 8), training=True)
+    rows = TextDataset([str(n) for n in range(3000)], [""] * 3000, None, (8, 8), training=True)
     assert len(rows.measured) == 200 and rows.measured.numbers[-1] == 2999
 
 
@@ -263,6 +248,18 @@ def test_further_training_pairs_are_cleaned_and_never_measured(tmp_path):
     assert counts["source"] == "extra.tsv" and counts["cleaning"]["identical"] == 1
     assert counts["cleaning"]["in_validation_or_test"] == 3 and counts["cleaning"]["kept"] == 87
     assert data.notes["cleaning"]["kept"] == 40 and len(data.test) == 3
+    # A pair that is repeated and too long counts once.
+    limit = int(np.median(data.train.lengths[:, 0]))
+    short = load(
+        tmp_path / "own.tsv",
+        **options,
+        extra_train=str(tmp_path / "extra.tsv"),
+        repeat_train=2,
+        max_source_length=limit,
+    )
+    kept = [part["cleaning"] for part in (short.notes, *short.notes["extra_train"])]
+    assert [part["kept"] + part["over_long"] for part in kept] == [40, 87]
+    assert len(short.train) == 2 * kept[0]["kept"] + kept[1]["kept"]
     measured = data.train.measured
     assert len(measured) == 80 and set(zip(measured.sources, measured.targets)) == set(own)
     assert data.train.take(50).own == 80

@@ -105,7 +105,7 @@ def test_nothing_gives_nothing(translate):
     assert translate(["", TEXTS[0]]) == [{"translation_text": ""}, *translate(TEXTS[0])]
 
 
-def test_settings_of_generation_are_arguments_of_the_call(translate):
+def test_settings_of_generation_are_arguments_of_the_call(translate, folder):
     greedy = translate(TEXTS, num_beams=1)
     model, tokenizer = translate.model, translate.tokenizer
     inputs = tokenizer(TEXTS[:1], return_tensors="pt")
@@ -116,13 +116,10 @@ def test_settings_of_generation_are_arguments_of_the_call(translate):
     assert several[0][0] == translate(TEXTS[0])[0]
     two = tokenizer.decode(expected[0][:3], skip_special_tokens=True).strip()
     assert translate(TEXTS[0], max_new_tokens=2, num_beams=1)[0]["translation_text"] == two
+    once = pipeline("translation", model=folder, device="cpu", num_beams=1, batch_size=2)
+    assert once(TEXTS) == greedy
     with pytest.raises(ValueError, match="not_a_setting"):
         translate(TEXTS[0], not_a_setting=1)
-
-
-def test_settings_may_be_given_once_for_all_calls(folder):
-    greedy = pipeline("translation", model=folder, device="cpu", num_beams=1, batch_size=2)
-    assert greedy(TEXTS) == pipeline("translation", model=folder, device="cpu")(TEXTS, num_beams=1)
 
 
 def test_a_long_text_is_translated_in_parts_with_a_warning(translate):

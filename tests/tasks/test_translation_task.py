@@ -169,16 +169,8 @@ def test_evaluation_measures_what_the_record_says(run, tmp_path, capsys):
 def test_a_resumed_run_ends_at_the_same_weights(run, tmp_path):
     """In mid-epoch, with dropout, sampled tokens, batches by tokens, a schedule and averaging at work."""
     flags = ["--save_strategy", "steps", "--save_steps", "5", "--eval_strategy", "steps", "--eval_steps", "5"]
-    flags += [
-        "--max_steps",
-        "30",
-        "--train_file",
-        str(run.parent / "mine.tsv"),
-        "--skip_test",
-        "--save_total_limit",
-        "9",
-    ]
-    flags += ["--generation_max_length", "12", "--max_train_samples", "200"]
+    flags += ["--train_file", str(run.parent / "mine.tsv"), "--skip_test"]
+    flags += "--max_steps 30 --save_total_limit 9 --generation_max_length 12 --max_train_samples 200".split()
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     recipe = str(run.parent / "tiny.yaml")
     assert train([recipe, *flags, "--output_dir", str(whole)]) == 0

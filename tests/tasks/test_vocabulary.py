@@ -4,11 +4,12 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
+from tests.tasks.new_pairs import FOREIGN as CYRILLIC
 from tests.tasks.pairs import pairs
-from zoo.data.tokenizer import language_ids, text_fit, train_tokenizer
+from zoo.data.tokenizer import count_tokens, language_ids, text_fit, train_tokenizer
 from zoo.data.tokenizer_sampling import SubwordSampler
 from zoo.tasks.translation.new_pair.vocabulary import change_vocabulary, fits_badly, unknown_sides
-from zoo.tasks.translation.new_pair.vocabulary_growth import is_of_one_script, join, next_merges
+from zoo.tasks.translation.new_pair.vocabulary_growth import is_of_one_script
 
 ENGLISH, ESPERANTO = (list(side) for side in zip(*pairs(300)))
 # Another language still: other letters, one of them in few texts only.
@@ -33,7 +34,7 @@ def test_a_changed_vocabulary_cuts_the_new_texts_and_knows_its_rows(old, mode, n
     options = {"size": 400, "new_rows": new_rows, "languages": ["eo", "xx"]}
     new, origins = change_vocabulary(old, [ENGLISH, FOREIGN], mode, **options)
     fit, fit_before = text_fit(new, FOREIGN), text_fit(old, FOREIGN)
-    assert fits_badly(fit_before) and fit.byte_share == 0 and fit.pieces < 0.6 * fit_before.pieces
+    assert fits_badly(fit_before) and fit.byte_share == 0 and fit.tokens < 0.6 * fit_before.tokens
     before, after = pieces_of(old), pieces_of(new)
     assert len(origins.rows) == len(after) == len(new) and origins.old_size == len(before)
     for number, piece in enumerate(after):  # what both have is copied, and every row comes from rows that are there
@@ -55,7 +56,7 @@ def test_a_changed_vocabulary_cuts_the_new_texts_and_knows_its_rows(old, mode, n
     assert again(FOREIGN[:9])["input_ids"] == new(FOREIGN[:9])["input_ids"] and len(again) == len(new)
 
 
-def test_composed_rows_are_those_of_the_old_pieces_of_the_same_text(old):
+def test_composed_rows_are_those_of_the_old_tokens_of_the_same_text(old):
     new, origins = change_vocabulary(old, [ENGLISH, FOREIGN], "extend", new_rows="compose")
     before = pieces_of(old)
     for number, piece in enumerate(pieces_of(new)[len(before) :], start=len(before)):
@@ -66,13 +67,10 @@ def test_composed_rows_are_those_of_the_old_pieces_of_the_same_text(old):
 
 def test_rank_takes_rows_that_nobody_needs_the_frequent_ones_first(old):
     new, origins = change_vocabulary(old, [ENGLISH, FOREIGN], "extend", new_rows="rank")
-    used = {number for text in [*ENGLISH, *FOREIGN] for number in old(text)["input_ids"]}
+    texts = [*ENGLISH, *FOREIGN]
     taken = [row for (row,) in origins.rows[len(old) :]]
-    assert taken and not used & set(taken)
-    counts = {number: 0 for number in range(len(old), len(new))}
-    for text in [*ENGLISH, *FOREIGN]:
-        for number in new(text)["input_ids"]:
-            counts[number] = counts.get(number, 0) + 1
+    assert taken and not count_tokens(old, texts).keys() & set(taken)
+    counts = count_tokens(new, texts)
     ranked = sorted(range(len(old), len(new)), key=lambda number: -counts[number])
     assert origins.rows[ranked[0]][0] < origins.rows[ranked[-1]][0]
 
@@ -112,9 +110,8 @@ def test_known_texts_with_letters_that_no_piece_has(kind):
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_a_vocabulary_without_bytes_learns_the_side_that_it_cannot_spell(kind):
     old = train_tokenizer([*ENGLISH, *ESPERANTO], 74, kind, byte_fallback=False)
-    letters = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмнопярстувжьыз")
-    other = [text.lower().translate(letters) for text in ENGLISH]
-    # every word is one unknown sign, so that it seems to be cut into long pieces
+    other = [text.lower().translate(CYRILLIC) for text in ENGLISH]
+    # Every word is one UNK, so that it seems to be split into long tokens.
     assert text_fit(old, other).unknown_share > 0.4
     assert unknown_sides(old, [ENGLISH, other]) == [other]
     new, _ = change_vocabulary(old, [ENGLISH, other], "extend")
@@ -158,11 +155,3 @@ def test_other_tokenizers_are_refused_with_their_kind(mode):
     with pytest.raises(ValueError, match=r"the model's tokenizer \(WordPiece\) is not a SentencePiece"):
         change_vocabulary(other, [["a"], ["a"]], mode)
     assert change_vocabulary(other, [["a"], ["a"]], "keep") == (other, None)
-
-
-def test_merges_go_on_where_bpe_stopped():
-    words = {"abab": 6, "ab": 5, "cab": 4, "abd": 1}
-    cuts = {word: list(word) for word in words}
-    assert list(next_merges(words, cuts, {"a": 0}, least=5)) == ["ab", "abab"]
-    assert cuts["cab"] == ["c", "ab"]  # with `ab` four times: too rare to be joined
-    assert join(["a", "a", "a"], "aa") == ["aa", "a"]

@@ -1,15 +1,13 @@
 """Fashion-MNIST from its four IDX files, or from the Hub."""
 
-import gzip
 import hashlib
 import math
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from .images import ImageSplit, ImageSplits, read_hub_images
-from .sources import find_files, not_found
+from .sources import find_files, from_hub, place, read_bytes
 
 NAME = "fashion-mnist"
 HUB_ID = "zalando-datasets/fashion_mnist"
@@ -38,11 +36,7 @@ def read_idx(path: Path | str, dimensions: int) -> tuple[np.ndarray, str]:
         ValueError: The file is truncated or corrupt, is not an IDX file of unsigned bytes with `dimensions` axes, or
             has more or fewer bytes than its header says.
     """
-    try:
-        with gzip.open(path) as file:
-            content = file.read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path}: truncated or corrupt gzip file ({error}); fetch it again") from error
+    content = read_bytes(Path(path))
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise ValueError(f"{path}: not an IDX file of unsigned bytes (it begins with {content[:4].hex(' ')!r})")
     if content[3] != dimensions:
@@ -65,21 +59,18 @@ def read_split(folder: Path | str, split: str) -> ImageSplit:
         ValueError: A file is damaged, images and labels differ in number, or a label has no class.
     """
     images_file, labels_file = FILES[split]
-    images, images_hash = read_idx(Path(folder) / images_file, dimensions=3)
-    labels, labels_hash = read_idx(Path(folder) / labels_file, dimensions=1)
+    images_path, labels_path = Path(folder) / images_file, Path(folder) / labels_file
+    images, images_hash = read_idx(images_path, dimensions=3)
+    labels, labels_hash = read_idx(labels_path, dimensions=1)
     if len(images) != len(labels):
         raise ValueError(f"{folder}: {images_file} holds {len(images)} images, {labels_file} {len(labels)} labels")
     if not len(images):
-        raise ValueError(f"{Path(folder) / images_file}: holds no image")
+        raise ValueError(f"{images_path}: holds no image")
     if images.shape[1:] != (28, 28):
-        raise ValueError(
-            f"{Path(folder) / images_file}: holds images of {images.shape[1]}x{images.shape[2]}, not 28x28"
-        )
+        raise ValueError(f"{images_path}: holds images of {images.shape[1]}x{images.shape[2]}, not 28x28")
     if labels.max() >= len(LABELS):
         row = int((labels >= len(LABELS)).argmax())
-        raise ValueError(
-            f"{Path(folder) / labels_file}: label {labels[row]} of image {row} is not in 0..{len(LABELS) - 1}"
-        )
+        raise ValueError(f"{labels_path}: label {labels[row]} of image {row} is not in 0..{len(LABELS) - 1}")
     is_release = images_hash == RELEASE[images_file] and labels_hash == RELEASE[labels_file]
     return ImageSplit(images[:, None], labels.astype(np.int64), is_release=is_release)
 
@@ -92,18 +83,13 @@ def load_fashion_mnist(path: str | None = None) -> ImageSplits:
         ValueError: The files are damaged.
     """
     folder = find_files(NAME, [file for files in FILES.values() for file in files], path, SYSTEM_FOLDER)
-    if folder is not None:
-        # The record travels with the model, so it names the kind of place and not the folder of this machine.
-        system = f"the system package {SYSTEM_PACKAGE}" if folder == Path(SYSTEM_FOLDER) else "ZOO_DATA"
-        source = system if path is None else "the folder given with --data_dir"
-        return ImageSplits(
-            train=read_split(folder, "train"), test=read_split(folder, "test"), labels=LABELS, source=source
-        )
-    try:
-        return read_hub_images(HUB_ID)
-    except Exception as error:  # the Hub client has a dozen error types; each means "not from the Hub" here
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise not_found(NAME, SYSTEM_FOLDER, SYSTEM_PACKAGE, HUB_ID, reason) from error
+    if folder is None:
+        return from_hub(lambda: read_hub_images(HUB_ID), NAME, HUB_ID, "", SYSTEM_FOLDER, SYSTEM_PACKAGE)
+    is_system = path is None and folder == Path(SYSTEM_FOLDER)
+    source = f"the system package {SYSTEM_PACKAGE}" if is_system else place(path)
+    return ImageSplits(
+        train=read_split(folder, "train"), test=read_split(folder, "test"), labels=LABELS, source=source
+    )
 
 
 __all__ = ["FILES", "LABELS", "load_fashion_mnist", "read_idx", "read_split"]

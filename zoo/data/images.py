@@ -3,9 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass
@@ -41,9 +44,9 @@ class ImageSplit:
 class ImageSplits:
     """The splits of a data set, its class names and its source."""
 
-    train: ImageSplit | None
     labels: tuple[str, ...]
     source: str
+    train: ImageSplit | None = None
     validation: ImageSplit | None = None
     test: ImageSplit | None = None
 
@@ -65,7 +68,7 @@ def stratified_split(split: ImageSplit, size: int, seed: int) -> tuple[ImageSpli
     return split.take(np.sort(rest)), split.take(np.sort(held_out))
 
 
-def _to_pixels(image: Any, image_size: int, grayscale: bool) -> np.ndarray:
+def _to_pixels(image: "Image.Image", image_size: int, grayscale: bool) -> np.ndarray:
     """A PIL image of any mode -> (1 or 3, image_size, image_size) uint8, as the models' image processors read it."""
     from PIL import Image
 
@@ -128,7 +131,7 @@ def read_hub_images(
         for row, image in enumerate(loaded[split][image_column]):
             images[row] = _to_pixels(image, image_size, grayscale)
         splits[split] = ImageSplit(images, labels)
-    return ImageSplits(**{"train": None, **splits}, labels=tuple(feature.names), source=name)
+    return ImageSplits(tuple(feature.names), name, **splits)
 
 
 def _read_folder(folder: str, image_size: int, grayscale: bool) -> tuple[ImageSplit, tuple[str, ...]]:
@@ -168,9 +171,7 @@ def read_image_folders(
     """Folders with one sub-folder of images per class. File names have no meaning, unlike in `datasets`.
 
     Args:
-        train_dir: Training images.
-        validation_dir: Validation images.
-        test_dir: Test images.
+        train_dir, validation_dir, test_dir: The folder of each split.
         image_size: Height and width of the returned images.
         grayscale: Whether they have one channel, not three.
 
@@ -190,7 +191,7 @@ def read_image_folders(
         names = names or classes
         if classes != names:
             raise ValueError(f"{folder} has the classes {', '.join(classes)}, but {first} has {', '.join(names)}")
-    return ImageSplits(**{"train": None, **splits}, labels=names, source=str(first))
+    return ImageSplits(names, str(first), **splits)
 
 
 __all__ = ["ImageSplit", "ImageSplits", "read_hub_images", "read_image_folders", "stratified_split"]

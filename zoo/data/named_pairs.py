@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .parallel_files import read_bytes, read_hub_pairs, read_pairs
-from .parallel_text import ParallelText, normal_form
-from .sources import find_files, not_found
+from .parallel_files import read_hub_pairs, read_pairs
+from .parallel_text import ParallelText, normal_form, split_by_hash
+from .sources import find_files, from_hub, not_found, place, present, read_bytes
 
 # What the release's names of the splits mean here.
 MULTI30K_SPLITS = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
 # Of 100 English sentences of Tatoeba, one goes to each of these.
-_HELD_OUT = {0: "test", 1: "validation"}
+_HELD_OUT = {"test": 1, "validation": 1}
 
 
 @dataclass(frozen=True)
@@ -49,29 +49,21 @@ def _multi30k_files(source_lang: str, target_lang: str) -> list[str]:
 
 def _read_multi30k(folder: Path, source_lang: str, target_lang: str) -> dict[str, ParallelText]:
     return {
-        split: read_pairs([_present(folder, f"{name}.{lang}") for lang in (source_lang, target_lang)])
+        split: read_pairs([present(folder / f"{name}.{lang}") for lang in (source_lang, target_lang)])
         for split, name in MULTI30K_SPLITS.items()
     }
 
 
-_TATOEBA_CODES = {"de": "deu", "fr": "fra"}
-
-
 def _tatoeba_files(source_lang: str, target_lang: str) -> list[str]:
-    other = target_lang if source_lang == "en" else source_lang
-    return [f"eng-{_TATOEBA_CODES[other]}.tsv"]
+    return ["eng-deu.tsv" if "de" in (source_lang, target_lang) else "eng-fra.tsv"]
 
 
 def _read_tatoeba(folder: Path, source_lang: str, target_lang: str) -> dict[str, ParallelText]:
     """Split by a hash of the English sentence, whatever the direction: all its translations stay together, as do the
     spellings of it that differ in case and punctuation, and the split is the same for every other language."""
     (name,) = _tatoeba_files(source_lang, target_lang)
-    pairs = read_pairs(_present(folder, name), source_column="1", target_column="2")
-    rows: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
-    for row, english in enumerate(pairs.source):
-        bucket = int.from_bytes(hashlib.sha256(normal_form(english).encode()).digest()[:8], "big") % 100
-        rows[_HELD_OUT.get(bucket, "train")].append(row)
-    splits = {split: pairs.select(chosen) for split, chosen in rows.items()}
+    pairs = read_pairs(present(folder / name), source_column="1", target_column="2")
+    splits = split_by_hash(pairs, map(normal_form, pairs.source), _HELD_OUT)
     return splits if source_lang == "en" else {split: text.reverse() for split, text in splits.items()}
 
 
@@ -133,29 +125,22 @@ def load_named_pairs(
             "choose with --source_lang and --target_lang"
         )
     files = named.files(source_lang, target_lang)
-    place = Path(data_dir) if data_dir is not None else Path(os.environ.get("ZOO_DATA", "")) / named.folder
-    folder = find_files(named.folder, [_present(place, file).name for file in files], data_dir)
+    folder = find_files(named.folder, files, data_dir)
     if folder is not None:
-        origin = f"{name}, {'ZOO_DATA' if data_dir is None else 'the folder given with --data_dir'}"
-        hashes = {file: hashlib.sha256(read_bytes(_present(folder, file))).hexdigest() for file in files}
+        hashes = {file: hashlib.sha256(read_bytes(present(folder / file))).hexdigest() for file in files}
+        origin, is_release = f"{name}, {place(data_dir)}", hashes.items() <= named.release.items()
         splits = named.read(folder, source_lang, target_lang)
-        return {
-            split: replace(text, origin=origin, is_release=hashes.items() <= named.release.items())
-            for split, text in splits.items()
-        }
-    reason = f"it has no {source_lang}-{target_lang}"
-    if named.hub_id and {source_lang, target_lang} == set(named.hub_pair):
-        try:
-            splits = read_hub_pairs(named.hub_id, source_lang=source_lang, target_lang=target_lang)
-            return {split: splits[split] for split in ("train", "validation", "test")}
-        except Exception as error:  # the Hub client has a dozen error types; each means "not from the Hub" here
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    raise not_found(named.folder, None, None, named.hub_id, reason, f"{name} is published at {named.homepage}")
+        return {split: replace(text, origin=origin, is_release=is_release) for split, text in splits.items()}
+    advice = f"{name} is published at {named.homepage}"
+    if not named.hub_id or {source_lang, target_lang} != set(named.hub_pair):
+        reason = f"it has no {source_lang}-{target_lang}"
+        raise not_found(named.folder, None, None, named.hub_id, reason, advice)
 
+    def read() -> dict[str, ParallelText]:
+        splits = read_hub_pairs(named.hub_id or "", source_lang=source_lang, target_lang=target_lang)
+        return {split: splits[split] for split in ("train", "validation", "test")}
 
-def _present(folder: Path, file: str) -> Path:
-    """The file, or else its compressed form, in which the corpora are published."""
-    return folder / file if (folder / file).is_file() else folder / f"{file}.gz"
+    return from_hub(read, named.folder, named.hub_id, advice)
 
 
 __all__ = ["NAMED_PAIRS", "NamedPairs", "load_named_pairs"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .series import SeriesSet, SplitBounds, chronological_split
 from .series_files import read_series
-from .sources import find_files, not_found
+from .sources import find_files, from_hub, place, present
 
 # The same files as the authors publish, in the form that papers use them.
 HUB_ID = "thuml/Time-Series-Library"
@@ -25,12 +25,9 @@ def _read_m4_hourly(folder: Path) -> SeriesSet:
     Raises:
         ValueError: The two files do not have the same series, or a test series does not have 48 values.
     """
-    suffix = ".csv.gz" if (folder / "Hourly-train.csv.gz").is_file() else ".csv"
-    train, test = (read_series(folder / f"Hourly-{part}{suffix}", frequency="h") for part in ("train", "test"))
+    train, test = (read_series(present(folder / f"Hourly-{part}.csv"), frequency="h") for part in ("train", "test"))
     if train.item_ids != test.item_ids or (test.lengths != 48).any():
-        raise ValueError(
-            f"{folder}: Hourly-test{suffix} does not have 48 values of each series in Hourly-train{suffix}"
-        )
+        raise ValueError(f"{folder}: Hourly-test does not have 48 values of each series in Hourly-train")
     values = np.concatenate([part.item(number) for number in range(len(train)) for part in (train, test)])
     return replace(train, values=values, offsets=train.offsets + test.offsets)
 
@@ -41,7 +38,7 @@ class NamedSeries:
 
     Args:
         folder: Its folder under `$ZOO_DATA`.
-        files: Alternative sets of file names.
+        files: Plain file names; each may also end in .gz.
         hub_files: Their paths in the repository `HUB_ID` of the Hub.
         read: Folder -> series.
         release: `SeriesSet.fingerprint()` of the published content.
@@ -53,7 +50,7 @@ class NamedSeries:
     """
 
     folder: str
-    files: Sequence[Sequence[str]]
+    files: Sequence[str]
     hub_files: Sequence[str]
     read: Callable[[Path], SeriesSet]
     release: str
@@ -71,7 +68,7 @@ class NamedSeries:
 NAMED_SERIES = {
     "etth1": NamedSeries(
         folder="ett",
-        files=[["ETTh1.csv"]],
+        files=["ETTh1.csv"],
         hub_files=["ETT-small/ETTh1.csv"],
         read=_read_etth1,
         release="7149d71f4f8670f483911e17635321a3eae055f35a1f123ac6c9b28901f11261",
@@ -83,7 +80,7 @@ NAMED_SERIES = {
     ),
     "m4-hourly": NamedSeries(
         folder="m4",
-        files=[["Hourly-train.csv.gz", "Hourly-test.csv.gz"], ["Hourly-train.csv", "Hourly-test.csv"]],
+        files=["Hourly-train.csv", "Hourly-test.csv"],
         hub_files=["m4/Hourly-train.csv", "m4/Hourly-test.csv"],
         read=_read_m4_hourly,
         release="712c12e678274a98eff8ce455a335d8114555788c15c5fbf2d28bb2cb0f8a32f",
@@ -106,33 +103,17 @@ def load_named_series(name: str, path: str | os.PathLike | None = None) -> Serie
     if name not in NAMED_SERIES:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(NAMED_SERIES)}, or give a file")
     named = NAMED_SERIES[name]
-    folder, source = _find(named, path), "ZOO_DATA" if path is None else "the folder given with --data_dir"
+    folder, source = find_files(named.folder, named.files, path), place(path)
     if folder is None:
-        folder, source = _from_hub(name, named), HUB_ID
+        from huggingface_hub import hf_hub_download
+
+        def download() -> Path:
+            return Path([hf_hub_download(HUB_ID, file, repo_type="dataset") for file in named.hub_files][0]).parent
+
+        advice = f"{name} is published at {named.homepage}"
+        folder, source = from_hub(download, named.folder, HUB_ID, advice), HUB_ID
     series = replace(named.read(folder), source=source)
     return replace(series, is_release=series.fingerprint() == named.release)
-
-
-def _find(named: NamedSeries, path: str | os.PathLike | None) -> Path | None:
-    if path is not None:
-        # If no set is complete, the error names the first.
-        present = [files for files in named.files if all((Path(path) / file).is_file() for file in files)]
-        return find_files(named.folder, (present or named.files)[0], path)
-    folders = (find_files(named.folder, files) for files in named.files)
-    return next((folder for folder in folders if folder is not None), None)
-
-
-def _from_hub(name: str, named: NamedSeries) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        paths = [hf_hub_download(HUB_ID, file, repo_type="dataset") for file in named.hub_files]
-    except Exception as error:  # the Hub client has a dozen error types; each means "not from the Hub" here
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise not_found(
-            named.folder, None, None, HUB_ID, reason, f"{name} is published at {named.homepage}"
-        ) from error
-    return Path(paths[0]).parent
 
 
 __all__ = ["HUB_ID", "NAMED_SERIES", "NamedSeries", "load_named_series"]

@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import hashlib
 import lzma
 import os
 import re
@@ -13,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from .parallel_files import read_hub_pairs, read_pairs
-from .parallel_text import ParallelText, normal_form
-from .sources import not_found
+from .parallel_text import ParallelText, normal_form, split_by_hash
+from .sources import from_hub
 
 NAME = "debian-package-descriptions"
 HUB_ID = f"primer-zoo/{NAME}"
@@ -24,8 +23,8 @@ COMMAND = "apt-get update -o Acquire::Languages=en"
 SPLITS = ("train", "validation", "test")
 # The columns of Parquet files.
 COLUMNS = {"source_column": "description", "target_column": "synopsis"}
-# Of 100 groups of packages: which go to test and to validation.
-_HELD_OUT = {0: "test", 1: "test", 2: "test", 3: "validation", 4: "validation", 5: "validation"}
+# Of 100 groups of packages, so many go to each of these.
+_HELD_OUT = {"test": 3, "validation": 3}
 # A paragraph of so many words in two source packages is no coincidence.
 _SHARED_WORDS = 15
 # apt's reader of compressed lists: Python has none for lz4, which apt writes on many machines.
@@ -73,12 +72,12 @@ def load_package_descriptions(data_dir: str | os.PathLike | None = None) -> dict
     advice = f"on Debian or Ubuntu run `{COMMAND}` as root"
     if data_dir is not None:
         raise FileNotFoundError(f"the data set {NAME} is not there: {reasons[0]}; {advice}, and leave out --data_dir")
-    try:
+
+    def read() -> dict[str, ParallelText]:
         splits = read_hub_pairs(HUB_ID, **COLUMNS)
         return {split: splits[split] for split in SPLITS}
-    except Exception as error:  # the Hub client has a dozen error types; each means "not from the Hub" here
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    raise not_found(NAME, SYSTEM_FOLDER, None, HUB_ID, "; ".join([reason, *reasons[-1:]]), advice)
+
+    return from_hub(read, NAME, HUB_ID, "; ".join([*reasons[-1:], advice]), SYSTEM_FOLDER)
 
 
 def write_parquet(splits: dict[str, ParallelText], folder: Path) -> None:
@@ -139,7 +138,6 @@ def read_lists(folder: Path) -> dict[str, ParallelText]:
     if not packages:
         raise NoDescriptionsError(f"the lists in {folder} have no long descriptions (containers leave them out)")
     rows = sorted((*place, *pair) for pair, place in packages.items())
-    groups = _groups([(source, long) for source, _, long, _ in rows])
     suites = sorted({match[1] for path in lists if (match := _SUITE.search(path.name))})
     pairs = ParallelText(
         source=[long for _, _, long, _ in rows],
@@ -147,11 +145,7 @@ def read_lists(folder: Path) -> dict[str, ParallelText]:
         origin=f"package descriptions of {', '.join(suites) or 'the lists given'}",
         names=[package for _, package, _, _ in rows],
     )
-    chosen: dict[str, list[int]] = {split: [] for split in SPLITS}
-    for row, group in enumerate(groups):
-        bucket = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") % 100
-        chosen[_HELD_OUT.get(bucket, "train")].append(row)
-    return {split: pairs.select(numbers) for split, numbers in chosen.items()}
+    return split_by_hash(pairs, _groups([(source, long) for source, _, long, _ in rows]), _HELD_OUT)
 
 
 def plain_text(long: str) -> str:

@@ -1,18 +1,17 @@
 """Reads pairs of texts from files and Hub data sets; errors name file and line."""
 
 import csv
-import gzip
 import io
 import json
 import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .parallel_text import ParallelText
+from .sources import read_bytes
 
 SOURCE_NAMES = ("source", "src", "text", "document", "article")
 TARGET_NAMES = ("target", "tgt", "summary", "synopsis", "highlights")
@@ -57,20 +56,26 @@ def read_pairs(
         FileNotFoundError: A file does not exist.
         ValueError: A file cannot be used; the message names file and line.
     """
-    paths = _paths(files)
+    given = [files] if isinstance(files, (str, os.PathLike)) else list(files)
+    # A shell expands the braces of corpus.{en,de} itself, unless they came quoted or from a recipe.
+    braces = re.search(r"\{([^{},]*),([^{},]*)\}", os.fspath(given[0])) if len(given) == 1 else None
+    if braces and not os.path.exists(given[0]):
+        given = [os.fspath(given[0]).replace(braces[0], choice) for choice in braces.groups()]
+    paths = [Path(path) for path in given]
+    if len(paths) not in (1, 2):
+        raise ValueError(f"expected one file of pairs, or two aligned files of lines; got {len(paths)}")
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not a file")
     if len(paths) == 2:
         return _read_aligned(paths[0], paths[1], source_lang, target_lang)
-    path, columns = paths[0], _Columns(source_lang, target_lang, source_column, target_column)
     read = _READERS.get(Path(path.name.removesuffix(".gz")).suffix.lower())
     if read is None:
         raise ValueError(
             f"{path}: expected one file ending in {', '.join(_READERS)} (text also .gz), or two aligned files of "
             "lines, source first"
         )
-    return read(path, columns)
+    return read(path, _Columns(source_lang, target_lang, source_column, target_column))
 
 
 def read_hub_pairs(name: str, config_name: str | None = None, **columns: str | None) -> dict[str, ParallelText]:
@@ -92,21 +97,6 @@ def read_hub_pairs(name: str, config_name: str | None = None, **columns: str | N
         )
         for split, rows in load_dataset(name, config_name).items()
     }
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file, decompressed if its name ends in .gz.
-
-    Raises:
-        ValueError: It is not a gzip file, or it is truncated.
-    """
-    if path.suffix != ".gz":
-        return path.read_bytes()
-    try:
-        with gzip.open(path) as file:
-            return file.read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path}: truncated or corrupt gzip file ({error}); fetch it again") from error
 
 
 def read_lines(path: Path) -> list[str]:
@@ -145,35 +135,17 @@ def read_lines(path: Path) -> list[str]:
     return decoded
 
 
-def _paths(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
-    """One file, or two aligned ones."""
-    given = [files] if isinstance(files, (str, os.PathLike)) else list(files)
-    if len(given) == 1:
-        # a shell expands the braces of corpus.{en,de} itself, unless they came quoted or from a recipe
-        name = os.fspath(given[0])
-        braces = re.search(r"\{([^{},]*),([^{},]*)\}", name)
-        if braces and not os.path.exists(name):
-            given = [name.replace(braces[0], choice) for choice in braces.groups()]
-    if len(given) not in (1, 2):
-        raise ValueError(f"expected one file of pairs, or two aligned files of lines; got {len(given)}")
-    return [Path(path) for path in given]
-
-
 def _read_aligned(source: Path, target: Path, source_lang: str | None, target_lang: str | None) -> ParallelText:
     """Two files of lines."""
     for path in (source, target):
         if _READERS.get(path.suffix) is _read_parquet:
             raise ValueError(f"{path}: two files must be lines of text; a file with both columns is given alone")
-    source_parts, target_parts = (set(path.name.lower().split(".")) for path in (source, target))
-    if source_lang and target_lang:
-        swapped = (
-            target_lang.lower() in source_parts - target_parts and source_lang.lower() in target_parts - source_parts
+    parts = [set(path.name.lower().split(".")) for path in (source, target)]
+    languages = [(lang or "").lower() for lang in (source_lang, target_lang)]
+    if languages[1] in parts[0] - parts[1] and languages[0] in parts[1] - parts[0]:
+        raise ValueError(
+            f"{source} and {target} are in the wrong order for {source_lang} to {target_lang}: give the source first"
         )
-        if swapped:
-            raise ValueError(
-                f"{source} and {target} are in the wrong order for {source_lang} to {target_lang}: give the source "
-                "first"
-            )
     sources, targets = read_lines(source), read_lines(target)
     if len(sources) != len(targets):
         shorter = source if len(sources) < len(targets) else target
@@ -181,11 +153,8 @@ def _read_aligned(source: Path, target: Path, source_lang: str | None, target_la
             f"{source} has {len(sources)} lines, {target} has {len(targets)}: aligned files need the same number; "
             f"{shorter} ends before line {min(len(sources), len(targets)) + 1}"
         )
-    return ParallelText(
-        [line.strip() for line in sources],
-        [line.strip() for line in targets],
-        origin=f"{source.name}, {target.name}",
-    )
+    sources, targets = ([line.strip() for line in lines] for lines in (sources, targets))
+    return ParallelText(sources, targets, origin=f"{source.name}, {target.name}")
 
 
 @dataclass(frozen=True)
@@ -198,10 +167,6 @@ class _Columns:
     target_column: str | None = None
 
     @property
-    def languages(self) -> tuple[str | None, str | None]:
-        return self.source_lang, self.target_lang
-
-    @property
     def given(self) -> tuple[str | None, str | None]:
         return self.source_column, self.target_column
 
@@ -209,7 +174,7 @@ class _Columns:
         """The names of both columns, or None if one is missing."""
         lower = {name.strip().lower(): name for name in reversed(names)}
         columns = []
-        for given, lang, usual in zip(self.given, self.languages, (SOURCE_NAMES, TARGET_NAMES)):
+        for given, lang, usual in zip(self.given, (self.source_lang, self.target_lang), (SOURCE_NAMES, TARGET_NAMES)):
             wanted = [given] if given else [lang] if lang and lang.lower() in lower else list(usual)
             # An exact name comes before one that differs in case.
             exact = [name for name in wanted if name in names]
@@ -224,10 +189,8 @@ class _Columns:
             if given and given not in names:
                 return ValueError(f"{where} has no column {given!r} ({flag}); it has {existing}")
         if self.source_column and self.source_column == self.target_column:
-            return ValueError(
-                f"{where}: --source_column and --target_column both name the column {self.source_column!r}"
-            )
-        source, target = (f" ({lang})" if lang else "" for lang in self.languages)
+            return ValueError(f"{where}: --source_column and --target_column both name {self.source_column!r}")
+        source, target = (f" ({lang})" if lang else "" for lang in (self.source_lang, self.target_lang))
         return ValueError(
             f"{where}: no source{source} and target{target} among its columns ({existing}): name them with "
             "--source_column and --target_column"
@@ -242,10 +205,7 @@ def _read_tsv(path: Path, columns: _Columns) -> ParallelText:
     for number, row in rows:
         if len(row) < needed:
             hint = "; columns of a TSV file are divided by tabs" if len(row) == 1 else ""
-            raise ValueError(
-                f"{path}, line {number}: has {len(row)} column{'s' if len(row) > 1 else ''}, expected at least "
-                f"{needed}{hint}"
-            )
+            raise ValueError(f"{path}, line {number}: expected at least {needed} columns, found {len(row)}{hint}")
     return _pairs(path, ((f"line {number}", row[source], row[target]) for number, row in rows))
 
 
@@ -255,13 +215,14 @@ def _tsv_columns(path: Path, columns: _Columns, first: list[str]) -> tuple[int, 
     if header is not None:
         return first.index(header[0]), first.index(header[1]), True
     has_numbers = all(name is None or (name.isascii() and name.isdigit()) for name in columns.given)
-    by_language = not any(columns.given) and set(columns.languages) & set(first)
+    languages = columns.source_lang, columns.target_lang
+    by_language = not any(columns.given) and set(languages) & set(first)
     if not has_numbers or by_language:  # a header that names one of the two
         raise columns.missing(f"{path}, line 1", first)
     source, target = int(columns.source_column or 1) - 1, int(columns.target_column or 2) - 1
     if source == target or min(source, target) < 0:
         raise ValueError(f"{path}: source and target need two different columns, counted from 1")
-    header = _Columns(*columns.languages).find(first)
+    header = _Columns(*languages).find(first)
     has_header = header is not None and (first.index(header[0]), first.index(header[1])) == (source, target)
     return source, target, has_header
 
@@ -293,30 +254,27 @@ def _read_csv(path: Path, columns: _Columns) -> ParallelText:
 
 
 def _read_json(path: Path, columns: _Columns) -> ParallelText:
+    def parse(text: str, line: int) -> Any:
+        """The value of JSON that begins in this line."""
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            where = f"{path}, line {line + error.lineno - 1}"
+            raise ValueError(f"{where}: not JSON ({error.msg}, column {error.colno})") from error
+        except RecursionError:
+            raise ValueError(f"{path}, line {line}: nested too deeply, expected an object with two texts") from None
+
     lines = read_lines(path)
     if lines[0].lstrip().startswith("["):
-        rows, unit = list(enumerate(_parse("\n".join(lines), path, 1), start=1)), "entry"
+        rows, unit = list(enumerate(parse("\n".join(lines), 1), start=1)), "entry"
     else:
-        rows = [(number, _parse(line, path, number)) for number, line in enumerate(lines, start=1) if line.strip()]
+        rows = [(number, parse(line, number)) for number, line in enumerate(lines, start=1) if line.strip()]
         unit = "line"
     for number, row in rows:
         if not isinstance(row, dict):
             raise ValueError(f"{path}, {unit} {number}: expected an object with a source and a target")
-    if not rows:
-        raise ValueError(f"{path} holds no pairs")
     # The names of the first object; it is an error if a later one lacks them.
-    return _from_rows(path, list(rows[0][1]), rows, columns, unit)
-
-
-def _parse(text: str, path: Path, line: int) -> Any:
-    """The value of JSON that begins in this line of a file."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        place = f"{path}, line {line + error.lineno - 1}"
-        raise ValueError(f"{place}: not JSON ({error.msg}, column {error.colno})") from error
-    except RecursionError:
-        raise ValueError(f"{path}, line {line}: nested too deeply, expected an object with two texts") from None
+    return _from_rows(path, list(rows[0][1]) if rows else None, rows, columns, unit)
 
 
 def _read_parquet(path: Path, columns: _Columns) -> ParallelText:
@@ -329,23 +287,17 @@ def _read_parquet(path: Path, columns: _Columns) -> ParallelText:
     return _from_rows(path, table.column_names, enumerate(table.to_pylist(), start=1), columns)
 
 
-_READERS = {
-    ".tsv": _read_tsv,
-    ".txt": _read_tsv,
-    ".csv": _read_csv,
-    ".jsonl": _read_json,
-    ".json": _read_json,
-    ".parquet": _read_parquet,
-    ".pq": _read_parquet,
-}
+_READERS = dict.fromkeys((".tsv", ".txt"), _read_tsv) | {".csv": _read_csv}
+_READERS |= dict.fromkeys((".jsonl", ".json"), _read_json) | dict.fromkeys((".parquet", ".pq"), _read_parquet)
 
 
 def _from_rows(
-    name: Path | str, names: Sequence[str], rows: _Rows, columns: _Columns, unit: str = "row", origin: str = ""
+    name: Path | str, names: Sequence[str] | None, rows: _Rows, columns: _Columns, unit: str = "row", origin: str = ""
 ) -> ParallelText:
-    """Pairs from rows with named cells."""
-    wanted = columns.find(names)
-    nested = False
+    """Pairs from rows with named cells; None as names if there are no rows."""
+    if names is None:
+        raise ValueError(f"{name} holds no pairs")
+    wanted, nested = columns.find(names), False
     if wanted is None and not any(columns.given) and NESTED in names and columns.source_lang and columns.target_lang:
         wanted, nested = (columns.source_lang, columns.target_lang), True
     if wanted is None:
@@ -359,8 +311,7 @@ def _from_rows(
                 raise ValueError(f"{name}, {place}: column {NESTED} holds {texts!r:.40}, not a text for each language")
             for column in wanted:
                 if column not in texts:
-                    existing = ", ".join(map(str, texts)) or "nothing"
-                    raise ValueError(f"{name}, {place}: has no {column!r}; it has {existing}")
+                    raise ValueError(f"{name}, {place}: has no {column!r}; it has {', '.join(map(str, texts))}")
                 if not isinstance(texts[column], str | None):
                     raise ValueError(f"{name}, {place}, column {column!r}: holds {texts[column]!r:.40}, not text")
             source, target = (texts[column] or "" for column in wanted)
@@ -373,10 +324,9 @@ def _pairs(name: Path | str, rows: Iterable[tuple[str, str, str]], origin: str =
     """Pairs from (place, source, target)."""
     sources, targets = [], []
     for place, source, target in rows:
-        for text in (source, target):
-            # JSON can have half of a character, which is not UTF-8: no tokenizer reads it.
-            if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-                raise ValueError(f"{name}, {place}: holds half of a surrogate pair, which is not a character")
+        # JSON can have half of a character, which is not UTF-8: no tokenizer reads it.
+        if re.search("[\ud800-\udfff]", source + target):
+            raise ValueError(f"{name}, {place}: holds half of a surrogate pair, which is not a character")
         sources.append(source.strip())
         targets.append(target.strip())
     if not sources:
@@ -384,4 +334,4 @@ def _pairs(name: Path | str, rows: Iterable[tuple[str, str, str]], origin: str =
     return ParallelText(sources, targets, origin=origin or Path(name).name)
 
 
-__all__ = ["read_bytes", "read_hub_pairs", "read_lines", "read_pairs"]
+__all__ = ["read_hub_pairs", "read_lines", "read_pairs"]

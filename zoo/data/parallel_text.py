@@ -2,7 +2,7 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 # Characters added to both lengths before their ratio is taken: "Run!" -> "Fuyez donc !" is a good pair.
@@ -71,6 +71,22 @@ def concatenate(parts: Sequence[ParallelText]) -> ParallelText:
         origin=" + ".join(dict.fromkeys(part.origin for part in parts)),
         is_release=all(part.is_release for part in parts),
     )
+
+
+def split_by_hash(pairs: ParallelText, keys: Iterable[str], percent: Mapping[str, int]) -> dict[str, ParallelText]:
+    """Split pairs into "train" and what is held out; pairs with the same key stay together, on every machine.
+
+    Args:
+        pairs: All pairs.
+        keys: A key of each pair.
+        percent: How many of 100 keys go to "test" and to "validation", in this order.
+    """
+    held_out = [split for split, count in percent.items() for _ in range(count)]
+    rows: dict[str, list[int]] = {split: [] for split in ("train", "validation", "test")}
+    for row, key in enumerate(keys):
+        bucket = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % 100
+        rows[held_out[bucket] if bucket < len(held_out) else "train"].append(row)
+    return {split: pairs.select(chosen) for split, chosen in rows.items()}
 
 
 class _Letters(dict):
@@ -178,4 +194,4 @@ def drop_overlap(
     return train.select(kept), len(train) - len(kept)
 
 
-__all__ = ["ParallelText", "clean_pairs", "concatenate", "drop_overlap", "normal_form"]
+__all__ = ["ParallelText", "clean_pairs", "concatenate", "drop_overlap", "normal_form", "split_by_hash"]

@@ -25,12 +25,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class VocabularySizeError(ValueError):
-    """The texts do not have so many tokens, or have more characters.
-
-    Args:
-        message: What is wrong and what to do.
-        limit: The largest size that the texts allow, or the smallest for their characters.
-    """
+    """The texts do not have so many tokens, or more characters; `limit` is the nearest size that they allow."""
 
     def __init__(self, message: str, limit: int):
         super().__init__(message)
@@ -139,17 +134,13 @@ def _explained(error: Exception, vocab_size: int) -> ValueError:
     """SentencePiece's message, which quotes its source, for people."""
     message = " ".join(str(error).split())
     if match := re.search(r"value <= (\d+)", message):
-        return VocabularySizeError(
-            f"the text is too small for vocab_size={vocab_size}: it gives {match[1]} tokens at most; set "
-            f"vocab_size to {match[1]} or less, or add text",
-            int(match[1]),
+        text = (
+            f"the text is too small for vocab_size={vocab_size}: it gives {match[1]} tokens at most; set vocab_size to"
         )
+        return VocabularySizeError(f"{text} {match[1]} or less, or add text", int(match[1]))
     if match := re.search(r"required_chars\. \d+ vs (\d+)", message):
-        return VocabularySizeError(
-            f"vocab_size={vocab_size} does not hold the characters of the text with bytes and special tokens: set it "
-            f"above {match[1]}",
-            int(match[1]) + 1,
-        )
+        text = f"vocab_size={vocab_size} does not hold the characters of the text with bytes and special tokens"
+        return VocabularySizeError(f"{text}: set it above {match[1]}", int(match[1]) + 1)
     return ValueError(f"SentencePiece cannot train on this text with vocab_size={vocab_size}: {message}")
 
 
@@ -182,31 +173,28 @@ def _part(model: bytes, number: int) -> dict[int, int | bytes]:
 
 def _fields(message: bytes) -> Iterator[tuple[int, int, int, int | bytes]]:
     """(field number, wire type, place of its value, value) of a protobuf message; a parser by hand, because the
-    package protobuf would be one more dependency.
-    """
+    package protobuf would be one more dependency."""
     position = 0
 
     def varint() -> int:
         nonlocal position
         value = shift = 0
         while True:
-            byte = message[position]
-            position += 1
+            byte, position = message[position], position + 1
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
                 return value
 
     while position < len(message):
-        key = varint()
-        field, kind = key >> 3, key & 7
+        field, kind = divmod(varint(), 8)
+        at = position
         if kind == _VARINT:
-            at, value = position, varint()
-            yield field, kind, at, value
-            continue
-        size = varint() if kind == _BYTES else {_FIXED32: 4, _FIXED64: 8}[kind]
-        at, position = position, position + size
-        yield field, kind, at, message[at:position]
+            yield field, kind, at, varint()
+        else:
+            size = varint() if kind == _BYTES else {_FIXED32: 4, _FIXED64: 8}[kind]
+            at, position = position, position + size
+            yield field, kind, at, message[at:position]
 
 
 def _rounded(model: bytes) -> bytes:

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,12 +121,9 @@ class SplitBounds:
 
     def rows(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """(first, last) row of `train`, `validation` or `test` in each series."""
-        edges = {
-            "train": (np.zeros_like(self.train), self.train),
-            "validation": (self.train, self.validation),
-            "test": (self.validation, self.test),
-        }
-        return edges[split]
+        edges = [np.zeros_like(self.train), self.train, self.validation, self.test]
+        number = ("train", "validation", "test").index(split)
+        return edges[number], edges[number + 1]
 
 
 def chronological_split(
@@ -212,11 +208,10 @@ class SeriesScaler:
         moments = np.array([[_moments(series.values[:, c], group) for c in channels] for group in groups])
         if targets == "none":
             moments = np.tile([0.0, 1.0], (1, series.values.shape[1], 1))
-        known = [] if series.known is None else [_moments(column, rows) for column in series.known.T]
-        statics = (
-            [] if series.static_real is None else [_moments(column, [slice(None)]) for column in series.static_real.T]
-        )
-        covariates = [*np.array(known).reshape(-1, 2).T, *np.array(statics).reshape(-1, 2).T]
+        covariates: list[np.ndarray] = []
+        for table, group in ((series.known, rows), (series.static_real, [slice(None)])):
+            found = [] if table is None else [_moments(column, group) for column in table.T]
+            covariates += [*np.array(found).reshape(-1, 2).T]
         return cls(moments[..., 0], moments[..., 1], *covariates)
 
     def transform(self, series: SeriesSet) -> SeriesSet:
@@ -235,7 +230,7 @@ class SeriesScaler:
             known[:, k] = np.nan_to_num((column - self.known_mean[k]) / self.known_std[k])
         return replace(series, values=values, known=known)
 
-    def _per_row(self, statistic: np.ndarray, series: SeriesSet) -> Any:
+    def _per_row(self, statistic: np.ndarray, series: SeriesSet) -> np.ndarray:
         return statistic[0] if len(statistic) == 1 else np.repeat(statistic, series.lengths)
 
     def inverse(self, values: np.ndarray, items: np.ndarray | int = 0) -> np.ndarray:

@@ -1,8 +1,8 @@
 """CSV and Parquet files, pandas frames and `datasets` objects to series."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,14 @@ TARGET_NAMES = ("target", "y")
 _LARGEST_GRID = 20
 
 
-@dataclass
-class _Columns:
+class _Columns(NamedTuple):
     """The role of each column of the long and wide layouts."""
 
-    time: Any
-    item: Any
-    targets: list[Any]
-    known: list[Any]
-    static: list[Any]
+    time: str
+    item: str | None
+    targets: list[str]
+    known: list[str]
+    static: list[str]
 
 
 def read_series(
@@ -82,10 +81,6 @@ def read_series(
             f"{table.name} has no column of time stamps (looked for {', '.join(TIMESTAMP_NAMES)}): name it with "
             f"timestamp_column; it has {table.describe_columns()}"
         )
-    table.need([time], "timestamp_column")
-    table.need([item] if item else [], "item_column")
-    table.need(known_columns, "known_columns")
-    table.need(static_columns, "static_columns")
     taken = {time, item, *known_columns, *static_columns}
     if target_columns is None and preferred_targets and set(preferred_targets) <= set(frame.columns):
         target_columns = preferred_targets
@@ -94,6 +89,10 @@ def read_series(
         # pandas calls a column without a name "Unnamed: 0"; it is a row counter that a frame left in a CSV.
         free = [c for c in frame.columns if c not in taken and not str(c).startswith("Unnamed: ")]
         target_columns = usual[:1] or free
+    table.need([time], "timestamp_column")
+    table.need([item] if item else [], "item_column")
+    table.need(known_columns, "known_columns")
+    table.need(static_columns, "static_columns")
     table.need(target_columns, "target_columns")
     if not target_columns or set(target_columns) & taken or len(set(target_columns)) < len(target_columns):
         raise ValueError(
@@ -109,7 +108,7 @@ def _holds_ids(column: pd.Series) -> bool:
     return is_text and not pd.to_numeric(column, errors="coerce").notna().all()
 
 
-def _dated_column(frame: pd.DataFrame) -> Any:
+def _dated_column(frame: pd.DataFrame) -> str | None:
     """The first column if it holds dates."""
     column = frame.iloc[:, 0]
     if pd.api.types.is_datetime64_any_dtype(column):
@@ -157,9 +156,11 @@ def _dated(table: Table, columns: _Columns, frequency: str | None, timestamp_for
         if np.isnan(column).all():
             raise ValueError(f"{table.name}, column {str(name)!r}: holds no number")
     grid_offsets = np.r_[0, np.cumsum(positions[offsets[1:] - 1] + 1)]
-    if grid_offsets[-1] != len(values):  # missing rows
+    if grid_offsets[-1] != len(values):  # missing rows become NaN
         rows = grid_offsets[codes] + positions
-        values, covariates = (_spread(part, rows, int(grid_offsets[-1])) for part in (values, covariates))
+        whole = [np.full((grid_offsets[-1], part.shape[1]), np.nan) for part in (values, covariates)]
+        whole[0][rows], whole[1][rows] = values, covariates
+        values, covariates = whole
     starts = times[offsets[:-1]]
     series = SeriesSet(
         values,
@@ -173,13 +174,6 @@ def _dated(table: Table, columns: _Columns, frequency: str | None, timestamp_for
         source=table.name,
     )
     return replace(series, **_statics(table, columns.static, codes, offsets)) if columns.static else series
-
-
-def _spread(part: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """The rows at their places on the grid, NaN between them."""
-    whole = np.full((count, part.shape[1]), np.nan)
-    whole[rows] = part
-    return whole
 
 
 def _grid(

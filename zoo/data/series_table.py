@@ -33,13 +33,13 @@ class Table:
     name: str
     is_csv: bool = False
 
-    def where(self, row: int, column: Any = None) -> str:
+    def where(self, row: int, column: str | None = None) -> str:
         """The place of the frame's row at this position, in the source."""
         label = self.frame.index[row]
         place = f"{self.name}, line {label + 2}" if self.is_csv else f"{self.name}, row {label}"
         return place if column is None else f"{place}, column {str(column)!r}"
 
-    def need(self, columns: Sequence[Any], role: str) -> None:
+    def need(self, columns: Sequence[str], role: str) -> None:
         """Raise if a column is missing."""
         missing = [column for column in columns if column not in self.frame.columns]
         if missing:
@@ -49,7 +49,7 @@ class Table:
         """The first columns, for an error message."""
         return ", ".join(str(column) for column in self.frame.columns[:20])
 
-    def reject(self, wrong: Any, column: Any, problem: str | Callable[[Any], str]) -> None:
+    def reject(self, wrong: np.ndarray | pd.Series, column: str, problem: str | Callable[[Any], str]) -> None:
         """Raise if a row is wrong, naming the first.
 
         Args:
@@ -63,7 +63,7 @@ class Table:
             text = problem if isinstance(problem, str) else problem(self.frame[column].iloc[row])
             raise ValueError(f"{self.where(row, column)}: {text}")
 
-    def numbers(self, columns: Sequence[Any]) -> np.ndarray:
+    def numbers(self, columns: Sequence[str]) -> np.ndarray:
         """(rows, columns) float64, NaN where a cell is empty; text and infinite values raise."""
         values = np.empty((len(self.frame), len(columns)), np.float64)
         for place, name in enumerate(columns):
@@ -78,7 +78,7 @@ class Table:
             self.reject(np.isinf(values[:, place]), name, lambda cell: f"{cell} is infinite")
         return values
 
-    def times(self, name: Any, timestamp_format: str | None) -> tuple[np.ndarray, bool]:
+    def times(self, name: str, timestamp_format: str | None) -> tuple[np.ndarray, bool]:
         """(rows,) int64 and whether they are dates: microseconds since 1970, or step numbers."""
         column = self.frame[name]
         self.reject(column.isna(), name, "the time stamp is missing")
@@ -91,7 +91,8 @@ class Table:
             return column.to_numpy(np.int64), False
         if not pd.api.types.is_datetime64_any_dtype(column):
             text = column.astype(str)
-            if timestamp_format is None and _are_midnights(text):
+            # The first 20 tell quickly that they are not all midnights with an offset from UTC.
+            if timestamp_format is None and all(t.str.fullmatch(_MIDNIGHT).all() for t in (text.head(20), text)):
                 text = text.str.extract(_MIDNIGHT)[0]
             column = pd.to_datetime(text, format=timestamp_format or "ISO8601", errors="coerce", utc=True)
             expected = timestamp_format or "ISO 8601 (2016-07-01 13:00); give the format as timestamp_format"
@@ -104,23 +105,13 @@ class Table:
         return column.to_numpy("datetime64[us]").astype(np.int64), True
 
 
-def _are_midnights(text: pd.Series) -> bool:
-    """Whether all time stamps are midnights with an offset from UTC."""
-    return bool(text.head(20).str.fullmatch(_MIDNIGHT).all() and text.str.fullmatch(_MIDNIGHT).all())
-
-
-def usual_column(columns: pd.Index, given: str | None, usual: Sequence[str]) -> Any:
+def usual_column(columns: pd.Index, given: str | None, usual: Sequence[str]) -> str | None:
     """The given column, or else the first with a usual name, or None."""
     return given or next((column for name in usual for column in columns if str(column).lower() == name), None)
 
 
 def open_table(source: Any, timestamp_column: str | None = None, item_column: str | None = None) -> Table:
     """A CSV (also .gz) or Parquet file, a pandas frame or a `datasets.Dataset` as a table.
-
-    Args:
-        source: What to open.
-        timestamp_column: Column of the time stamps, if its name is not a usual one.
-        item_column: Column of the ids, if its name is not a usual one.
 
     Raises:
         FileNotFoundError: The file does not exist.

@@ -1,7 +1,8 @@
 """Time stamps of regular series: their frequency, their places on its grid, and calendar features.
 
 A frequency is a pandas alias ("h", "15min", "D", "7D", "B", "MS", "3ME"), or a whole number in text ("1") for series
-whose time stamps are step numbers.
+whose time stamps are step numbers. `times` are int64 of shape `(rows,)`, microseconds since 1970 or step numbers,
+increasing within each series; `offsets`, of shape `(series + 1,)`, say where each series begins.
 """
 
 import numpy as np
@@ -29,7 +30,7 @@ class GridError(ValueError):
 
 
 def _step(frequency: str) -> tuple[str, int]:
-    """(kind, size): steps, business days, months, or microseconds."""
+    """(kind, size): "steps", "months", or microseconds of "time" and of "business" days."""
     if frequency.isdigit() and int(frequency) > 0:
         return "steps", int(frequency)
     try:
@@ -39,7 +40,7 @@ def _step(frequency: str) -> tuple[str, int]:
     if offset is None or offset.n < 1:
         raise ValueError(f"frequency={frequency!r} is not a pandas frequency such as 'h', '15min', 'D', 'B' or 'MS'")
     if isinstance(offset, pandas_offsets.BusinessDay) and offset.n == 1:
-        return "business", 1
+        return "business", _DAY
     if isinstance(offset, pandas_offsets.Week):
         return "time", 7 * _DAY * offset.n
     for months, classes in _MONTHS.items():
@@ -55,39 +56,36 @@ def _months(times: np.ndarray) -> np.ndarray:
     return times.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
 
 
+def _days(times: np.ndarray) -> np.ndarray:
+    return times.astype("datetime64[us]").astype("datetime64[D]")
+
+
 def _month_alias(times: np.ndarray) -> str | None:
     """MS or ME when all time stamps are midnights of first or of last days, else None."""
     if (times % _DAY).any():
         return None
-    first_day = times.astype("datetime64[us]") == _months(times).astype("datetime64[M]")
-    next_day = (times + _DAY).astype("datetime64[us]")
-    last_day = next_day == next_day.astype("datetime64[M]")
-    return "MS" if first_day.all() else "ME" if last_day.all() else None
+    for alias, days in (("MS", times), ("ME", times + _DAY)):
+        if (days.astype("datetime64[us]") == _months(days).astype("datetime64[M]")).all():
+            return alias
+    return None
 
 
 def _alias(microseconds: int) -> str:
-    for name, unit in (("D", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", _SECOND), ("ms", 1000), ("us", 1)):
-        if microseconds % unit == 0:
-            count = microseconds // unit
-            return name if count == 1 else f"{count}{name}"
-    raise AssertionError("1 divides everything")
+    days, rest = divmod(microseconds, _DAY)
+    if rest:
+        return to_offset(pd.Timedelta(microseconds=microseconds)).freqstr
+    return "D" if days == 1 else f"{days}D"
 
 
 def canonical_frequency(frequency: str, times: np.ndarray) -> str:
-    """The alias with which `pandas.date_range` continues these time stamps ("W" on Tuesdays becomes "7D").
-
-    Args:
-        frequency: pandas alias, or a whole number in text.
-        times (`np.ndarray` of shape `(rows,)`): int64, microseconds since 1970 or step numbers.
+    """The alias with which `pandas.date_range` continues `times` ("W" on Tuesdays becomes "7D").
 
     Raises:
         ValueError: It is not a frequency, or is one of months and the time stamps are neither first nor last days.
     """
     kind, size = _step(frequency)
-    if kind == "business":
-        return "B"
     if kind != "months":
-        return frequency if kind == "steps" else _alias(size)
+        return {"steps": frequency, "business": "B"}.get(kind) or _alias(size)
     ending = _month_alias(times)
     if ending is None:
         raise ValueError(f"frequency={frequency!r} needs time stamps at the first or at the last day of a month")
@@ -95,18 +93,13 @@ def canonical_frequency(frequency: str, times: np.ndarray) -> str:
 
 
 def infer_frequency(times: np.ndarray, offsets: np.ndarray, dated: bool = True) -> str:
-    """The step that is most frequent between neighbours, as a frequency.
-
-    Args:
-        times (`np.ndarray` of shape `(rows,)`): int64, microseconds since 1970 or step numbers, increasing within each
-            series.
-        offsets (`np.ndarray` of shape `(series + 1,)`): Where each series begins.
-        dated: Whether `times` are dates.
+    """The step that is most frequent between neighbours, as a frequency; `dated`: whether `times` are dates.
 
     Raises:
         ValueError: No series has two rows, or they are months apart on neither first nor last days.
     """
-    steps = np.diff(times)[np.diff(_owner(offsets)) == 0]
+    neighbours = np.diff(_owner(offsets)) == 0
+    steps = np.diff(times)[neighbours]
     if not len(steps):
         raise ValueError("no series has two rows to infer a frequency from: give it as `frequency`")
     sizes, counts = np.unique(steps, return_counts=True)
@@ -116,7 +109,7 @@ def infer_frequency(times: np.ndarray, offsets: np.ndarray, dated: bool = True) 
     if step >= 28 * _DAY:
         ending = _month_alias(times)
         if ending is not None:
-            months, often = np.unique(np.diff(_months(times))[np.diff(_owner(offsets)) == 0], return_counts=True)
+            months, often = np.unique(np.diff(_months(times))[neighbours], return_counts=True)
             count = int(months[often.argmax()])
             return ending if count == 1 else f"{count}{ending}"
         # Months have 28 to 31 days; days in equal numbers, with gaps, would be multiples of one step.
@@ -125,13 +118,8 @@ def infer_frequency(times: np.ndarray, offsets: np.ndarray, dated: bool = True) 
                 "these look like months, but the time stamps are neither all first days nor all last days of a "
                 "month: write the first day of each"
             )
-    if (
-        step == _DAY
-        and 3 * _DAY in sizes
-        and np.is_busday(times.astype("datetime64[us]").astype("datetime64[D]")).all()
-    ):
-        return "B"
-    return _alias(step)
+    is_business = step == _DAY and 3 * _DAY in sizes and np.is_busday(_days(times)).all()
+    return "B" if is_business else _alias(step)
 
 
 def _owner(offsets: np.ndarray) -> np.ndarray:
@@ -142,11 +130,7 @@ def _owner(offsets: np.ndarray) -> np.ndarray:
 def grid_positions(times: np.ndarray, offsets: np.ndarray, frequency: str, strict: bool) -> np.ndarray:
     """(rows,) int64: number of steps between the first row of its series and each row.
 
-    Args:
-        times (`np.ndarray` of shape `(rows,)`): As for `infer_frequency`.
-        offsets (`np.ndarray` of shape `(series + 1,)`): Where each series begins.
-        frequency: Of the grid.
-        strict: Treat a stretch of equal larger steps as another frequency, not as gaps.
+    `strict` treats a stretch of equal larger steps as another frequency, not as gaps.
 
     Raises:
         GridError: A row is between two steps, or a series (or a stretch of one) has another frequency.
@@ -154,9 +138,8 @@ def grid_positions(times: np.ndarray, offsets: np.ndarray, frequency: str, stric
     kind, size = _step(frequency)
     first = np.repeat(times[offsets[:-1]], np.diff(offsets))
     if kind == "business":
-        days = times.astype("datetime64[us]").astype("datetime64[D]")
-        on_grid = np.is_busday(days) & (times % _DAY == first % _DAY)
-        positions = np.busday_count(first.astype("datetime64[us]").astype("datetime64[D]"), days).astype(np.int64)
+        on_grid = np.is_busday(_days(times)) & (times % _DAY == first % _DAY)
+        positions = np.busday_count(_days(first), _days(times)).astype(np.int64)
     else:
         distance = _months(times) - _months(first) if kind == "months" else times - first
         on_grid, positions = distance % size == 0, distance // size
@@ -165,14 +148,9 @@ def grid_positions(times: np.ndarray, offsets: np.ndarray, frequency: str, stric
     if not on_grid.all():
         row = int((~on_grid).argmax())
         raise GridError(row, f"is between two steps of the frequency {frequency!r} (mixed frequencies?)")
-    if strict:
-        _refuse_other_steps(positions, offsets, frequency)
-    return positions
-
-
-def _refuse_other_steps(positions: np.ndarray, offsets: np.ndarray, frequency: str) -> None:
-    steps = np.diff(positions, append=-1)
-    owner = _owner(offsets)
+    if not strict:
+        return positions
+    steps, owner = np.diff(positions, append=-1), _owner(offsets)
     # Runs of equal steps. The step from a series' last row to the next series' row 0 is never positive: it ends a run.
     begins = np.flatnonzero(np.r_[True, (steps[1:] != steps[:-1]) | (owner[1:] != owner[:-1])])
     lengths = np.diff(np.r_[begins, len(steps)])
@@ -185,13 +163,15 @@ def _refuse_other_steps(positions: np.ndarray, offsets: np.ndarray, frequency: s
             f"begins {lengths[run]} steps of {steps[begins[run]]} x {frequency!r} where the rest has single steps: "
             "mixed frequencies (give `frequency` if these are gaps)",
         )
+    return positions
 
 
 def time_stamps(start: np.datetime64 | int, count: int, frequency: str | None) -> pd.Index:
     """`count` time stamps (or step numbers) from `start` on."""
-    if frequency is not None and not frequency.isdigit() and isinstance(start, np.datetime64):
+    step = int(frequency) if frequency is not None and frequency.isdigit() else None
+    if frequency is not None and step is None and isinstance(start, np.datetime64):
         return pd.date_range(pd.Timestamp(start), periods=count, freq=frequency)
-    step = int(frequency) if frequency is not None and frequency.isdigit() else 1
+    step = step or 1
     return pd.RangeIndex(int(start), int(start) + count * step, step)
 
 
@@ -215,8 +195,6 @@ def calendar_names(frequency: str | None) -> tuple[str, ...]:
     kind, size = _step(frequency)
     if kind == "months":
         return ("month",) if size < 12 else ()
-    if kind == "business":
-        size = _DAY
     if size >= 7 * _DAY:
         return ("day_of_month", "week_of_year")
     names: tuple[str, ...] = ("day_of_week", "day_of_month", "day_of_year")

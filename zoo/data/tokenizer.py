@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -144,14 +143,14 @@ def language_tag(language: str) -> str:
     return tag
 
 
-def language_ids(tokenizer: Any) -> dict[str, int]:
+def language_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     """The languages that a tokenizer has tags for, with the ids of the tags."""
     added = tokenizer.get_added_vocab()
     tags = {match[1]: added[token] for token in added if (match := _TAG.fullmatch(token))}
     return dict(sorted(tags.items(), key=lambda item: item[1]))
 
 
-def sentencepiece_type(tokenizer: Any) -> str | None:
+def sentencepiece_type(tokenizer: object) -> str | None:
     """ "unigram" or "bpe" of a fast SentencePiece tokenizer, else None.
 
     None for WordPiece (BERT), BPE of bytes (GPT-2, BART) and slow tokenizers: this library cannot change their
@@ -173,29 +172,29 @@ class TextFit:
     Args:
         words: Words of the text, between spaces.
         characters: Characters of the text, without spaces.
-        pieces: Tokens of the text, without EOS.
+        tokens: Tokens of the text, without EOS.
         byte_share: Share of the tokens that are bytes, of characters that the vocabulary does not have.
         unknown_share: Share of the tokens that are UNK; 0 with byte fallback.
     """
 
     words: int
     characters: int
-    pieces: int
+    tokens: int
     byte_share: float
     unknown_share: float
 
     @property
-    def pieces_per_word(self) -> float:
+    def tokens_per_word(self) -> float:
         """Tokens a word: about 1.3 for a vocabulary of the language, 3 and more for a foreign one."""
-        return self.pieces / max(self.words, 1)
+        return self.tokens / max(self.words, 1)
 
     @property
-    def characters_per_piece(self) -> float:
+    def characters_per_token(self) -> float:
         """Characters a token, for languages without spaces."""
-        return self.characters / max(self.pieces, 1)
+        return self.characters / max(self.tokens, 1)
 
 
-def count_tokens(tokenizer: Any, texts: Sequence[str]) -> Counter[int]:
+def count_tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Counter[int]:
     """How often the texts have each token, EOS left out."""
     counts = Counter[int]()
     for first in range(0, len(texts), 4096):
@@ -205,7 +204,7 @@ def count_tokens(tokenizer: Any, texts: Sequence[str]) -> Counter[int]:
     return counts
 
 
-def text_fit(tokenizer: Any, texts: Sequence[str]) -> TextFit:
+def text_fit(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> TextFit:
     """Measure how well a tokenizer fits texts."""
     words = [word for text in texts for word in text.split()]
     counts = count_tokens(tokenizer, texts)

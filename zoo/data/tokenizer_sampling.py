@@ -4,7 +4,8 @@ import json
 import math
 import random
 import re
-from typing import Any
+
+from transformers import PreTrainedTokenizerFast
 
 from .tokenizer import sentencepiece_type
 
@@ -36,7 +37,7 @@ class SubwordSampler:
         ValueError: The tokenizer is of another kind, or the amount makes no sense for it.
     """
 
-    def __init__(self, tokenizer: Any, amount: float, seed: int = 0):
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, amount: float, seed: int = 0):
         kind = sentencepiece_type(tokenizer)
         if kind is None:
             raise ValueError("sampling needs a fast SentencePiece tokenizer (unigram or BPE)")

@@ -152,11 +152,7 @@ def read_card(text: str, where: str) -> Card | None:
 
 
 def render_card(record: RunRecord, earlier: str | None = None) -> str:
-    """The whole card.
-
-    Args:
-        record: The run.
-        earlier: The text of an earlier card; what a person wrote there, outside of the generated blocks, is kept.
+    """The whole card; what a person wrote into an `earlier` one, outside of the generated blocks, is kept.
 
     Raises:
         ValueError: The record lacks something that the card needs, or somebody else wrote the earlier card.

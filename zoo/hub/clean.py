@@ -27,21 +27,16 @@ class CleanProcess:
     def __init__(self, without_library: bool):
         self.without_library = without_library
         self._process: subprocess.Popen[str] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def close(self) -> None:
         """End the process and remove its folder."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
-        if self._folder is not None:
             self._folder.cleanup()
-        self._process = self._folder = None
+        self._process = None
 
-    def _start(self) -> tuple[subprocess.Popen[str], Path]:
-        """The process and the file of its errors."""
-        if self._process is not None and self._folder is not None:
-            return self._process, Path(self._folder.name) / "stderr.txt"
+    def _start(self) -> subprocess.Popen[str]:
         self._folder = tempfile.TemporaryDirectory(prefix="zoo-clean-")
         home = Path(self._folder.name)
         (home / "work").mkdir()
@@ -59,7 +54,7 @@ class CleanProcess:
         if not self.without_library:
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
         with open(home / "stderr.txt", "w", encoding="utf-8") as errors:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 # As text: run as a file, the folder of this package would be on its path and hide other packages.
                 [sys.executable, "-W", "ignore", "-c", SOURCE.read_text(encoding="utf-8")],
                 env=environment,
@@ -69,7 +64,6 @@ class CleanProcess:
                 stderr=errors,
                 text=True,
             )
-        return self._process, home / "stderr.txt"
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """Send one request.
@@ -81,7 +75,7 @@ class CleanProcess:
         Raises:
             RuntimeError: It failed; the message is the worker's.
         """
-        process, errors = self._start()
+        process = self._process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
         timer = threading.Timer(LIMIT, process.kill)
         timer.start()
@@ -94,7 +88,7 @@ class CleanProcess:
         finally:
             timer.cancel()
         if not line:
-            stderr = errors.read_text(encoding="utf-8", errors="replace").strip()
+            stderr = (Path(self._folder.name) / "stderr.txt").read_text(encoding="utf-8", errors="replace").strip()
             self.close()
             raise RuntimeError(f"the process ended before it could {do} it: {stderr[-500:]}")
         answer = json.loads(line)
@@ -106,10 +100,8 @@ class CleanProcess:
 class Workers:
     """One clean process with the library and one without it, each started when it is first needed."""
 
-    def __init__(self) -> None:
-        self.with_library, self.without_library = CleanProcess(False), CleanProcess(True)
-
     def __enter__(self) -> "Workers":
+        self.with_library, self.without_library = CleanProcess(False), CleanProcess(True)
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -47,12 +47,7 @@ def base_model(record: RunRecord) -> str | None:
 
 
 def metadata(record: RunRecord, metric: str) -> dict[str, Any]:
-    """The head of a run's card.
-
-    Args:
-        record: The run.
-        metric: Name of the primary metric.
-    """
+    """The head of a run's card; `metric` is the primary one."""
     publish, split, base = record.recipe.get("publish", {}), measured_split(record), base_model(record)
     task = load_task(record.recipe["task"]).hub_tag()
     dataset = (publish.get("datasets") or [record.recipe.get("data", {}).get("dataset_name") or "own data"])[0]
@@ -79,15 +74,7 @@ def metadata(record: RunRecord, metric: str) -> dict[str, Any]:
 
 
 def check_metadata(head: dict[str, Any], where: str) -> None:
-    """Refuse metadata that the Hub would refuse.
-
-    Args:
-        head: The metadata.
-        where: What the message begins with.
-
-    Raises:
-        ValueError: Names the keys and what is wrong with each.
-    """
+    """Raise a ValueError, which begins with `where`, that names each key that the Hub would refuse and why."""
     errors = []
     for key, (form, example) in FORMS.items():
         if key not in head:

@@ -85,14 +85,9 @@ class Difference(NamedTuple):
 
 
 def take_over_card(remote: Remote, folder: Path, head: str) -> None:
-    """Copy what people wrote into the card on the Hub into the folder's card.
+    """Copy what people wrote into the card on the Hub, as of the commit `head`, into the folder's card.
 
     The folder's own text replaces text that was published from such a folder, but not what somebody edited on the Hub.
-
-    Args:
-        remote: The repository.
-        folder: The staged folder.
-        head: The commit whose card is read.
 
     Raises:
         PublishError: Both were edited, or the card on the Hub was not written by this library.

@@ -63,12 +63,8 @@ def published_files(folder: Path, patterns: tuple[str, ...] = PUBLISHED) -> list
     Raises:
         ValueError: One of them, or their folder, is a link: its target may be anything.
     """
-    # `glob` skips a dangling link, unless its name is a pattern.
-    files = [
-        file
-        for pattern in patterns
-        for file in (sorted(folder.glob(pattern)) if "*" in pattern else [folder / pattern])
-    ]
+    # `glob` skips a dangling link unless it is named by a pattern.
+    files = [file for p in patterns for file in (sorted(folder.glob(p)) if "*" in p else [folder / p])]
     for path in (folder / CARD_NAME, *files, *{file.parent for file in files} - {folder}):
         if path.is_symlink():
             raise ValueError(f"{path} is a link: put the {'folder' if path.is_dir() else 'file'} itself there")
@@ -152,9 +148,6 @@ def stage(
         revision: The tag that the card pins for those who load the code from there.
         workers: Processes in which the card's examples run; None: the card shows them without outputs.
         code: Whether to add the family's code, for use without the library.
-
-    Returns:
-        The staged files.
 
     Raises:
         FileNotFoundError: The run has no results.json or no weights.

@@ -30,14 +30,7 @@ def run_example(example: Example, folder: Path, record: RunRecord, workers: Work
 def run_examples(folder: Path, record: RunRecord, repo_id: str, revision: str | None, workers: Workers) -> None:
     """Run the examples of a record's card, and put code and outputs into `record.usage`.
 
-    Examples that ran before with these weights are not run again.
-
-    Args:
-        folder: A staged folder.
-        record: The run.
-        repo_id: The repository that the examples name.
-        revision: The tag that the remote example pins.
-        workers: Processes in which they run.
+    Examples that ran before with these weights are not run again. They name `repo_id`, and one pins `revision`.
 
     Raises:
         ValueError: An example fails, or the name of the repository or tag is invalid.

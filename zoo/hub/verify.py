@@ -106,11 +106,7 @@ def check_download(
     """Download by tag (else by commit), compare checksums, then check the model; the result in words.
 
     Code from the Hub runs only after its checksum was compared with the uploaded code's, in a process of its own.
-
-    Args:
-        published: What `publish` returned.
-        batch: Inputs of the model; None: it is only loaded.
-        worker: A process without the library; None: only checksums are compared.
+    Without a worker only checksums are compared; without a batch of inputs the model is only loaded.
     """
     with tempfile.TemporaryDirectory(prefix="zoo-cache-") as cache:
         folder = download(published, Path(cache))

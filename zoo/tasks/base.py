@@ -18,6 +18,11 @@ if TYPE_CHECKING:  # the Trainer brings datasets and pandas, which `import zoo` 
     from zoo.training.trainer import Prediction, ZooTrainer
 
 
+def option(default: Any, help: str, **metadata: Any) -> Any:
+    """A field of a `DataArguments` class; see there for the metadata."""
+    return field(default=default, metadata={"help": help, **metadata})
+
+
 @dataclass
 class DataArguments:
     """Base class of a recipe's `data` section: each field is a key of the recipe and a flag of the command line.
@@ -34,6 +39,16 @@ class DataArguments:
     def names(cls, key: str, value: Any) -> list[str]:
         """Names of the fields whose metadata has this value under `key`."""
         return [f.name for f in dataclasses.fields(cls) if f.metadata.get(key) == value]
+
+    def check(self, least: Mapping[str, float], choices: Mapping[str, Sequence[str | None]]) -> None:
+        """Raise a ValueError that names a field with a value below its least, or one that is not a choice."""
+        for name, minimum in least.items():
+            value = getattr(self, name)
+            if value is not None and value < minimum:
+                raise ValueError(f"{name}={value} must be at least {minimum}")
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(filter(None, known))}")
 
 
 @dataclass
@@ -271,4 +286,4 @@ class Task(ABC):
         return ""
 
 
-__all__ = ["DataArguments", "Parent", "Report", "Task", "TaskData"]
+__all__ = ["DataArguments", "Parent", "Report", "Task", "TaskData", "option"]

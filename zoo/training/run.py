@@ -1,6 +1,7 @@
 """One run: train, evaluate, save, record."""
 
 import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -128,6 +129,8 @@ def measure_parent(parts: Parts, settings: RunSettings, splits: Mapping[str, Any
 
 def save_whole(trainer: ZooTrainer, folder: Path, save_dtype: str = "float32") -> None:
     """Save model and processor beside the folder's other files, each whole or not at all."""
+    for stale in folder.glob(".saving-*"):  # of a process that was killed
+        shutil.rmtree(stale, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
         trainer.save_model(temporary)
         for file in Path(temporary).glob("*.safetensors") if save_dtype != "float32" else ():

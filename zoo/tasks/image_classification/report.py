@@ -12,13 +12,7 @@ from .metrics import calibration_bins, classification_metrics
 
 
 def most_confused(matrix: np.ndarray, names: list[str], count: int = 5) -> list[dict[str, Any]]:
-    """The largest off-diagonal cells of a confusion matrix (rows: true class).
-
-    Args:
-        matrix (`np.ndarray` of shape `(classes, classes)`): Counts by true (row) and predicted (column) class.
-        names: Of the classes.
-        count: How many cells.
-    """
+    """The `count` largest off-diagonal cells of a confusion matrix, of shape `(true classes, predicted classes)`."""
     errors = matrix * (1 - np.eye(len(matrix), dtype=int))
     cells = np.argsort(errors, axis=None)[::-1][:count]
     pairs = [np.unravel_index(cell, errors.shape) for cell in cells if errors.flat[cell]]
@@ -34,20 +28,15 @@ def most_confused(matrix: np.ndarray, names: list[str], count: int = 5) -> list[
 
 
 def draw_confusion_matrix(matrix: np.ndarray, names: list[str], path: Path) -> None:
-    """Counts by true (row) and predicted (column) class, coloured by share of the row."""
+    """Counts by true (row) and predicted (column) class."""
     import matplotlib.pyplot as plt
+    from sklearn.metrics import ConfusionMatrixDisplay
 
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     side = max(4.0, 0.75 * len(names) + 1.5)
     figure, axes = plt.subplots(figsize=(side, side), layout="constrained")
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(matrix):
-        if count:
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, {matrix.sum():,} images")
+    display = ConfusionMatrixDisplay(matrix, display_labels=names)
+    display.plot(ax=axes, cmap="Blues", values_format="d", xticks_rotation=45, colorbar=False)
+    axes.set_title(f"Confusion matrix, {matrix.sum():,} images")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -98,14 +87,14 @@ def draw_mistakes(
 
 
 def report(logits: np.ndarray, labels: np.ndarray, names: list[str], images: np.ndarray, folder: Path) -> Report:
-    """Tables and plots of one evaluation.
+    """Tables and plots of one evaluation; the plots go to `folder`.
 
     Args:
         logits (`np.ndarray` of shape `(count, classes)`): Predictions.
         labels (`np.ndarray` of shape `(count,)`): True classes.
         names: Of the classes.
         images (`np.ndarray` of shape `(count, channels, height, width)`): uint8.
-        folder: Where the plots go; it must exist.
+        folder: An existing folder.
     """
     import matplotlib
     from sklearn.metrics import classification_report, confusion_matrix

@@ -5,7 +5,6 @@ English stems. Means over texts; intervals are percentiles of 1,000 bootstrap sa
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,14 +13,7 @@ SAMPLES = 1000
 
 
 def rouge_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[str, np.ndarray]:
-    """ROUGE of each text.
-
-    Args:
-        predictions: Summaries.
-        references: One reference each.
-
-    Returns:
-        Name -> F measures of shape `(texts,)`, in 0..100.
+    """ROUGE of each text: name -> F measures of shape `(texts,)`, in 0..100.
 
     Raises:
         ValueError: There is nothing to score, or the numbers of texts differ.
@@ -35,25 +27,18 @@ def rouge_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[
     return {name: np.array([100 * score[name].fmeasure for score in scores]) for name in NAMES}
 
 
-def bootstrap(values: np.ndarray, seed: int = 12345) -> tuple[float, float]:
+def bootstrap(values: np.ndarray, seed: int = 12345) -> list[float]:
     """The 2.5% and 97.5% percentiles of the mean of `values`, of shape `(texts,)`, over samples with replacement."""
     random = np.random.default_rng(seed)
     means = [values[random.integers(0, len(values), len(values))].mean() for _ in range(SAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+    return np.percentile(means, [2.5, 97.5]).tolist()
 
 
 def summarization_metrics(
     predictions: Sequence[str], references: Sequence[str], intervals: bool = False
-) -> dict[str, Any]:
-    """The metrics of summaries.
-
-    Args:
-        predictions: Summaries.
-        references: One reference each.
-        intervals: Whether to add `n`, 95% intervals (`..._low`, `..._high`) and `length_ratio`, of words.
-    """
-    metrics: dict[str, Any] = {"n": len(predictions)} if intervals else {}
+) -> dict[str, float]:
+    """The metrics of summaries; `intervals` adds `n`, 95% intervals (`..._low`, `..._high`) and the ratio of words."""
+    metrics: dict[str, float] = {"n": len(predictions)} if intervals else {}
     for name, values in rouge_scores(predictions, references).items():
         metrics[name] = float(values.mean())
         if intervals:

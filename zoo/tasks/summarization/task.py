@@ -1,43 +1,33 @@
 """SummarizationTask: its data, ROUGE, baselines and report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from zoo.tasks.base import Report
+from zoo.tasks.base import Report, option
 
 from ..text.arguments import TextArguments
 from ..text.dataset import TextDataset
 from ..text.pipeline import SummarizationPipeline
+from ..text.splits import NamedSplits
 from ..text.task import TextTask
-
-if TYPE_CHECKING:
-    from zoo.data.parallel_text import ParallelText
 
 
 @dataclass
 class SummarizationArguments(TextArguments):
     """The `data` section of a summarization recipe."""
 
-    max_source_length: int = field(default=256, metadata={"help": "Tokens of a text, EOS included."})
-    max_target_length: int = field(
-        default=64, metadata={"help": "Tokens of a summary, EOS included, in training and in generation."}
+    max_source_length: int = option(256, "Tokens of a text, EOS included.")
+    max_target_length: int = option(64, "Tokens of a summary, EOS included, in training and in generation.")
+    over_long: str = option(
+        "truncate", "Training pairs with more tokens: drop or truncate. Validation and test pairs are truncated."
     )
-    over_long: str = field(
-        default="truncate",
-        metadata={
-            "help": "Training pairs with more tokens: drop or truncate. Validation and test pairs are truncated."
-        },
-    )
-    max_characters: int | None = field(
-        default=None, metadata={"help": "Drop training pairs with more characters on a side."}
-    )
-    max_length_ratio: float | None = field(
-        default=None,
-        metadata={"help": "Drop training pairs whose target is so many times longer or shorter than usual."},
+    max_characters: int | None = option(None, "Drop training pairs with more characters on a side.")
+    max_length_ratio: float | None = option(
+        None, "Drop training pairs whose target is so many times longer or shorter than usual."
     )
 
 
@@ -51,7 +41,7 @@ class SummarizationTask(TextTask):
     # One text has many good summaries: a model removes only part of what is missing from 100.
     skill = 0.1
 
-    def read_named(self, arguments: TextArguments) -> "tuple[dict[str, ParallelText], dict[str, Any]] | None":
+    def read_named(self, arguments: TextArguments) -> NamedSplits | None:
         """Debian's package descriptions."""
         from zoo.data.package_descriptions import LICENCE, NAME, load_package_descriptions
 
@@ -61,13 +51,13 @@ class SummarizationTask(TextTask):
 
     def text_metrics(
         self, predictions: Sequence[str], dataset: TextDataset, intervals: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, float]:
         """ROUGE of the summaries."""
         from .metrics import summarization_metrics
 
         return summarization_metrics(predictions, dataset.targets, intervals)
 
-    def baselines(self, train: Any, dataset: Any) -> dict[str, dict[str, Any]]:
+    def baselines(self, train: Any, dataset: Any) -> dict[str, dict[str, float]]:
         """The first words of the text, as many as the median training summary has; the summary of the nearest training
         text; and the frequencies of target tokens."""
         from ..text.baselines import lead, nearest_targets, token_frequencies
@@ -77,7 +67,9 @@ class SummarizationTask(TextTask):
         metrics = {name: self.text_metrics(summaries, dataset, intervals=True) for name, summaries in texts.items()}
         return {**metrics, "token_frequencies": token_frequencies(train, dataset)}
 
-    def text_report(self, metrics: Mapping[str, Any], texts: Sequence[str], rows: TextDataset, folder: Path) -> Report:
+    def text_report(
+        self, metrics: Mapping[str, float], texts: Sequence[str], rows: TextDataset, folder: Path
+    ) -> Report:
         """ROUGE by length of the text, and the best and the worst summaries."""
         from ..text.report import by_length, draw_by_length, sample_rows
         from .metrics import NAMES, rouge_scores

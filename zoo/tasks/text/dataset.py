@@ -1,17 +1,20 @@
 """Pairs of texts as token ids, and batches of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerFast
 
 # Training rows that are measured for the fit verdict.
 TRAINING_ROWS = 200
 IGNORED = -100
+# (text, epoch, row, side) -> ids
+Resample = Callable[[str, int, int, int], list[int]]
 # Texts that are tokenized at once.
 CHUNK = 4096
 
@@ -73,10 +76,10 @@ class TextDataset(Dataset):
         self,
         sources: Sequence[str],
         targets: Sequence[str],
-        tokenizer: Any,
+        tokenizer: PreTrainedTokenizerFast,
         limits: tuple[int, int],
         training: bool = False,
-        resample: Any = None,
+        resample: Resample | None = None,
     ):
         self.sources, self.targets, self.tokenizer, self.limits = sources, targets, tokenizer, limits
         self.training, self.resample, self.epoch = training, resample, 0
@@ -135,7 +138,7 @@ class TextDataset(Dataset):
         """A whole batch at once."""
         return [self[int(row)] for row in rows]
 
-    def select(self, rows: np.ndarray, resample: Any = None) -> "TextDataset":
+    def select(self, rows: np.ndarray, resample: Resample | None = None) -> "TextDataset":
         """Some rows, in this order."""
         part = copy(self)
         part.__dict__.pop("encoded", None)
@@ -192,7 +195,7 @@ def collate(
     return {"input_ids": input_ids, "attention_mask": attention_mask, "decoder_input_ids": shifted, "labels": labels}
 
 
-def decode(tokens: np.ndarray, tokenizer: Any) -> list[str]:
+def decode(tokens: np.ndarray, tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """Generated tokens of shape `(rows, length)`, padded with -100 or PAD, as texts."""
     tokens = np.where(tokens == IGNORED, tokenizer.pad_token_id, tokens)
     return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]

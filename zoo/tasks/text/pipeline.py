@@ -21,6 +21,8 @@ SORTED_TOGETHER = 16
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’»)\]]*\s+|(?<=[。！？])")
 # What a model with several target languages reads before a source.
 TAG = re.compile(r">>\S+?<<")
+# Ids that go before a text (its language tag), and the text.
+Part = tuple[tuple[int, ...], str]
 # Settings of beam search; transformers warns of others without beams.
 BEAM_SETTINGS = {"early_stopping": False, "length_penalty": 1.0}
 
@@ -32,6 +34,19 @@ def sentences(text: str) -> list[str]:
         parts.append(text[start : match.end()])
         start = match.end()
     return [part.strip() for part in [*parts, text[start:]] if part.strip()]
+
+
+def truncated(ids: list[int], limit: int) -> list[int]:
+    """The first tokens, and EOS."""
+    return [*ids[: limit - 1], ids[-1]]
+
+
+def divided(ids: list[int], prefix: tuple[int, ...], limit: int) -> list[list[int]]:
+    """The chunk itself after its prefix; what has too many tokens without a space is divided between them."""
+    size, last = limit - len(prefix) - 1, len(ids) - 1
+    if len(ids) <= size + 1 or size < 1:
+        return [[*prefix, *ids][:limit]]
+    return [[*prefix, *ids[place : min(place + size, last)], ids[-1]] for place in range(0, last, size)]
 
 
 class TextToTextPipeline(Pipeline):
@@ -88,7 +103,7 @@ class TextToTextPipeline(Pipeline):
         return self.flat(self.answers(inputs, size, preprocess, forward))
 
     @staticmethod
-    def flat(outputs: list[list[dict[str, Any]]]) -> list[Any]:
+    def flat(outputs: list[list[dict[str, str]]]) -> list[Any]:
         """Without inner lists if each text has one output."""
         return [answers[0] for answers in outputs] if all(len(answers) == 1 for answers in outputs) else outputs
 
@@ -99,7 +114,7 @@ class TextToTextPipeline(Pipeline):
 
     def answers(
         self, inputs: Iterable[str], size: int, preprocess: dict[str, Any], forward: dict[str, Any]
-    ) -> list[list[dict[str, Any]]]:
+    ) -> list[list[dict[str, str]]]:
         """The outputs of each text."""
         if isinstance(inputs, Mapping):  # its texts are its values, and it would be read as its keys
             raise TypeError(f"expected a text or a list of texts, got {type(inputs).__name__}")
@@ -108,22 +123,20 @@ class TextToTextPipeline(Pipeline):
             if not isinstance(text, str):
                 raise TypeError(f"expected a text or a list of texts, got {type(text).__name__}")
         chunks = self.preprocess(texts, **preprocess)
-        flat = [(number, ids) for number, parts in enumerate(chunks) for ids in parts]
-        order = sorted(range(len(flat)), key=lambda place: -len(flat[place][1]))
+        flat = [ids for parts in chunks for ids in parts]
+        order = sorted(range(len(flat)), key=lambda place: -len(flat[place]))
         generated: list[list[str]] = [[] for _ in flat]
         for first in range(0, len(order), size):
             places = order[first : first + size]
-            batch = {"input_ids": [flat[place][1] for place in places]}
+            batch = {"input_ids": [flat[place] for place in places]}
             outputs = self.postprocess(self.forward(batch, **forward), rows=len(places))
             for place, answers in zip(places, outputs):
                 generated[place] = answers
         # A text without words has no chunks, and as many empty outputs as the others have.
-        count = max((len(answers) for answers in generated), default=1)
-        joined: list[list[list[str]]] = [[[] for _ in range(count)] for _ in texts]
-        for (number, _), answers in zip(flat, generated):
-            for parts, answer in zip(joined[number], answers):
-                parts.append(answer)
-        return [[{self.answer: " ".join(parts)} for parts in answers] for answers in joined]
+        empty = [""] * max(map(len, generated), default=1)
+        rest = iter(generated)
+        joined = [map(" ".join, zip(*islice(rest, len(parts)))) if parts else empty for parts in chunks]
+        return [[{self.answer: answer} for answer in answers] for answers in joined]
 
     def limit(self) -> int | None:
         """Tokens that the model reads at most, EOS included; None for no limit."""
@@ -137,33 +150,43 @@ class TextToTextPipeline(Pipeline):
         assert self.tokenizer is not None
         return self.tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"] if texts else []
 
+    def parts(self, texts: list[str]) -> list[list[Part]]:
+        """What each text is read as."""
+        return [[((), text)] for text in texts]
+
     def preprocess(  # type: ignore[override]
-        self, input_: list[str], truncation: bool = False
+        self, input_: list[str], truncation: bool = False, **options: Any
     ) -> list[list[list[int]]]:
-        """The ids of each text's chunks: one, or none of a text without words."""
-        limit = self.limit()
+        """The ids of each text's chunks: none of a text without words.
+
+        Args:
+            input_: The texts.
+            truncation: Truncate what is too long.
+            options: Arguments of `parts`.
+        """
+        limit, parts = self.limit(), self.parts(input_, **options)
+        tokens = iter(self.tokenize([text for row in parts for _, text in row]))
         chunks: list[list[list[int]]] = []
-        for text, ids in zip(input_, self.tokenize(input_)):
-            if not text.strip():
-                chunks.append([])
-            elif limit is None or len(ids) <= limit:
-                chunks.append([ids])
-            else:
-                chunks.append(self.truncate(ids, limit) if truncation else self.shorten(text, ids, limit))
+        for row in parts:
+            chunks.append([])
+            for prefix, text in row:
+                ids = [*prefix, *next(tokens)]
+                if not text.strip():
+                    continue
+                if limit is None or len(ids) <= limit:
+                    chunks[-1].append(ids)
+                else:
+                    chunks[-1] += [truncated(ids, limit)] if truncation else self.shorten(text, ids, prefix, limit)
         return chunks
 
-    def truncate(self, ids: list[int], limit: int) -> list[list[int]]:
-        """The first tokens, and EOS."""
-        return [[*ids[: limit - 1], ids[-1]]]
-
-    def shorten(self, text: str, ids: list[int], limit: int) -> list[list[int]]:
+    def shorten(self, text: str, ids: list[int], prefix: tuple[int, ...], limit: int) -> list[list[int]]:
         """The chunks of a text that is longer than the model reads."""
         warnings.warn(
             f"a text of {len(ids)} tokens is longer than the {limit} that the model takes: only its beginning is "
             "read (truncation=True for no warning)",
-            stacklevel=6,
+            stacklevel=5,
         )
-        return self.truncate(ids, limit)
+        return [truncated(ids, limit)]
 
     def _forward(self, model_inputs: dict[str, Any], **generate_kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         assert self.tokenizer is not None
@@ -236,8 +259,6 @@ class TranslationPipeline(TextToTextPipeline):
     """
 
     answer = "translation_text"
-    # The language tag before every chunk, if there is one.
-    tag: tuple[int, ...] = ()
 
     def _sanitize_parameters(  # type: ignore[override]
         self, tgt_lang: str | None = None, split_sentences: bool | None = None, **kwargs: Any
@@ -249,30 +270,16 @@ class TranslationPipeline(TextToTextPipeline):
             preprocess["split_sentences"] = split_sentences
         return preprocess, forward, postprocess
 
-    def preprocess(  # type: ignore[override]
-        self, input_: list[str], truncation: bool = False, tgt_lang: str | None = None, split_sentences: bool = False
-    ) -> list[list[list[int]]]:
-        """The ids of each text's chunks.
+    def parts(  # type: ignore[override]
+        self, texts: list[str], tgt_lang: str | None = None, split_sentences: bool = False
+    ) -> list[list[Part]]:
+        """Each text, or each of its sentences, after the language tag if there is one.
 
         Raises:
             ValueError: The model has no tag for the language.
         """
-        tagged = [self.split_tag(text, tgt_lang) for text in input_]
-        chunks: list[list[list[int]]] = [[] for _ in input_]
-        for self.tag in dict.fromkeys(tag for tag, _ in tagged):
-            rows = [row for row, (tag, _) in enumerate(tagged) if tag == self.tag]
-            texts = [tagged[row][1] for row in rows]
-            for row, parts in zip(
-                rows, self.by_sentence(texts, truncation) if split_sentences else super().preprocess(texts, truncation)
-            ):
-                chunks[row] = parts
-        return chunks
-
-    def by_sentence(self, texts: list[str], truncation: bool) -> list[list[list[int]]]:
-        """The chunks of each text, one or more for each sentence."""
-        split = [sentences(text) for text in texts]
-        chunks = iter(super().preprocess([part for parts in split for part in parts], truncation))
-        return [[ids for part in islice(chunks, len(parts)) for ids in part] for parts in split]
+        tagged = [self.split_tag(text, tgt_lang) for text in texts]
+        return [[(tag, part) for part in (sentences(text) if split_sentences else [text])] for tag, text in tagged]
 
     def split_tag(self, text: str, tgt_lang: str | None) -> tuple[tuple[int, ...], str]:
         """(tag, text without it): the tag of the language, or what the text begins with, or the model's only one.
@@ -294,48 +301,28 @@ class TranslationPipeline(TextToTextPipeline):
             raise ValueError(f"the model translates into {languages}: choose with tgt_lang=...")
         return tuple(known.values())[:1], text
 
-    def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """The ids of each text, after the language tag."""
-        return [[*self.tag, *ids] for ids in super().tokenize(texts)]
-
-    def shorten(self, text: str, ids: list[int], limit: int) -> list[list[int]]:
-        """Chunks of as many whole sentences as the model reads."""
+    def shorten(self, text: str, ids: list[int], prefix: tuple[int, ...], limit: int) -> list[list[int]]:
+        """Chunks of as many whole sentences as the model reads; of a sentence that is too long, of words."""
         warnings.warn(
             f"a text of {len(ids)} tokens is longer than the {limit} that the model takes: it is translated in parts "
             "(truncation=True to cut it off)",
-            stacklevel=6,
+            stacklevel=5,
         )
-        around = len(self.tag) + 1  # the tag and EOS
+        around = len(prefix) + 1  # the tag and EOS
+        split = sentences(text)
+        fits = [len(part) + len(prefix) <= limit for part in self.tokenize(split)]
+        parts = [part for whole, fit in zip(split, fits) for part in ([whole] if fit else whole.split())]
         chunks: list[list[str]] = []
         taken = 0
-        parts = self.parts(text, limit)
         for part, part_ids in zip(parts, self.tokenize(parts)):
-            tokens = len(part_ids) - around
+            tokens = len(part_ids) - 1
             if not chunks or taken + tokens > limit:
                 chunks.append([])
                 taken = around
             chunks[-1].append(part)
             taken += tokens
         whole = self.tokenize([" ".join(chunk) for chunk in chunks])
-        return [part for chunk in whole for part in self.divide(chunk, limit)]
-
-    def parts(self, text: str, limit: int) -> list[str]:
-        """The sentences of a text, and the words of those that are too long."""
-        split = sentences(text)
-        tokens = self.tokenize(split)
-        return [
-            part
-            for sentence, ids in zip(split, tokens)
-            for part in ([sentence] if len(ids) <= limit else sentence.split())
-        ]
-
-    def divide(self, ids: list[int], limit: int) -> list[list[int]]:
-        """The chunk itself; what has too many tokens without a space is divided between them."""
-        first, last = len(self.tag), len(ids) - 1
-        size = limit - first - 1
-        if len(ids) <= limit or size < 1:
-            return [ids[:limit]]
-        return [[*self.tag, *ids[place : min(place + size, last)], ids[-1]] for place in range(first, last, size)]
+        return [part for chunk in whole for part in divided(chunk, prefix, limit)]
 
 
 __all__ = ["SummarizationPipeline", "TextToTextPipeline", "TranslationPipeline", "sentences"]

@@ -1,16 +1,18 @@
 """Parts of the reports of text tasks: metrics by length, the best and the worst texts, attention maps."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from zoo.tasks.base import Report
 
 from .dataset import TextDataset
 
+Table = list[dict[str, Any]]
 # Texts of each kind in the table of samples; texts of a bin at least; bins at most.
 SAMPLES, SMALLEST_BIN, BINS = 3, 10, 6
 # How many texts' attention is drawn, and the tokens of the longest.
@@ -25,25 +27,18 @@ def length_bins(lengths: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
     merged: list[np.ndarray] = []
     for rows in bins:
         if merged and min(len(rows), len(merged[-1])) < SMALLEST_BIN:
-            merged[-1] = np.concatenate([merged[-1], rows])
-        else:
-            merged.append(rows)
+            rows = np.concatenate([merged.pop(), rows])
+        merged.append(rows)
     return [(int(lengths[rows].min()), int(lengths[rows].max()), np.sort(rows)) for rows in merged]
 
 
-def by_length(sources: Sequence[str], metric: str, measure: Callable[[np.ndarray], float]) -> list[dict[str, Any]]:
-    """A table of a metric by words of the source.
-
-    Args:
-        sources: Source texts.
-        metric: Its name.
-        measure: `(rows) -> value` of the metric on these rows.
-    """
+def by_length(sources: Sequence[str], metric: str, measure: Callable[[np.ndarray], float]) -> Table:
+    """A table of a metric by words of the source; `measure` gives its value on some rows."""
     lengths = np.array([len(text.split()) for text in sources])
     return [{"words": [low, high], "n": len(rows), metric: measure(rows)} for low, high, rows in length_bins(lengths)]
 
 
-def draw_by_length(table: Sequence[Mapping[str, Any]], metric: str, label: str, whole: float, path: Path) -> None:
+def draw_by_length(table: Table, metric: str, label: str, whole: float, path: Path) -> None:
     """Draw the metric by words of the source, and its value over all texts."""
     import matplotlib.pyplot as plt
 
@@ -58,9 +53,7 @@ def draw_by_length(table: Sequence[Mapping[str, Any]], metric: str, label: str, 
     plt.close(figure)
 
 
-def sample_rows(
-    scores: np.ndarray, metric: str, predictions: Sequence[str], dataset: TextDataset
-) -> list[dict[str, Any]]:
+def sample_rows(scores: np.ndarray, metric: str, predictions: Sequence[str], dataset: TextDataset) -> Table:
     """The best, median and worst texts by a metric of single texts, `scores` of shape `(rows,)`."""
     order = np.argsort(-scores, kind="stable")
     count = min(SAMPLES, len(order) // 3) or 1
@@ -91,14 +84,10 @@ def rows_for_maps(dataset: TextDataset) -> list[int]:
 
 
 @torch.no_grad()
-def attention_maps(model: Any, tokenizer: Any, dataset: TextDataset) -> list[dict[str, Any]]:
-    """Cross-attention of a few rows.
-
-    Returns:
-        For each row `source` and `target`, its tokens, and `weights` of shape `(target, source)`, the mean over layers
-        and heads. Empty for a model without attention.
-    """
-    maps: list[dict[str, Any]] = []
+def attention_maps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, dataset: TextDataset) -> Table:
+    """Cross-attention of a few rows: `source` and `target`, the tokens of each, and `weights` of shape
+    `(target, source)`, the mean over layers and heads. Empty for a model without attention."""
+    maps: Table = []
     implementation = model.config._attn_implementation
     model.eval()
     try:
@@ -128,7 +117,7 @@ def attention_maps(model: Any, tokenizer: Any, dataset: TextDataset) -> list[dic
     return maps
 
 
-def draw_attention(maps: Sequence[Mapping[str, Any]], path: Path) -> None:
+def draw_attention(maps: Table, path: Path) -> None:
     """Draw a heat map for each row: source tokens from left to right, generated tokens from top to bottom."""
     import matplotlib.pyplot as plt
 
@@ -146,7 +135,9 @@ def draw_attention(maps: Sequence[Mapping[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-def attention_report(model: Any, tokenizer: Any, dataset: TextDataset, folder: Path) -> Report:
+def attention_report(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, dataset: TextDataset, folder: Path
+) -> Report:
     """Attention maps; nothing for a model without attention."""
     maps = attention_maps(model, tokenizer, dataset)
     if not maps:

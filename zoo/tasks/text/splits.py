@@ -19,7 +19,8 @@ FILES = {"train": "train_file", "validation": "validation_file", "test": "test_f
 # Above this share of dropped training pairs the user is warned.
 DROPPED = 0.1
 # The splits of a data set by name and notes for the record; None if the task does not know the name.
-ReadNamed = Callable[[Any], tuple[dict[str, "ParallelText"], dict[str, Any]] | None]
+NamedSplits = tuple[dict[str, "ParallelText"], dict[str, Any]]
+ReadNamed = Callable[[TextArguments], NamedSplits | None]
 
 
 @dataclass
@@ -29,31 +30,35 @@ class Corpus:
     Args:
         splits: Split -> pairs.
         own: How many training pairs, from the first on, are of the data itself.
-        notes: What the record says of them; `cleaning` counts the training pairs that were read, dropped and kept.
+        notes: What the record says of them.
         warnings: What the user should read.
+        parts: Training pairs of each part, and its counts of pairs that were read, dropped and kept; a part that is
+            repeated has counts once.
     """
 
     splits: dict[str, "ParallelText"]
     own: int
     notes: dict[str, Any]
     warnings: list[str]
+    parts: list[tuple[int, dict[str, int] | None]]
 
     @property
     def train(self) -> "ParallelText":
         """The training pairs."""
         return self.splits["train"]
 
-    def count_long(self, dropped: int) -> None:
-        """Count training pairs that were dropped because they have too many tokens."""
-        if dropped:
-            self.notes["cleaning"] |= {"over_long": dropped, "kept": len(self.train) - dropped}
+    def count_long(self, is_long: np.ndarray) -> None:
+        """Count training pairs that are dropped because they have too many tokens; `is_long` is of shape `(rows,)`."""
+        first = 0
+        for rows, counts in self.parts:
+            dropped = int(is_long[first : first + rows].sum())
+            if counts is not None and dropped:
+                counts |= {"over_long": dropped, "kept": rows - dropped}
+            first += rows
 
 
-def read_splits(arguments: TextArguments, read_named: ReadNamed) -> tuple[dict[str, "ParallelText"], dict[str, Any]]:
-    """Read every split, and set aside what has no file of its own.
-
-    Returns:
-        Split -> pairs, and notes for the record.
+def read_splits(arguments: TextArguments, read_named: ReadNamed) -> NamedSplits:
+    """Read every split, and set aside what has no file of its own; also returns notes for the record.
 
     Raises:
         FileNotFoundError: The data is nowhere.
@@ -67,34 +72,24 @@ def read_splits(arguments: TextArguments, read_named: ReadNamed) -> tuple[dict[s
         refuse_folder(arguments.data_dir, "a file of your own")
         if "train" not in files and "validation" in files:
             raise ValueError("--validation_file and --test_file need --train_file")
-        splits = {split: read_pairs(paths, **columns_of(arguments)) for split, paths in files.items()}
+        splits = {split: read_pairs(paths, **arguments.columns) for split, paths in files.items()}
     elif arguments.dataset_name is None:
         raise ValueError("name the data: --train_file mine.tsv, two aligned files, or --dataset_name")
     elif named := read_named(arguments):
         splits = named[0]
     else:
         refuse_folder(arguments.data_dir, f"dataset_name={arguments.dataset_name}")
-        splits = read_hub_pairs(arguments.dataset_name, arguments.dataset_config_name, **columns_of(arguments))
+        splits = read_hub_pairs(arguments.dataset_name, arguments.dataset_config_name, **arguments.columns)
     if named is None and "train" in splits:
-        sizes = {"test": arguments.test_size, "validation": arguments.validation_size}
-        if "validation" in splits:
-            del sizes["test"]  # whoever brings validation pairs and no test pairs wants no test
+        # Whoever brings validation pairs and no test pairs wants no test.
+        sizes = (
+            {} if "validation" in splits else {"test": arguments.test_size, "validation": arguments.validation_size}
+        )
         missing = {name: size for name, size in sizes.items() if name not in splits and size}
         if missing:
             splits = {**splits, **set_aside(splits["train"], missing, arguments.split_seed)}
     notes = named[1] if named else {}
     return splits, {**notes, "known_release": next(iter(splits.values())).is_release}
-
-
-def columns_of(arguments: TextArguments) -> dict[str, str | None]:
-    """What finds the columns of source and target."""
-    source_lang, target_lang = arguments.languages
-    return {
-        "source_lang": source_lang,
-        "target_lang": target_lang,
-        "source_column": arguments.source_column,
-        "target_column": arguments.target_column,
-    }
 
 
 def set_aside(pairs: "ParallelText", sizes: Mapping[str, float], seed: int) -> dict[str, "ParallelText"]:
@@ -137,13 +132,8 @@ def take(pairs: "ParallelText", limit: int | None) -> "ParallelText":
 
 def clean(
     arguments: TextArguments, pairs: "ParallelText", held_out: Collection["ParallelText"]
-) -> tuple["ParallelText", dict[str, Any], list[str]]:
-    """Drop bad training pairs, and those that are measured too.
-
-    Args:
-        arguments: The data section.
-        pairs: Training pairs.
-        held_out: Pairs of validation and test.
+) -> tuple["ParallelText", dict[str, int], list[str]]:
+    """Drop bad training pairs, and those that are held out for validation and test.
 
     Returns:
         The pairs that are left, how many were dropped by each reason, and a warning if they are many.
@@ -161,14 +151,11 @@ def clean(
     if held_out and arguments.drop_overlap != "none":
         train, overlap = drop_overlap(train, held_out, arguments.drop_overlap)
     counts = {**counts, "in_validation_or_test": overlap, "kept": len(train)}
-    dropped = 1 - counts["kept"] / max(counts["read"], 1)
-    if dropped < DROPPED:
-        return train, counts, []
-    reasons = {key.replace("_", " "): n for key, n in counts.items() if key not in ("read", "kept") and n}
-    named = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
-    return train, counts, [
-        f"warning: {pairs.origin}: {dropped:.0%} of {counts['read']:,} training pairs were dropped ({named})"
-    ]  # fmt: skip
+    share = 1 - len(train) / len(pairs)
+    reasons = sorted((-n, reason) for reason, n in counts.items() if reason not in ("read", "kept") and n)
+    named = ", ".join(f"{reason.replace('_', ' ')} {-n:,}" for n, reason in reasons)
+    warning = f"warning: {pairs.origin}: {share:.0%} of {len(pairs):,} training pairs were dropped ({named})"
+    return train, counts, [warning] if share >= DROPPED else []
 
 
 def read_corpus(
@@ -179,25 +166,24 @@ def read_corpus(
 ) -> Corpus:
     """Clean the training pairs, repeat them and add further ones as the arguments ask for.
 
-    Args:
-        arguments: The data section.
-        splits: Split -> pairs as they were read.
-        read_named: Reads a data set by its name.
-        held_out: Pairs that training must not see, beside validation and test.
+    Pairs that are `held_out`, or in validation or test, are not trained on.
     """
     from zoo.data.parallel_text import concatenate
 
     held_out = [*(splits[name] for name in ("validation", "test") if name in splits), *held_out]
     train, cleaning, warnings = clean(arguments, splits["train"], held_out)
-    parts = [take(train, arguments.max_train_samples)] * arguments.repeat_train
-    own = sum(map(len, parts))
+    texts = [take(train, arguments.max_train_samples)] * arguments.repeat_train
+    all_counts = [cleaning, *[None] * (arguments.repeat_train - 1)]
     notes: dict[str, Any] = {"cleaning": cleaning}
     for name in arguments.extra_train or ():
         extra, counts, more = clean(arguments, read_extra(name, arguments, read_named), held_out)
         notes.setdefault("extra_train", []).append({"source": extra.origin, "cleaning": counts})
         warnings += more
-        parts.append(take(extra, arguments.max_train_samples))
-    return Corpus({**splits, "train": concatenate(parts)}, own, notes, warnings)
+        texts.append(take(extra, arguments.max_train_samples))
+        all_counts.append(counts)
+    own = len(texts[0]) * arguments.repeat_train
+    parts = list(zip(map(len, texts), all_counts))
+    return Corpus({**splits, "train": concatenate(texts)}, own, notes, warnings, parts)
 
 
 def read_extra(name: str, arguments: TextArguments, read_named: ReadNamed) -> "ParallelText":
@@ -209,7 +195,7 @@ def read_extra(name: str, arguments: TextArguments, read_named: ReadNamed) -> "P
     from zoo.data.parallel_files import read_pairs
 
     if Path(name).is_file():
-        return read_pairs(name, **columns_of(arguments))
+        return read_pairs(name, **arguments.columns)
     named = read_named(replace(arguments, dataset_name=name, data_dir=None))
     if named is None:
         raise ValueError(f"extra_train: {name} is neither a file nor a data set that the library knows by name")

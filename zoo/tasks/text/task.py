@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from zoo.tasks.base import Report, Task, TaskData
 
 from .arguments import TextArguments
 from .dataset import TextDataset, collate, decode, perplexity
-from .splits import DROPPED, Corpus, read_corpus, read_splits, take
+from .splits import DROPPED, Corpus, NamedSplits, read_corpus, read_splits, take
 
 if TYPE_CHECKING:
     from zoo.data.parallel_text import ParallelText
@@ -45,7 +51,7 @@ class TextTask(Task):
 
     # Data
 
-    def read_named(self, arguments: TextArguments) -> "tuple[dict[str, ParallelText], dict[str, Any]] | None":
+    def read_named(self, arguments: TextArguments) -> NamedSplits | None:
         """The splits of a data set that the task knows by name, and notes; None for another name."""
         return None
 
@@ -54,18 +60,15 @@ class TextTask(Task):
         return [read_corpus(self.arguments, splits, self.read_named)]
 
     def make_tokenizer(
-        self, config: PreTrainedConfig, processor: Any, corpora: Sequence[Corpus], train: "ParallelText"
-    ) -> tuple[Any, dict[str, Any], list[str]]:
-        """The tokenizer of a run: trained on its texts, or that of the weights that it starts from.
+        self,
+        config: PreTrainedConfig,
+        processor: PreTrainedTokenizerFast | None,
+        corpora: Sequence[Corpus],
+        train: "ParallelText",
+    ) -> tuple[PreTrainedTokenizerFast, dict[str, Any], list[str]]:
+        """The tokenizer of a run, notes for the record and warnings.
 
-        Args:
-            config: The model's config.
-            processor: The tokenizer of the weights, if the run starts from any.
-            corpora: All pairs.
-            train: The training pairs of all corpora.
-
-        Returns:
-            The tokenizer, notes for the record and warnings.
+        It is trained on the texts of all corpora (`train`), or is that of the weights that the run starts from.
 
         Raises:
             ValueError: The texts are too few for the vocabulary, or weights and tokenizer do not belong together.
@@ -75,7 +78,9 @@ class TextTask(Task):
             return processor, {}, []
         return self.train_tokenizer(config.vocab_size, train), {}, []
 
-    def train_tokenizer(self, vocab_size: int, train: "ParallelText", languages: Sequence[str] = ()) -> Any:
+    def train_tokenizer(
+        self, vocab_size: int, train: "ParallelText", languages: Sequence[str] = ()
+    ) -> PreTrainedTokenizerFast:
         """A new tokenizer for the texts of both sides."""
         from zoo.data.tokenizer import train_tokenizer
 
@@ -92,15 +97,9 @@ class TextTask(Task):
         return tokenizer
 
     def make_rows(
-        self, texts: "Sequence[ParallelText | None]", tokenizer: Any, training: bool = False
+        self, texts: "Sequence[ParallelText | None]", tokenizer: PreTrainedTokenizerFast, training: bool = False
     ) -> TextDataset | None:
-        """The rows of a split.
-
-        Args:
-            texts: The pairs of each corpus, None for a corpus without the split.
-            tokenizer: The processor of the run.
-            training: Whether these are training pairs.
-        """
+        """The rows of a split, from the pairs of each corpus; None for a corpus without the split."""
         from zoo.data.parallel_text import concatenate
 
         present = {number: text for number, text in enumerate(texts) if text}
@@ -121,28 +120,14 @@ class TextTask(Task):
         )
 
     def make_dataset(self, pairs: "ParallelText", corpus: np.ndarray, **options: Any) -> TextDataset:
-        """The rows of a split.
-
-        Args:
-            pairs: Pairs of all corpora.
-            corpus (`np.ndarray` of shape `(rows,)`): The number of each row's corpus.
-            options: Arguments of `TextDataset`.
-        """
+        """The rows of a split; `corpus` (`np.ndarray` of shape `(rows,)`) is the number of each row's corpus."""
         return TextDataset(pairs.source, pairs.target, **options)
 
-    def load_data(self, config: PreTrainedConfig, processor: Any = None) -> TaskData:
-        """Read, clean and tokenize the pairs of a run.
+    def load_data(self, config: PreTrainedConfig, processor: PreTrainedTokenizerFast | None = None) -> TaskData:
+        """Read, clean and tokenize the pairs of a run; see `Task.load_data`.
 
         Training pairs are cleaned, and those that are in validation or test too are dropped; validation and test stay
         as they are.
-
-        Args:
-            config: The model's config; `vocab_size` and `max_position_embeddings` are read.
-            processor: The tokenizer of the weights that a run starts from or measures.
-
-        Raises:
-            FileNotFoundError: The data is nowhere.
-            ValueError: The data is damaged, nothing is left of it, or it does not fit config or processor.
         """
         from zoo.data.parallel_text import concatenate
 
@@ -208,7 +193,7 @@ class TextTask(Task):
                     f"warning: {origin}: {share:.0%} of {len(long):,} training pairs were dropped, which have more "
                     f"than {limits} tokens"
                 )
-            corpus.count_long(int(long.sum()))
+            corpus.count_long(long)
         return rows.select(np.flatnonzero(~is_long), rows.resample)
 
     def views(self, dataset: Dataset) -> list[Dataset]:
@@ -217,7 +202,7 @@ class TextTask(Task):
 
     # Model and Trainer
 
-    def attach(self, model: PreTrainedModel, processor: Any) -> None:
+    def attach(self, model: PreTrainedModel, processor: PreTrainedTokenizerFast) -> None:
         """Give the model its generation settings, before a Seq2SeqTrainer fills in its own (20 tokens, greedy)."""
         super().attach(model, processor)
         settings = {name: getattr(self.arguments, name) for name in self.arguments.names("used_by", "evaluation")}
@@ -249,12 +234,12 @@ class TextTask(Task):
     @abstractmethod
     def text_metrics(
         self, predictions: Sequence[str], dataset: TextDataset, intervals: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, float]:
         """The metrics of generated texts; see `Task.evaluate`."""
 
-    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, Any]:
+    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, float]:
         """Metrics of the generated texts, if there are any, and the perplexity of the targets."""
-        metrics: dict[str, Any] = {}
+        metrics: dict[str, float] = {}
         rows: Any = prediction.dataset
         if prediction.predictions is not None:
             metrics |= self.text_metrics(decode(prediction.predictions, rows.tokenizer), rows, intervals)
@@ -263,15 +248,10 @@ class TextTask(Task):
         return metrics
 
     @abstractmethod
-    def text_report(self, metrics: Mapping[str, Any], texts: Sequence[str], rows: TextDataset, folder: Path) -> Report:
-        """Tables and plots of generated texts.
-
-        Args:
-            metrics: Those of the record.
-            texts: One for each row.
-            rows: The measured rows.
-            folder: Where plots go.
-        """
+    def text_report(
+        self, metrics: Mapping[str, float], texts: Sequence[str], rows: TextDataset, folder: Path
+    ) -> Report:
+        """Tables and plots of generated texts, one for each row; plots go to `folder`."""
 
     def report(self, prediction: "Prediction", model: PreTrainedModel, folder: Path) -> Report:
         """Tables and plots of the texts, and attention maps of some."""
@@ -295,15 +275,13 @@ def check_positions(config: PreTrainedConfig, arguments: TextArguments) -> None:
             raise ValueError(f"{name}={getattr(arguments, name)} is above the model's max_position_embeddings={most}")
 
 
-def check_tokenizer(config: PreTrainedConfig, tokenizer: Any) -> None:
+def check_tokenizer(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> None:
     """Raise a ValueError if weights and tokenizer were not made for each other; the model would learn nothing."""
-    if len(tokenizer) != config.vocab_size:
-        raise ValueError(
-            f"the model has vocab_size={config.vocab_size}, its tokenizer {len(tokenizer)} tokens: they do not belong "
-            "together; take both from one folder"
+    for name in ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id"):
+        ours, theirs = (
+            getattr(config, name, None),
+            len(tokenizer) if name == "vocab_size" else getattr(tokenizer, name),
         )
-    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-        ours, theirs = getattr(config, name, None), getattr(tokenizer, name)
         if ours is not None and ours != theirs:
             raise ValueError(
                 f"the model has {name}={ours}, its tokenizer {name}={theirs}: they do not belong together; take both "
@@ -311,7 +289,7 @@ def check_tokenizer(config: PreTrainedConfig, tokenizer: Any) -> None:
             )
 
 
-def fields_of(tokenizer: Any) -> dict[str, Any]:
+def fields_of(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     """The config fields that follow from the tokenizer."""
     return {
         "vocab_size": len(tokenizer),

@@ -1,7 +1,9 @@
 """The `data` section of a translation recipe."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from zoo.tasks.base import option
 
 from ..text.arguments import AddAction, TextArguments
 
@@ -18,68 +20,52 @@ CHOICES = {
 class TranslationArguments(TextArguments):
     """The `data` section of a translation recipe."""
 
-    source_lang: str | None = field(default=None, metadata={"help": "Language of the sources: en, de, ..."})
-    target_lang: str | None = field(default=None, metadata={"help": "Language of the targets: en, de, ..."})
-    language_tags: bool = field(
-        default=False,
-        metadata={
-            "help": "Sources begin with a tag of the target language though there is one language pair only, so that "
-            "others can join it later. With keep_pair they always do."
-        },
+    source_lang: str | None = option(None, "Language of the sources: en, de, ...")
+    target_lang: str | None = option(None, "Language of the targets: en, de, ...")
+    language_tags: bool = option(
+        False,
+        "Sources begin with a tag of the target language though there is one language pair only, so that "
+        "others can join it later. With keep_pair they always do.",
     )
 
-    vocabulary: str = field(
-        default="keep",
-        metadata={
-            "help": "What becomes of the vocabulary of the weights that a run starts from: keep it, extend it by "
-            "tokens of the new texts, or replace it by a new one that takes over the rows of the tokens that both "
-            "have.",
-            "used_by": "training",
-        },
+    vocabulary: str = option(
+        "keep",
+        "What becomes of the vocabulary of the weights that a run starts from: keep it, extend it by "
+        "tokens of the new texts, or replace it by a new one that takes over the rows of the tokens that both "
+        "have.",
+        used_by="training",
     )
-    vocabulary_size: int | None = field(
-        default=None,
-        metadata={
-            "help": "Tokens of the extended or new vocabulary at most; tokens that occur less than 5 times are left "
-            "out. Default: half as many again as before, or as many as before.",
-            "used_by": "training",
-        },
+    vocabulary_size: int | None = option(
+        None,
+        "Tokens of the extended or new vocabulary at most; tokens that occur less than 5 times are left "
+        "out. Default: half as many again as before, or as many as before.",
+        used_by="training",
     )
-    new_rows: str = field(
-        default="compose",
-        metadata={
-            "help": "How the embeddings of new tokens begin: as the mean of all and noise (mean), as that of an old "
-            "token of the same rank by frequency (rank), or as the mean of the old tokens that spell them (compose).",
-            "used_by": "training",
-        },
+    new_rows: str = option(
+        "compose",
+        "How the embeddings of new tokens begin: as the mean of all and noise (mean), as that of an old "
+        "token of the same rank by frequency (rank), or as the mean of the old tokens that spell them (compose).",
+        used_by="training",
     )
-    keep_pair: list[str] | None = field(
-        default=None,
-        metadata={
-            "help": "Language pairs that the model must not forget, each with data to replay: en-de:FILE, two aligned "
-            "files as en-de:SOURCES,TARGETS, or the name of a known data set in place of the file. A pair may come "
-            "several times: its data have equal shares, and validation and test are of the first. Sources then begin "
-            "with a tag of the target language.",
-            "source": "train",
-            "action": AddAction,
-        },
+    keep_pair: list[str] | None = option(
+        None,
+        "Language pairs that the model must not forget, each with data to replay: en-de:FILE, two aligned "
+        "files as en-de:SOURCES,TARGETS, or the name of a known data set in place of the file. A pair may come "
+        "several times: its data have equal shares, and validation and test are of the first. Sources then begin "
+        "with a tag of the target language.",
+        source="train",
+        action=AddAction,
     )
-    keep_ratio: float = field(default=0.2, metadata={"help": "Share of replay in the training pairs."})
-    keep_targets: str | None = field(
-        default=None,
-        metadata={
-            "help": "What replay is learned from: parent (the next-token distribution of the model that the run "
-            "starts from, which keeps more), or truth (the targets). Default: parent, for the language pairs that it "
-            "translates into another language than the new pair's, where its vocabulary stays.",
-            "loading": False,
-        },
+    keep_ratio: float = option(0.2, "Share of replay in the training pairs.")
+    keep_targets: str | None = option(
+        None,
+        "What replay is learned from: parent (the next-token distribution of the model that the run "
+        "starts from, which keeps more), or truth (the targets). Default: parent, for the language pairs that it "
+        "translates into another language than the new pair's, where its vocabulary stays.",
+        loading=False,
     )
-    keep_weight: float = field(
-        default=4.0,
-        metadata={
-            "help": "With keep_targets=parent: weight of a replayed token in the loss beside a new one.",
-            "loading": False,
-        },
+    keep_weight: float = option(
+        4.0, "With keep_targets=parent: weight of a replayed token in the loss beside a new one.", loading=False
     )
 
     @property
@@ -89,16 +75,11 @@ class TranslationArguments(TextArguments):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.vocabulary_size is not None and self.vocabulary_size < 1:
-            raise ValueError(f"vocabulary_size={self.vocabulary_size} must be at least 1")
+        self.check({"vocabulary_size": 1}, CHOICES)
         if not 0 < self.keep_ratio < 1:
             raise ValueError(f"keep_ratio={self.keep_ratio} must be above 0 and below 1")
         if not self.keep_weight > 0:
             raise ValueError(f"keep_weight={self.keep_weight} must be above 0")
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                names = ", ".join(filter(None, known))
-                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {names}")
         if self.language_tags and self.target_lang is None:
             raise ValueError("language_tags needs the target's language: --target_lang de")
         for text in self.keep_pair or ():

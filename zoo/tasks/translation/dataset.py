@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedTokenizerFast
 
-from ..text.dataset import TextDataset, spread
+from ..text.dataset import Resample, TextDataset, spread
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Direction:
     tag: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, source: str | None, target: str | None, tokenizer: Any) -> "Direction":
+    def of(cls, source: str | None, target: str | None, tokenizer: PreTrainedTokenizerFast) -> "Direction":
         """A language pair with the tag that a tokenizer has for its target."""
         from zoo.data.tokenizer import language_ids
 
@@ -68,7 +69,7 @@ class TranslationDataset(TextDataset):
         """Numbers of the rows of a direction."""
         return np.flatnonzero(self.direction == direction)
 
-    def select(self, rows: np.ndarray, resample: Any = None) -> "TranslationDataset":
+    def select(self, rows: np.ndarray, resample: Resample | None = None) -> "TranslationDataset":
         """Some rows, in this order."""
         part: Any = super().select(rows, resample)
         part.direction = self.direction[rows]
@@ -88,7 +89,7 @@ class TranslationDataset(TextDataset):
             chosen.append(rows[spread(len(rows), share)])
         return self.select(np.sort(np.concatenate(chosen)), self.resample)
 
-    def with_tokenizer(self, tokenizer: Any) -> "TranslationDataset":
+    def with_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> "TranslationDataset":
         """The same rows for another model, with the language tags that it has."""
         other = copy(self)
         other.__dict__.pop("encoded", None)

@@ -42,22 +42,14 @@ def moses(language: str) -> tuple[Any, Any]:
 
 
 def moses_tokens(text: str, language: str = "en") -> str:
-    """The text in lower case with spaces between Moses' tokens.
-
-    Args:
-        text: A sentence.
-        language: Two letters; it decides how apostrophes are split.
-    """
+    """A sentence in lower case with spaces between Moses' tokens; the language decides how apostrophes are split."""
     normalizer, tokenizer = moses(language)
     return tokenizer.tokenize(normalizer.normalize(text.lower()), return_str=True, escape=False)
 
 
 def sentence_counts(name: str, predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
-    """Counts of each sentence, whose sums give the corpus BLEU.
-
-    Returns:
-        Matches and totals of 1 to 4 tokens, and both lengths, of shape `(sentences, 10)`.
-    """
+    """Counts of each sentence, whose sums give the corpus BLEU: matches and totals of 1 to 4 tokens, and both lengths,
+    of shape `(sentences, 10)`."""
     bleu = BLEU(**BLEUS[name], effective_order=True)
     scores = [bleu.sentence_score(text, [reference]) for text, reference in zip(predictions, references)]
     return np.array([[*score.counts, *score.totals, score.sys_len, score.ref_len] for score in scores], np.int64)
@@ -75,13 +67,12 @@ def bleu_of(counts: np.ndarray, smooth_method: str = "exp") -> float:
     return BLEU.compute_bleu(matches, totals, int(counts[8]), int(counts[9]), smooth_method=smooth_method).score
 
 
-def bootstrap(counts: np.ndarray, smooth_method: str, seed: int = 12345) -> tuple[float, float]:
+def bootstrap(counts: np.ndarray, smooth_method: str, seed: int = 12345) -> list[float]:
     """The 2.5% and 97.5% percentiles of BLEU over samples of the sentences with replacement."""
     n = len(counts)
     random = np.random.default_rng(seed)
     scores = [bleu_of(random.multinomial(n, [1 / n] * n) @ counts, smooth_method) for _ in range(SAMPLES)]
-    low, high = np.percentile(scores, [2.5, 97.5])
-    return float(low), float(high)
+    return np.percentile(scores, [2.5, 97.5]).tolist()
 
 
 def translation_metrics(
@@ -90,7 +81,7 @@ def translation_metrics(
     language: str = "en",
     names: Sequence[str] = (*BLEUS, "chrf"),
     intervals: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """The metrics of translations.
 
     Args:
@@ -109,7 +100,7 @@ def translation_metrics(
     predictions, references = list(predictions), list(references)
     if not predictions or len(predictions) != len(references):
         raise ValueError(f"expected as many translations as references, got {len(predictions)} and {len(references)}")
-    metrics: dict[str, Any] = {"n": len(predictions)}
+    metrics: dict[str, float] = {"n": len(predictions)}
     for name, scorer in scorers().items():
         if name not in names:
             continue

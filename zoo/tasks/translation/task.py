@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from zoo.tasks.base import Parent, Report, TaskData
 
 from ..text.arguments import TextArguments
 from ..text.dataset import TextDataset
 from ..text.pipeline import TranslationPipeline
-from ..text.splits import Corpus, read_corpus
+from ..text.splits import Corpus, NamedSplits, read_corpus
 from ..text.task import TextTask
 from .arguments import TranslationArguments
 from .dataset import Direction, TranslationDataset
@@ -64,7 +64,7 @@ class TranslationTask(TextTask):
 
     # Data
 
-    def read_named(self, arguments: TextArguments) -> "tuple[dict[str, ParallelText], dict[str, Any]] | None":
+    def read_named(self, arguments: TextArguments) -> NamedSplits | None:
         """A parallel corpus that the library knows."""
         from zoo.data.named_pairs import NAMED_PAIRS, load_named_pairs
 
@@ -92,8 +92,12 @@ class TranslationTask(TextTask):
         return [new, *self.replay]
 
     def make_tokenizer(
-        self, config: PreTrainedConfig, processor: Any, corpora: Sequence[Corpus], train: "ParallelText"
-    ) -> tuple[Any, dict[str, Any], list[str]]:
+        self,
+        config: PreTrainedConfig,
+        processor: PreTrainedTokenizerFast | None,
+        corpora: Sequence[Corpus],
+        train: "ParallelText",
+    ) -> tuple[PreTrainedTokenizerFast, dict[str, Any], list[str]]:
         """The tokenizer of a run, with language tags where it needs them."""
         from zoo.data.tokenizer import language_ids
 
@@ -133,17 +137,8 @@ class TranslationTask(TextTask):
             **options,
         )
 
-    def load_data(self, config: PreTrainedConfig, processor: Any = None) -> TaskData:
-        """Read, clean and tokenize the pairs of a run; those to replay come last in every split.
-
-        Args:
-            config: The model's config; `vocab_size` and `max_position_embeddings` are read.
-            processor: The tokenizer of the weights that a run starts from or measures.
-
-        Raises:
-            FileNotFoundError: The data is nowhere.
-            ValueError: The data is damaged, nothing is left of it, or it does not fit config or processor.
-        """
+    def load_data(self, config: PreTrainedConfig, processor: PreTrainedTokenizerFast | None = None) -> TaskData:
+        """Read, clean and tokenize the pairs of a run; those to replay come last in every split."""
         from zoo.data.tokenizer import language_ids
 
         tags = language_ids(processor) if processor is not None else {}
@@ -161,7 +156,7 @@ class TranslationTask(TextTask):
         notes = {**data.notes, "source_lang": source, "target_lang": target}
         return TranslationData(**{**vars(data), "notes": notes}, origins=self.origins)
 
-    def parent_view(self, dataset: Any, processor: Any) -> TranslationDataset | None:
+    def parent_view(self, dataset: Any, processor: PreTrainedTokenizerFast) -> TranslationDataset | None:
         """The rows as the parent reads them, if old language pairs are replayed."""
         return dataset.with_tokenizer(processor) if len(dataset.directions) > 1 else None
 
@@ -211,7 +206,7 @@ class TranslationTask(TextTask):
 
     def text_metrics(
         self, predictions: Sequence[str], dataset: TextDataset, intervals: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, float]:
         """BLEU and chrF; with intervals every metric of the record."""
         from .metrics import translation_metrics
 
@@ -220,21 +215,21 @@ class TranslationTask(TextTask):
         metrics = translation_metrics(predictions, dataset.targets, names=QUICK)
         return {name: metrics[name] for name in QUICK}
 
-    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, Any]:
+    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, float]:
         """The metrics of each direction: plain names for the first, such as bleu_en-de for the others."""
-        metrics: dict[str, Any] = {}
+        metrics: dict[str, float] = {}
         for number, part in directions_of(prediction).items():
             name = part.dataset.directions[number].name  # type: ignore[attr-defined]
             values = super().evaluate(part, intervals)
             metrics |= values if number == 0 else {f"{metric}_{name}": value for metric, value in values.items()}
         return metrics
 
-    def compared_metrics(self, metrics: Mapping[str, Any]) -> list[str]:
+    def compared_metrics(self, metrics: Mapping[str, float]) -> list[str]:
         """The metric of every direction: bleu, bleu_en-pt_BR, but not bleu_low."""
         # Every direction has one chrF, and no other metric begins with its name.
         return [name.replace("chrf", self.metric) for name in metrics if name.startswith("chrf")]
 
-    def baselines(self, train: Any, dataset: Any) -> dict[str, dict[str, Any]]:
+    def baselines(self, train: Any, dataset: Any) -> dict[str, dict[str, float]]:
         """The source itself, the translation of the nearest training source, and the frequencies of target tokens."""
         from ..text.baselines import nearest_targets, token_frequencies
         from .metrics import translation_metrics
@@ -249,7 +244,9 @@ class TranslationTask(TextTask):
         """Tables and plots of the first direction, and attention maps."""
         return super().report(directions_of(prediction).get(0, prediction), model, folder)
 
-    def text_report(self, metrics: Mapping[str, Any], texts: Sequence[str], rows: TextDataset, folder: Path) -> Report:
+    def text_report(
+        self, metrics: Mapping[str, float], texts: Sequence[str], rows: TextDataset, folder: Path
+    ) -> Report:
         """BLEU by length of the source, and the best and the worst sentences."""
         from ..text.report import by_length, draw_by_length, sample_rows
         from .metrics import bleu_of, sentence_chrf, sentence_counts, signatures

@@ -1,11 +1,10 @@
 """The section of a study that compares children with models from scratch, by number of pairs."""
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
+
+import pandas as pd
 
 from zoo.record import RunRecord
 
@@ -14,63 +13,14 @@ COLOURS = {CHILD: "tab:blue", SCRATCH: "tab:gray", OWN: "tab:orange"}
 STYLES = ("-", "--", ":", "-.", (0, (1, 4)), (0, (5, 5)))
 
 
-@dataclass
-class Point:
-    """A finished run.
-
-    Args:
-        kind: A name of `COLOURS`.
-        pairs: Training pairs.
-        value: Its metric.
-        curve: (step, metric on the validation split) during training.
-    """
-
-    kind: str
-    pairs: int
-    value: float
-    curve: list[tuple[int, float]] = field(default_factory=list)
-
-
 def kind_of(recipe: dict[str, Any]) -> str:
     """How a run began: a name of `COLOURS`."""
-    scratch = recipe.get("training", {}).get("random_weights") or not recipe.get("model_name_or_path")
-    if not scratch:
+    if recipe.get("model_name_or_path") and not recipe.get("training", {}).get("random_weights"):
         return CHILD
     return OWN if recipe.get("data", {}).get("vocabulary") == "replace" else SCRATCH
 
 
-def point_of(record: RunRecord, value: float, metric: str) -> Point:
-    """A finished run and its metric."""
-    curve = [(entry["step"], entry[f"eval_{metric}"]) for entry in record.history if f"eval_{metric}" in entry]
-    return Point(kind_of(record.recipe), record.data["splits"]["train"]["n"], value, curve)
-
-
-def means(points: Sequence[Point]) -> dict[str, dict[int, float]]:
-    """Kind -> number of pairs -> mean over the runs, smallest number first."""
-    values: dict[str, dict[int, list[float]]] = {kind: defaultdict(list) for kind in COLOURS}
-    for point in points:
-        values[point.kind][point.pairs].append(point.value)
-    return {
-        kind: {pairs: fmean(several) for pairs, several in sorted(sizes.items())}
-        for kind, sizes in values.items()
-        if sizes
-    }
-
-
-def table(points: Sequence[Point], places: int = 2) -> str:
-    """Means by number of pairs, and how far the child is ahead of the best from scratch."""
-    by_kind = means(points)
-    lines = [f"| pairs | {' | '.join(by_kind)} | child ahead |", "|---" * (len(by_kind) + 2) + "|"]
-    for pairs in sorted({pairs for sizes in by_kind.values() for pairs in sizes}):
-        cells = [f"{sizes[pairs]:.{places}f}" if pairs in sizes else "" for sizes in by_kind.values()]
-        others = [sizes[pairs] for kind, sizes in by_kind.items() if kind != CHILD and pairs in sizes]
-        child = by_kind.get(CHILD, {}).get(pairs)
-        ahead = f"{child - max(others):+.{places}f}" if others and child is not None else ""
-        lines.append(f"| {pairs:,} | {' | '.join(cells)} | {ahead} |")
-    return "\n".join(lines)
-
-
-def draw(points: Sequence[Point], metric: str, split: str, path: Path) -> None:
+def draw(runs: pd.DataFrame, means: pd.DataFrame, metric: str, split: str, path: Path) -> None:
     """Draw the metric by number of training pairs, and the learning curves."""
     import matplotlib
 
@@ -78,20 +28,19 @@ def draw(points: Sequence[Point], metric: str, split: str, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for kind, sizes in means(points).items():
-        left.plot([*sizes], [*sizes.values()], color=COLOURS[kind], marker="D", label=kind)
-        own = [point for point in points if point.kind == kind]
-        left.plot([p.pairs for p in own], [p.value for p in own], ".", color=COLOURS[kind], alpha=0.5)
-    ticks = sorted({point.pairs for point in points})
+    for kind, group in runs.groupby("kind"):
+        means[kind].dropna().plot(ax=left, color=COLOURS[kind], marker="D", label=kind)
+        left.plot(group.pairs, group.value, ".", color=COLOURS[kind], alpha=0.5)
+    ticks = list(means.index)
     left.set(xscale="log", xlabel="training pairs", ylabel=f"{split} {metric}", title="By number of pairs")
     left.set_xticks(ticks, [f"{size:,}" for size in ticks])
     left.minorticks_off()
     left.legend()
     styles = dict(zip(ticks, STYLES))
-    for point in points:
-        if point.curve:
-            right.plot(*zip(*point.curve), color=COLOURS[point.kind], linestyle=styles.get(point.pairs, "-"),
-                       linewidth=1, label=f"{point.kind}, {point.pairs:,}")  # fmt: skip
+    for run in runs.itertuples():
+        if run.curve:
+            right.plot(*zip(*run.curve), color=COLOURS[run.kind], linestyle=styles.get(run.pairs, "-"), linewidth=1,
+                       label=f"{run.kind}, {run.pairs:,}")  # fmt: skip
     right.set(xlabel="step", ylabel=f"validation {metric}", title="During training")
     handles = dict(zip(*reversed(right.get_legend_handles_labels())))
     if handles:
@@ -112,16 +61,37 @@ def by_pairs(results: Sequence[tuple[RunRecord, float]], metric: str, split: str
     """
     if not results:
         return ""
-    points = [point_of(record, value, metric) for record, value in results]
-    draw(points, metric, split, plot)
-    places = 4 if all(abs(value) < 10 for _, value in results) else 2
+    name = f"eval_{metric}"
+    runs = pd.DataFrame(
+        {
+            "kind": kind_of(record.recipe),
+            "pairs": record.data["splits"]["train"]["n"],
+            "value": value,
+            "curve": [(entry["step"], entry[name]) for entry in record.history if name in entry],
+        }
+        for record, value in results
+    )
+    means = runs.pivot_table(index="pairs", columns="kind", values="value")
+    means = means[[kind for kind in COLOURS if kind in means]]
+    draw(runs, means, metric, split, plot)
+    table = means.copy()
+    if CHILD in means:
+        table["child ahead"] = means[CHILD] - means.drop(columns=CHILD).max(axis=1)
+    places = 4 if (runs.value.abs() < 10).all() else 2
+    lines = [f"| pairs | {' | '.join(table)} |", "|---" * (len(table.columns) + 1) + "|"]
+    for pairs, row in table.iterrows():
+        cells = [
+            "" if pd.isna(value) else f"{value:{'+' if kind == 'child ahead' else ''}.{places}f}"
+            for kind, value in row.items()
+        ]
+        lines.append(f"| {pairs:,} | {' | '.join(cells)} |")
     return "\n".join(
         [
             "## By number of pairs",
             "",
             f"Mean {split} {metric}; the child against the better of those from scratch:",
             "",
-            table(points, places),
+            *lines,
             "",
             f"![By number of pairs, and during training]({plot.name})",
             "",
@@ -129,4 +99,4 @@ def by_pairs(results: Sequence[tuple[RunRecord, float]], metric: str, split: str
     )
 
 
-__all__ = ["Point", "by_pairs", "draw", "kind_of", "means", "table"]
+__all__ = ["by_pairs"]

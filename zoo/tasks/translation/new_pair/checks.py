@@ -1,11 +1,10 @@
 """Checks of new pairs against the translator that a run starts from."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from zoo.data.tokenizer import language_ids
 from zoo.tasks.base import Parent
@@ -20,7 +19,7 @@ SURER = 0.6
 
 
 @torch.no_grad()
-def uncertainty(model: PreTrainedModel, tokenizer: Any, texts: Sequence[str]) -> float:
+def uncertainty(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> float:
     """Mean loss in nats of the tokens that the model itself generates for texts, greedily.
 
     The true targets would not do: a translator into German finds English and French targets equally unlikely.
@@ -38,14 +37,8 @@ def uncertainty(model: PreTrainedModel, tokenizer: Any, texts: Sequence[str]) ->
     return float(model(input_ids=input_ids, attention_mask=mask, labels=labels).loss)
 
 
-def check_pairs(parent: Parent, model_class: Any, train: TranslationDataset) -> list[str]:
-    """Warnings: the columns look swapped, or the parent's tag of the target language may mean another one.
-
-    Args:
-        parent: The model that the run starts from.
-        model_class: Its class.
-        train: The new training rows.
-    """
+def check_pairs(parent: Parent, model_class: type[PreTrainedModel], train: TranslationDataset) -> list[str]:
+    """Warnings: the columns look swapped, or the parent's tag of the target language may mean another one."""
     direction, warnings = train.directions[0], []
     replayed = [text.partition(":")[0].partition("-")[2] for text in parent.data.get("keep_pair") or ()]
     tags = language_ids(parent.processor)

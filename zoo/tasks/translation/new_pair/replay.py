@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...text.splits import Corpus, ReadNamed, clean, read_splits, take
+from ...text.arguments import TextArguments
+from ...text.dataset import Resample
+from ...text.splits import Corpus, NamedSplits, ReadNamed, clean, read_splits, take
 from ..arguments import KEEP_PAIR, TranslationArguments
 from ..dataset import TranslationDataset
 
@@ -20,12 +22,7 @@ ROUNDS = 8
 
 @dataclass
 class OldPair:
-    """A language pair that is replayed.
-
-    Args:
-        source, target: Languages.
-        splits: Split -> pairs.
-    """
+    """A language pair that is replayed."""
 
     source: str
     target: str
@@ -33,7 +30,7 @@ class OldPair:
 
     @property
     def name(self) -> str:
-        """As `--keep_pair` has it: en-de."""
+        """As in `en-de`."""
         return f"{self.source}-{self.target}"
 
     @property
@@ -54,10 +51,10 @@ class ReplayCorpus(Corpus):
     pair: OldPair
     rounds: "list[ParallelText]"
 
-    def count_long(self, dropped: int) -> None:
-        """Count training pairs that were dropped because they have too many tokens."""
-        self.notes["train"] -= dropped
-        self.notes["cleaning"]["over_long"] = dropped
+    def count_long(self, is_long: np.ndarray) -> None:
+        """Count training pairs that are dropped because they have too many tokens."""
+        self.notes["train"] -= int(is_long.sum())
+        self.notes["cleaning"]["over_long"] = int(is_long.sum())
 
 
 def read_old_pairs(arguments: TranslationArguments, read_named: ReadNamed) -> list[OldPair]:
@@ -90,7 +87,7 @@ def read_old_pair(text: str, arguments: TranslationArguments, read_named: ReadNa
         dataset_name=None if of_files else name,
     )  # fmt: skip
 
-    def read_known(arguments: TranslationArguments) -> "tuple[dict[str, ParallelText], dict[str, Any]]":
+    def read_known(arguments: TextArguments) -> NamedSplits:
         known = read_named(arguments)
         if known is None:
             raise ValueError(
@@ -112,13 +109,8 @@ def replay_corpora(
 ) -> list[ReplayCorpus]:
     """The pairs to replay: the share `keep_ratio` of all training pairs, if there are enough.
 
-    If there are more, each epoch replays others: a round has as many, of about the same lengths.
-
-    Args:
-        arguments: The data section.
-        old: The old language pairs.
-        splits: Split -> pairs of the new language pair.
-        rows: Its training pairs.
+    If there are more, each epoch replays others: a round has as many, of about the same lengths. `splits` are those of
+    the new language pair, of which `rows` pairs are trained on.
     """
     ratio = arguments.keep_ratio
     wanted = round(ratio / (1 - ratio) * rows / max(len(old), 1))
@@ -140,7 +132,7 @@ def replay_corpora(
                 f"warning: {train.origin}: keep_ratio={ratio:g} asks for {wanted:,} training pairs of {pair.name}, "
                 f"and there are {count:,}"
             )
-        corpora.append(ReplayCorpus({**pair.splits, "train": rounds[0]}, 0, notes, warnings, pair, rounds))
+        corpora.append(ReplayCorpus({**pair.splits, "train": rounds[0]}, 0, notes, warnings, [], pair, rounds))
     return corpora
 
 
@@ -168,12 +160,7 @@ class ReplayDataset(TranslationDataset):
     rounds: tuple[TranslationDataset, ...] = ()  # of epochs 1, 2...: epoch 0 has the rows of this data set
 
     def add_rounds(self, corpora: Sequence[ReplayCorpus], first: int) -> None:
-        """Add the rows of later rounds.
-
-        Args:
-            corpora: The replayed pairs.
-            first: The number of the first replayed row.
-        """
+        """Add the rows of later rounds; `first` is the number of the first replayed row."""
         from zoo.data.parallel_text import concatenate
 
         rounds = []
@@ -215,7 +202,7 @@ class ReplayDataset(TranslationDataset):
                 return rows[place]
         return super().__getitem__(row)
 
-    def select(self, rows: np.ndarray, resample: Any = None) -> "ReplayDataset":
+    def select(self, rows: np.ndarray, resample: Resample | None = None) -> "ReplayDataset":
         """Some rows, in this order, the same in every epoch."""
         part: Any = super().select(rows, resample)
         part.rounds = ()

@@ -67,12 +67,7 @@ class Teacher:
 
 
 class ReplayTrainer(ZooSeq2SeqTrainer):
-    """A Trainer whose replayed rows are learned from a teacher.
-
-    Args:
-        teacher: What teaches some rows of a batch.
-        options: Arguments of `ZooSeq2SeqTrainer`.
-    """
+    """A `ZooSeq2SeqTrainer` whose replayed rows are learned from a teacher."""
 
     def __init__(self, *args: Any, teacher: Teacher, **options: Any):
         super().__init__(*args, **options)
@@ -109,18 +104,15 @@ class ReplayTrainer(ZooSeq2SeqTrainer):
 
 
 def make_teacher(
-    arguments: TranslationArguments, parent: Parent | None, model_class: Any, train: TranslationDataset
+    arguments: TranslationArguments,
+    parent: Parent | None,
+    model_class: type[PreTrainedModel],
+    train: TranslationDataset,
 ) -> tuple[Teacher | None, list[str]]:
     """The teacher of a run with replay, and what to tell the user.
 
     The parent teaches an old language pair if it knows its target language: by a tag, or, without tags, as its only
     pair. Other old pairs are learned from their targets, as all are without a parent.
-
-    Args:
-        arguments: The data section.
-        parent: The model that the run starts from, unless its weights are random.
-        model_class: Class of the parent.
-        train: Training rows.
 
     Raises:
         ValueError: keep_targets=parent, and the parent can teach nothing; the message says why.

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from transformers import PreTrainedTokenizerFast
+
 from zoo.data.tokenizer import text_fit
 
 from ..arguments import TranslationArguments
@@ -18,19 +20,12 @@ FIT_TEXTS = 10_000
 
 def adapt_tokenizer(
     arguments: TranslationArguments,
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerFast,
     train: "ParallelText",
     languages: Sequence[str] = (),
     known: "Sequence[ParallelText]" = (),
-) -> tuple[Any, RowOrigins | None, dict[str, Any], list[str]]:
-    """Keep, extend or replace the vocabulary of a tokenizer.
-
-    Args:
-        arguments: The data section.
-        tokenizer: The tokenizer of the weights.
-        train: The pairs of the new data.
-        languages: Languages that need a tag.
-        known: Pairs that an extended vocabulary tokenizes as before.
+) -> tuple[PreTrainedTokenizerFast, RowOrigins | None, dict[str, Any], list[str]]:
+    """Keep, extend or replace the vocabulary of a tokenizer for the pairs `train`; see `change_vocabulary`.
 
     Returns:
         The tokenizer, the origins of its rows (None if it stays), notes for the record, and lines for the user.
@@ -50,29 +45,27 @@ def adapt_tokenizer(
         known=[text for pairs in known for side in (pairs.source, pairs.target) for text in side],
     )
     steps = {"before": tokenizer} | ({} if origins is None else {"after": new})
-    fits = {
-        step: {side: text_fit(kind, texts[:FIT_TEXTS]) for side, texts in sides.items()}
-        for step, kind in steps.items()
-    }
-    notes = {
+    copied = len(tokenizer) if origins is None else origins.copied
+    notes: dict[str, Any] = {
         "mode": arguments.vocabulary,
-        "pieces": {step: len(kind) for step, kind in steps.items()},
-        "copied_rows": len(tokenizer) if origins is None else origins.copied,
+        "tokens": {step: len(kind) for step, kind in steps.items()},
+        "copied_rows": copied,
         "new_rows": None if origins is None else arguments.new_rows,
-        "fit": {step: {side: asdict(fit) for side, fit in fit_of.items()} for step, fit_of in fits.items()},
+        "fit": {step: {} for step in steps},
     }
-    lines = [f"vocabulary: {arguments.vocabulary}"]
-    for step, fit_of in fits.items():
-        copied = f", {notes['copied_rows']:,} rows copied" if step == "after" else ""
-        lines += [f"  {step}, {len(steps[step]):,} tokens{copied}"]
-        lines += [f"    {names[side]}: {describe_fit(fit)}" for side, fit in fit_of.items()]
-    last = fits[list(steps)[-1]]
-    lines += [
-        f"warning: the vocabulary does not fit {names[side]}: {describe_fit(fit)}; --vocabulary extend or replace"
-        for side, fit in last.items()
-        if arguments.vocabulary == "keep" and fits_badly(fit)
-    ]
-    return new, origins, notes, lines
+    lines, warnings = [f"vocabulary: {arguments.vocabulary}"], []
+    for step, kind in steps.items():
+        lines.append(f"  {step}, {len(kind):,} tokens" + (f", {copied:,} rows copied" if step == "after" else ""))
+        for side, texts in sides.items():
+            fit = text_fit(kind, texts[:FIT_TEXTS])
+            notes["fit"][step][side] = asdict(fit)
+            lines.append(f"    {names[side]}: {describe_fit(fit)}")
+            if arguments.vocabulary == "keep" and step == list(steps)[-1] and fits_badly(fit):
+                warnings.append(
+                    f"warning: the vocabulary does not fit {names[side]}: {describe_fit(fit)}; --vocabulary extend or "
+                    "replace"
+                )
+    return new, origins, notes, [*lines, *warnings]
 
 
 __all__ = ["adapt_tokenizer"]

@@ -27,16 +27,7 @@ def vocabulary_tensors(model: PreTrainedModel) -> list[str]:
 
 
 def new_rows(table: torch.Tensor, origins: "RowOrigins", seed: int = 0) -> torch.Tensor:
-    """Rows of the new vocabulary.
-
-    Args:
-        table (`torch.Tensor` of shape `(old tokens, ...)`): Rows of the old vocabulary.
-        origins: The old rows whose mean each new row begins with.
-        seed: Seed of the noise.
-
-    Returns:
-        `torch.Tensor` of shape `(new tokens, ...)`.
-    """
+    """Rows of the new vocabulary, of shape `(new tokens, ...)`, from a table of shape `(old tokens, ...)`."""
     means = {ids: table[list(ids)].mean(0) for ids in dict.fromkeys(origins.rows)}
     rows = torch.stack([means[ids] for ids in origins.rows])
     noisy = sorted(origins.noisy)

@@ -4,14 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from zoo.data.tokenizer import TextFit, count_tokens, language_ids, language_tag, sentencepiece_type, text_fit
 
-from .vocabulary_growth import grow_bpe, grow_unigram
+from .vocabulary_growth import Settings, grow_bpe, grow_unigram
 
 BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
 # By default an extended vocabulary has so many times the old one's tokens at most.
@@ -45,7 +44,7 @@ class RowOrigins:
 
 
 def change_vocabulary(
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerFast,
     sides: Sequence[Sequence[str]],
     mode: str,
     *,
@@ -53,7 +52,7 @@ def change_vocabulary(
     new_rows: str = "compose",
     languages: Sequence[str] = (),
     known: Sequence[str] = (),
-) -> tuple[Any, RowOrigins | None]:
+) -> tuple[PreTrainedTokenizerFast, RowOrigins | None]:
     """Keep, extend or replace the vocabulary of a model that is trained on other texts.
 
     - "keep": the tokenizer as it is.
@@ -111,15 +110,15 @@ def change_vocabulary(
     return new, find_origins(tokenizer, new, new_rows, sides)
 
 
-def unknown_sides(tokenizer: Any, sides: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+def unknown_sides(tokenizer: PreTrainedTokenizerFast, sides: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     """The sides that the vocabulary fits markedly worse than the best; all if it fits all alike."""
     measured = [text_fit(tokenizer, side[:4000]) for side in sides]
     # UNK of a vocabulary without bytes is a whole word: long, but unknown.
-    fits = [0.0 if fit.unknown_share > MOST_BYTES else fit.characters_per_piece for fit in measured]
+    fits = [0.0 if fit.unknown_share > MOST_BYTES else fit.characters_per_token for fit in measured]
     return [side for side, fit in zip(sides, fits) if fit < FITTING * max(fits)] or list(sides)
 
 
-def tokens_of(settings: dict[str, Any]) -> list[str]:
+def tokens_of(settings: Settings) -> list[str]:
     """The tokens of a tokenizer as JSON, in the order of their ids."""
     vocabulary = settings["model"]["vocab"]
     if isinstance(vocabulary, dict):
@@ -127,7 +126,7 @@ def tokens_of(settings: dict[str, Any]) -> list[str]:
     return [token for token, _ in vocabulary]
 
 
-def append(settings: dict[str, Any], token: str) -> None:
+def append(settings: Settings, token: str) -> None:
     """Append a token that no text is tokenized into."""
     vocabulary = settings["model"]["vocab"]
     if isinstance(vocabulary, dict):
@@ -136,7 +135,7 @@ def append(settings: dict[str, Any], token: str) -> None:
         vocabulary.append([token, 0.0])
 
 
-def append_added(settings: dict[str, Any], size: int) -> None:
+def append_added(settings: Settings, size: int) -> None:
     """Make added tokens part of the model, so that new tokens come after them.
 
     Raises:
@@ -149,7 +148,7 @@ def append_added(settings: dict[str, Any], size: int) -> None:
         raise ValueError(f"the ids of the tokenizer's {size:,} tokens are not 0 to {size - 1:,}: it cannot be changed")
 
 
-def empty(settings: dict[str, Any]) -> None:
+def empty(settings: Settings) -> None:
     """Remove all tokens but special tokens, tags and bytes, and renumber these."""
     model = settings["model"]
     kept = {token["content"] for token in settings["added_tokens"]} | (BYTES if model["byte_fallback"] else set())
@@ -166,7 +165,7 @@ def empty(settings: dict[str, Any]) -> None:
         special["ids"] = [ids[token] for token in special["tokens"]]
 
 
-def build(settings: dict[str, Any], old: Any, tags: Sequence[str]) -> PreTrainedTokenizerFast:
+def build(settings: Settings, old: PreTrainedTokenizerFast, tags: Sequence[str]) -> PreTrainedTokenizerFast:
     """The tokenizer that JSON describes, with the special tokens and limits of the old one and new tags."""
     backend = Tokenizer.from_str(json.dumps(settings))
     backend.add_special_tokens([AddedToken(tag, normalized=False, special=True) for tag in tags])
@@ -184,7 +183,9 @@ def build(settings: dict[str, Any], old: Any, tags: Sequence[str]) -> PreTrained
     )
 
 
-def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]) -> RowOrigins:
+def find_origins(
+    old: PreTrainedTokenizerFast, new: PreTrainedTokenizerFast, method: str, sides: Sequence[Sequence[str]]
+) -> RowOrigins:
     """Where the rows of the new tokenizer's tokens come from; see `change_vocabulary`."""
     known, wanted = old.get_vocab(), new.get_vocab()
     # The rows of special tokens and bytes know nothing of words.
@@ -220,7 +221,7 @@ def find_origins(old: Any, new: Any, method: str, sides: Sequence[Sequence[str]]
 def describe_fit(fit: TextFit) -> str:
     """How well a vocabulary fits a text, in one line."""
     return (
-        f"{fit.pieces_per_word:.2f} tokens a word, {fit.characters_per_piece:.2f} characters a token, "
+        f"{fit.tokens_per_word:.2f} tokens a word, {fit.characters_per_token:.2f} characters a token, "
         f"{fit.byte_share:.1%} of the tokens are bytes, {fit.unknown_share:.1%} unknown"
     )
 
@@ -228,7 +229,7 @@ def describe_fit(fit: TextFit) -> str:
 def fits_badly(fit: TextFit) -> bool:
     """Whether a vocabulary does not fit the language of a text."""
     # Languages without spaces have many tokens a word with any vocabulary.
-    is_split = fit.pieces_per_word > MOST_TOKENS and fit.characters_per_piece < FEWEST_CHARACTERS
+    is_split = fit.tokens_per_word > MOST_TOKENS and fit.characters_per_token < FEWEST_CHARACTERS
     return is_split or fit.byte_share + fit.unknown_share > MOST_BYTES
 
 

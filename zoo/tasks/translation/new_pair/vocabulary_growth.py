@@ -14,6 +14,8 @@ from tokenizers.pre_tokenizers import UnicodeScripts
 from zoo.data.sentencepiece_model import SentencePieceModel, VocabularySizeError, read_model, train_sentencepiece
 from zoo.data.tokenizer import SPACE, count_tokens, to_fast
 
+# A tokenizer as JSON.
+Settings = dict[str, Any]
 # A token needs so many occurrences: an embedding that was seen twice learned nothing.
 FREQUENT = 5
 # Characters of the longest token, as in SentencePiece.
@@ -23,7 +25,7 @@ JOINERS = "\u200c\u200d"
 _SPECIAL = 260
 
 
-def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int, known: Sequence[str] = ()) -> list[str]:
+def grow_bpe(settings: Settings, texts: Sequence[str], most: int, known: Sequence[str] = ()) -> list[str]:
     """Continue BPE's training on texts as the old merges leave them, and add the new tokens to the vocabulary.
 
     Merges of new tokens come after all old ones: they join what the old merges left apart, and nothing else changes.
@@ -67,7 +69,7 @@ def grow_bpe(settings: dict[str, Any], texts: Sequence[str], most: int, known: S
     return new
 
 
-def count_words(settings: dict[str, Any], texts: Iterable[str]) -> Counter[str]:
+def count_words(settings: Settings, texts: Iterable[str]) -> Counter[str]:
     """How often each word occurs; no token crosses words."""
     tokenizer = Tokenizer.from_str(json.dumps(settings))
     words = Counter[str]()
@@ -101,31 +103,23 @@ def next_merges(
         tokenized: Word -> its tokens so far; it is changed.
         vocabulary: Old tokens, which are not made again.
         apart: Texts that must not become tokens.
-        least: Occurrences.
     """
     counts = Counter[str]()
     places: dict[str, set[str]] = defaultdict(set)
 
-    def pairs(word: str) -> list[str]:
-        parts = tokenized[word]
-        joined = (
-            left + right
-            for left, right in zip(parts, parts[1:])
-            if not (left.startswith("<0x") or right.startswith("<0x"))
-        )
-        return [
-            text
-            for text in joined
-            if len(text) <= LONGEST and text not in vocabulary and text not in apart and is_of_one_script(text)
-        ]
-
     def count(word: str, change: int) -> set[str]:
-        joined = pairs(word)
-        for text in joined:
-            counts[text] += change * words[word]
-            if change > 0:
-                places[text].add(word)
-        return set(joined)
+        """Add or take away the pairs of neighbours in a word that may become a token."""
+        parts, joined = tokenized[word], set()
+        for left, right in zip(parts, parts[1:]):
+            text = left + right
+            if "<0x" in (left[:3], right[:3]) or len(text) > LONGEST or text in vocabulary or text in apart:
+                continue
+            if is_of_one_script(text):
+                counts[text] += change * words[word]
+                joined.add(text)
+                if change > 0:
+                    places[text].add(word)
+        return joined
 
     for word in words:
         count(word, 1)
@@ -163,7 +157,7 @@ def join(parts: Sequence[str], token: str) -> list[str]:
     return joined
 
 
-def grow_unigram(settings: dict[str, Any], texts: Sequence[str], most: int, known: Sequence[str] = ()) -> list[str]:
+def grow_unigram(settings: Settings, texts: Sequence[str], most: int, known: Sequence[str] = ()) -> list[str]:
     """Learn a unigram model of the text and add its tokens that are new, with their log probabilities.
 
     Arguments and return value as of `grow_bpe`; the new tokens come with the most probable first.

@@ -1,9 +1,9 @@
 """Compare an exported folder with its original, in a process that did not write it.
 
 `python -m zoo.export.compare MODEL FOLDER ROWS` prints JSON: the difference of outputs or logits on real rows, how
-many generated texts are the same, the metric of both on the same rows of the validation split, and how many times faster
-the exported model is with one thread. ROWS is 0 for the whole split. With -1 no data is read: there is no metric, and
-inputs are random.
+many generated texts are the same, the metric of both on the same rows of the validation split, and how many times
+faster the exported model is with one thread. ROWS is 0 for the whole split. With -1 no data is read: there is no
+metric, and inputs are random.
 """
 
 import json
@@ -80,7 +80,8 @@ def predict(model: Any, task: Any, dataset: Any) -> Any:
         labels.append(rows.labels)
     if model.config.is_encoder_decoder:
         return Prediction(pad([tokens.numpy() for tokens in outputs]), pad(labels), dataset)
-    names = [name for name in outputs[0] if name != "loss"]
+    ignored = ("loss", *(getattr(model.config, "keys_to_ignore_at_inference", None) or ()))
+    names = [name for name in outputs[0] if name not in ignored]
     arrays = tuple(np.concatenate([output[name].float().numpy() for output in outputs]) for name in names)
     return Prediction(arrays[0] if len(arrays) == 1 else arrays, np.concatenate(labels), dataset)
 
@@ -145,6 +146,7 @@ def compare(path: str, folder: str, rows: int) -> dict[str, Any]:
         rows: Of the validation split; 0 for all, -1 for none.
     """
     from zoo.export.examples import example
+    from zoo.export.export import load_original, task_of
     from zoo.export.loading import load_exported
 
     torch.set_num_threads(1)
@@ -152,8 +154,6 @@ def compare(path: str, folder: str, rows: int) -> dict[str, Any]:
     exported = load_exported(folder)
     result: dict[str, Any] = {"threads": 1}
     if rows < 0:
-        from zoo.export.export import load_original
-
         original = load_original(path)
         inputs = example(original.main_input_name, original.config)
         if not original.config.is_encoder_decoder:
@@ -162,20 +162,17 @@ def compare(path: str, folder: str, rows: int) -> dict[str, Any]:
         from zoo.training.evaluate import prepare
         from zoo.training.sample import limits
 
-        flags = ["--split", "validation"]
-        evaluation = prepare([path, *flags], "zoo export")
-        if rows:
-            flags += limits(type(evaluation.task.arguments), rows)
-            evaluation = prepare([path, *flags], "zoo export")
+        sample = limits(task_of(path)[1].arguments_class, rows) if rows else []
+        evaluation = prepare([path, "--split", "validation", *sample], "zoo export")
         task = evaluation.task
         original = task.auto_class.from_pretrained(path, use_safetensors=True, trust_remote_code=False).eval()
         task.attach(original, evaluation.processor)
-        if hasattr(exported, "generation_config") and exported.can_generate():
+        if exported.can_generate():
             exported.generation_config = original.generation_config
-        dataset = task.views(evaluation.splits["validation"])[0]
-        sample = fetch(task, dataset, list(range(min(BATCH, len(dataset)))))
-        inputs = sample.inputs
-        found = difference(original, exported, sample)
+        dataset: Any = task.views(evaluation.splits["validation"])[0]
+        first = fetch(task, dataset, list(range(min(BATCH, len(dataset)))))
+        inputs = first.inputs
+        found = difference(original, exported, first)
         if found is not None:
             result["max_difference"] = found
         metric, _ = evaluation.recipe.primary_metric(task)

@@ -122,9 +122,9 @@ class AttentionStep(nn.Module):
 class RecurrentStep(nn.Module):
     """One token of a decoder that keeps states."""
 
-    def __init__(self, model: Any, cache_class: Any):
+    def __init__(self, model: Any):
         super().__init__()
-        self.model, self.cache_class = model, cache_class
+        self.model = model
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The last token (batch, 1), the encoded source and the states -> logits, and the states after the token."""
@@ -132,7 +132,7 @@ class RecurrentStep(nn.Module):
             attention_mask=inputs["encoder_attention_mask"],
             decoder_input_ids=inputs["input_ids"],
             encoder_outputs=BaseModelOutput(inputs["last_hidden_state"]),
-            past_key_values=self.cache_class.from_tensors(inputs),
+            past_key_values=self.model.cache_from_tensors(inputs),
             use_cache=True,
             output_attentions=True,
         )
@@ -151,7 +151,7 @@ def keeps_keys(model: Any) -> bool:
 
 def keys_and_values(name: str, cache: Any) -> dict[str, torch.Tensor]:
     """Each layer's keys and values (batch, heads, length, head_dim), by name."""
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for number, layer in enumerate(cache.layers):
         found |= {f"{name}.{number}.key": layer.keys, f"{name}.{number}.value": layer.values}
     return found
@@ -169,14 +169,15 @@ def decoder_graph(model: Any, encoded: dict[str, torch.Tensor]) -> Graph:
                 past = name.replace("cross", "past")
                 inputs[past] = value[:, :, :3] * 0.5
                 axes[past] = {0: "batch", 2: "past"}
-        needed = {"encoder_attention_mask": 1, **{name: 2 for name in encoded if name.startswith("cross_key_values")}}
+        # The axis of the source.
+        lengths = {"encoder_attention_mask": 1, **{name: 2 for name in encoded if name.startswith("cross_key_values")}}
     else:
-        module = RecurrentStep(model, type(model.begin_cache(model.get_encoder()(torch.zeros_like(mask)))))
-        needed = {name: 1 for name in ("encoder_attention_mask", "last_hidden_state")}
-        needed |= {name: (None if name.startswith("past") else 1) for name in encoded if name not in needed}
-    for name, axis in needed.items():
-        inputs[name] = encoded[name]
-        axes[name] = {0: "batch", **({} if axis is None else {axis: "encoded"})}
+        module = RecurrentStep(model)
+        lengths = {name: 1 for name in encoded if not name.startswith("past")}
+    for name in encoded:
+        if name in lengths or (not keeps_keys(model) and name.startswith("past")):
+            inputs[name] = encoded[name]
+            axes[name] = {0: "batch", **({lengths[name]: "encoded"} if name in lengths else {})}
     return Graph("decoder_model", module, inputs, axes)
 
 

@@ -24,7 +24,7 @@ def write_graph(graph: Graph, path: Path, opset: int = OPSET) -> None:
     """
     shapes: Any = {"inputs": graph.axes}
     # torch and onnxscript report their progress, and warn of what they do not need.
-    logs, before = logging.getLogger("torch.onnx"), logging.root.manager.disable
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
@@ -42,12 +42,11 @@ def write_graph(graph: Graph, path: Path, opset: int = OPSET) -> None:
             )
             assert program is not None
             program.save(path, external_data=False)
-    except (torch.onnx.OnnxExporterError, torch.onnx.errors.OnnxExporterError) as error:
+    except torch.onnx.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise ValueError(f"cannot write {path.name}: {reason}") from error
     finally:
         logging.disable(before)
-        del logs
 
 
 def write(model: Any, tokenizer: Any, folder: Path, dtype: str, opset: int = OPSET) -> None:

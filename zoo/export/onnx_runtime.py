@@ -9,6 +9,7 @@ from torch import nn
 from transformers import GenerationMixin, PreTrainedConfig
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+from transformers.utils import ModelOutput
 
 from .runtime import ExportedModel
 
@@ -55,17 +56,25 @@ class Session:
         return {name: torch.from_numpy(value) for name, value in zip(self.outputs, values)}
 
 
+def named(values: Mapping[str, torch.Tensor]) -> ModelOutput:
+    """Tensors as attributes and items."""
+    output = ModelOutput()
+    for name, value in values.items():
+        output[name] = value
+    return output
+
+
 class ONNXModel(ExportedModel):
-    """A model that answers in one pass; what its forward returns is a dictionary."""
+    """A model that answers in one pass."""
 
     def __init__(self, config: PreTrainedConfig, folder: Path):
         super().__init__(config, folder)
         self.session = Session(folder / "model.onnx")
         self.main_input_name = self.session.inputs[0]
 
-    def forward(self, **inputs: Any) -> dict[str, torch.Tensor]:
+    def forward(self, **inputs: Any) -> ModelOutput:
         """Arguments of the original's forward -> its outputs; there is no loss."""
-        return self.session(inputs)
+        return named(self.session(inputs))
 
 
 class ONNXForecaster(ONNXModel):
@@ -77,7 +86,7 @@ class ONNXForecaster(ONNXModel):
         past_observed_mask: torch.Tensor | None = None,
         prediction_length: int | None = None,
         **inputs: Any,
-    ) -> dict[str, torch.Tensor]:
+    ) -> ModelOutput:
         """
         Args:
             past_values (`torch.Tensor` of shape `(batch, length, input_size)`)
@@ -95,7 +104,7 @@ class ONNXForecaster(ONNXModel):
             past_values = past_values.masked_fill(~past_observed_mask.bool(), float("nan"))
         outputs = self.session({**inputs, "past_values": past_values.float()})
         per_window = ("loc", "scale")
-        return {name: value if name in per_window else value[:, :length] for name, value in outputs.items()}
+        return named({name: value if name in per_window else value[:, :length] for name, value in outputs.items()})
 
 
 class ONNXCache(Cache):
@@ -143,6 +152,7 @@ class ONNXEncoder(nn.Module):
     def __init__(self, path: Path):
         super().__init__()
         self.session = Session(path)
+        self.main_input_name = self.session.inputs[0]
 
     def forward(
         self,
@@ -179,7 +189,7 @@ class ONNXSeq2Seq(ExportedModel, GenerationMixin):
         super().__init__(config, folder)
         self.encoder = ONNXEncoder(folder / "encoder_model.onnx")
         self.decoder_session = Session(folder / "decoder_model.onnx")
-        self.main_input_name = self.encoder.session.inputs[0]
+        self.main_input_name = self.encoder.main_input_name
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
@@ -191,7 +201,8 @@ class ONNXSeq2Seq(ExportedModel, GenerationMixin):
 
     def begin_cache(self, encoded: Mapping[str, torch.Tensor]) -> ONNXCache:
         """The decoder's inputs before the first token: outputs of the encoder, or empty ones."""
-        past, source = {}, {}
+        past: dict[str, torch.Tensor] = {}
+        source: dict[str, torch.Tensor] = {}
         for name in self.decoder_session.inputs:
             if name in encoded:
                 (past if name.startswith("past") else source)[name] = encoded[name]

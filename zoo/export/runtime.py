@@ -1,5 +1,6 @@
 """What every exported model shares, so that pipelines take it for a model of transformers."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ class ExportedModel(PreTrainedModel):
     """
 
     def __init__(self, config: PreTrainedConfig, folder: Path):
-        super().__init__(config)
+        super().__init__(copy.deepcopy(config))  # which transformers changes
         self.folder = folder
         if (folder / "generation_config.json").is_file():
             self.generation_config = GenerationConfig.from_pretrained(folder)

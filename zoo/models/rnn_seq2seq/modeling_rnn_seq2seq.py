@@ -707,6 +707,8 @@ class RNNSeq2SeqForConditionalGeneration(RNNSeq2SeqPreTrainedModel, GenerationMi
         """What the decoder knows before the first token of a source."""
         return self.model.decoder.begin(encoder_outputs.last_hidden_state, encoder_outputs.final_states)
 
+    cache_from_tensors = staticmethod(RNNCache.from_tensors)
+
     def _prepare_generated_length(
         self, generation_config: GenerationConfig, has_default_max_length: bool, **kwargs: Any
     ) -> GenerationConfig:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ import torch
 
 IGNORED = -100
 BATCHES = (1, 64)  # rows at once that are timed
-SECONDS = 1.0  # that a measured model is called for at least, but not more than REPEATS times
 REPEATS = 5
 BATCH = 32
 
@@ -105,15 +105,18 @@ def difference(original: Any, exported: Any, rows: Rows) -> float | None:
     return largest(original(**given).logits[real], exported(**given).logits[real])
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    """Median time of a call, after one to warm up."""
-    call()
-    times: list[float] = []
-    while len(times) < REPEATS and (len(times) < 3 or sum(times) < SECONDS):
-        start = time.perf_counter()
+def seconds(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+    """Median processor time of each call. With one thread it is the time that passes on an idle machine, and other
+    work does not change it; the calls take turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
         call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    for _ in range(REPEATS):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            times[name].append(time.process_time() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def repeat(inputs: Mapping[str, torch.Tensor], rows: int) -> dict[str, torch.Tensor]:
@@ -122,7 +125,7 @@ def repeat(inputs: Mapping[str, torch.Tensor], rows: int) -> dict[str, torch.Ten
 
 
 def time_models(models: Mapping[str, Any], inputs: Mapping[str, torch.Tensor]) -> dict[str, dict[str, float]]:
-    """Seconds of each model, by name, for each number of rows at once; generation is greedy."""
+    """Seconds of processor time of each model, by name, for each number of rows at once; generation is greedy."""
     settings: dict[str, Any] = {}
     if next(iter(models.values())).config.is_encoder_decoder:
         settings = {"num_beams": 1, "early_stopping": False, "length_penalty": 1.0}
@@ -132,8 +135,9 @@ def time_models(models: Mapping[str, Any], inputs: Mapping[str, torch.Tensor]) -
         if "attention_mask" in batch:  # a single text has no padding
             longest = int(batch["attention_mask"].sum(1).max())
             batch = {name: value[:, :longest] for name, value in batch.items()}
-        for name, model in models.items():
-            times[name][str(rows)] = seconds(lambda: run(model, batch, **settings))  # noqa: B023
+        measured = seconds({name: partial(run, model, batch, **settings) for name, model in models.items()})
+        for name, value in measured.items():
+            times[name][str(rows)] = value
     return times
 
 

@@ -49,7 +49,7 @@ def make_spec(model: Any) -> Any:
     )
 
     def array(tensor: Any) -> Any:
-        return tensor.detach().float().contiguous().numpy()
+        return tensor.detach().float().numpy().copy()  # CTranslate2 quantizes in place
 
     def set_linear(target: Any, module: Any) -> None:
         target.weight = array(module.weight)

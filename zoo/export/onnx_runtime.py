@@ -1,12 +1,13 @@
 """Run ONNX files with onnxruntime, as models of transformers."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import GenerationMixin, PreTrainedConfig
+from transformers import GenerationConfig, GenerationMixin, PreTrainedConfig
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.utils import ModelOutput
@@ -244,6 +245,49 @@ class ONNXSeq2Seq(ExportedModel, GenerationMixin):
             cache.step(outputs)
             logits.append(outputs["logits"])
         return Seq2SeqLMOutput(logits=torch.cat(logits, dim=1), past_key_values=cache)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def generate(self, inputs: Any = None, generation_config: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """As every model does it. Plain greedy search has a loop of its own, since transformers' takes longer for a
+        step than the decoder does."""
+        sources = {name: kwargs.get(name) for name in (self.main_input_name, "attention_mask")}
+        source = inputs if inputs is not None else sources[self.main_input_name]
+        config = copy.deepcopy(generation_config or self.generation_config)
+        unknown = config.update(**{name: value for name, value in kwargs.items() if name not in sources})
+        if source is None or not is_plain_greedy(config) or any(value is not None for value in unknown.values()):
+            return super().generate(inputs, generation_config, **kwargs)
+        cache = self.begin_cache(
+            self.encoder(**{self.main_input_name: source, "attention_mask": sources["attention_mask"]})
+        )
+        longest = config.max_length if config.max_new_tokens is None else config.max_new_tokens + 1
+        tokens = [torch.full((len(source), 1), config.decoder_start_token_id)]
+        ends = torch.as_tensor(-1 if config.eos_token_id is None else config.eos_token_id)
+        ended = torch.zeros(len(source), 1, dtype=torch.bool)
+        while len(tokens) < longest and not ended.all():
+            outputs = self.decoder_session({**cache.source, **cache.past, "input_ids": tokens[-1]})
+            cache.step(outputs)
+            token = outputs["logits"][:, -1:].argmax(-1).masked_fill(ended, config.pad_token_id)
+            ended |= torch.isin(token, ends)
+            tokens.append(token)
+        return torch.cat(tokens, dim=1)
+
+
+# Settings that plain greedy search has, and values of others that change nothing.
+GREEDY = {"max_length", "max_new_tokens", "pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"}
+GREEDY |= {"use_cache", "early_stopping", "length_penalty", "transformers_version"}
+NEUTRAL = {"num_beams": 1, "num_return_sequences": 1, "no_repeat_ngram_size": 0, "repetition_penalty": 1.0}
+
+
+def is_plain_greedy(config: GenerationConfig) -> bool:
+    """Whether generation takes the likeliest token, step by step, and does nothing else."""
+    if config.num_beams not in (None, 1) or config.decoder_start_token_id is None or config.pad_token_id is None:
+        return False
+    if config.max_length is None and config.max_new_tokens is None:
+        return False
+    return all(
+        name in GREEDY or name.startswith("_") or value is None or value is False or value == NEUTRAL.get(name)
+        for name, value in vars(config).items()
+    )
 
 
 def load(config: PreTrainedConfig, folder: Path) -> ExportedModel:

@@ -60,6 +60,7 @@ def test_no_logits(saved):
         ("transformer_seq2seq", {"norm_position": "post"}, "norm_position='post'"),
         ("transformer_seq2seq", {"position_embedding_type": "rotary"}, "position_embedding_type='rotary'"),
         ("transformer_seq2seq", {"gated_ffn": True}, "gated_ffn=True"),
+        ("transformer_seq2seq", {"copy_mechanism": True}, "copy_mechanism=True"),
     ],
 )
 def test_what_it_cannot_run_is_refused(family, fields, message):

@@ -83,6 +83,13 @@ def test_what_onnx_cannot_hold_is_refused(tmp_path, fields, message):
         onnx_format.write(tiny_model("lstm_forecaster", "forecasting", **fields), None, tmp_path, "float32")
 
 
+def test_a_copying_translator_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="copy_mechanism=True"):
+        onnx_format.write(
+            tiny_model("transformer_seq2seq", "translation", copy_mechanism=True), None, tmp_path, "float32"
+        )
+
+
 def test_a_damaged_file_is_named(translator, tmp_path):
     import shutil
 

@@ -22,6 +22,7 @@ def check(config: Any) -> None:
         "position_embedding_type": ("sinusoidal", "learned"),
         "activation_function": ("relu", "gelu", "silu", "swish"),
         "gated_ffn": (False,),
+        "copy_mechanism": (False,),
     }
     for name, allowed in needed.items():
         if getattr(config, name) not in allowed:

@@ -66,6 +66,8 @@ def write(model: Any, tokenizer: Any, folder: Path, dtype: str, opset: int = OPS
         raise ValueError('cell_type="rnn" has no ONNX operator here: export models with "lstm" or "gru"')
     if getattr(model.config, "decoding", None) == "recursive":
         raise ValueError('decoding="recursive" writes its forecast step by step: export models with another decoding')
+    if getattr(model.config, "copy_mechanism", False):
+        raise ValueError("copy_mechanism=True reads the source in every step, which an exported decoder does not")
     for graph in graphs(model):
         write_graph(graph, folder / f"{graph.name}.onnx", opset)
 

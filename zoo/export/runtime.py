@@ -17,7 +17,9 @@ class ExportedModel(PreTrainedModel):
     """
 
     def __init__(self, config: PreTrainedConfig, folder: Path):
-        super().__init__(copy.deepcopy(config))  # which transformers changes
+        config = copy.deepcopy(config)
+        config._attn_implementation = "eager"  # transformers would look for attention in this class
+        super().__init__(config)
         self.folder = folder
         if (folder / "generation_config.json").is_file():
             self.generation_config = GenerationConfig.from_pretrained(folder)

@@ -43,6 +43,7 @@ class RunRecord:
         before: The same metrics of the weights that the run started from, where a task compares them.
         usage: What the card's code examples printed when `zoo card` ran them: the repository's id, and code and output
             of each example.
+        exports: Format -> size, difference from PyTorch and speed of each export that was published with the model.
     """
 
     model_id: str
@@ -63,6 +64,7 @@ class RunRecord:
     weights_sha256: str = ""
     before: dict[str, dict[str, Any]] = field(default_factory=dict)
     usage: dict[str, Any] = field(default_factory=dict)
+    exports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: Path | str) -> Path:
         """Write results.json into the folder, whole or not at all."""

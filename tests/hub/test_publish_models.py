@@ -55,7 +55,7 @@ def test_wrong_calls_are_refused_before_the_work(run, monkeypatch):
     for flags, message in (
         (("--max_samples", "0"), "--max_samples 0 must be at least 1; --no_measure measures nothing"),
         (("--pin", "--create_pr"), "--pin with --create_pr"),
-        (("--pin", "--dataset"), "--dataset: --pin and --no_measure are for models"),
+        (("--pin", "--dataset"), "--dataset: --pin, --no_measure and --with are for models"),
         (("--tag", "main"), "--tag 'main' is the name of a branch"),
     ):
         exit_code, printed = run_command(publish_command, run, "--repo_id", "a/b", "--dry_run", *flags)

@@ -19,6 +19,7 @@ COMMANDS = {
     "tune": ("tune", "search hyperparameters and layers with Ray Tune"),
     "study": ("study", "train variants of a recipe and compare them"),
     "card": ("card", "write the model card of a finished run"),
+    "export": ("export", "write a model for onnxruntime or CTranslate2"),
     "publish": ("publish", "upload a finished run to the Hub and verify it"),
     "list": ("catalogue", "list recipes, studies and shipped models"),
 }

@@ -1,4 +1,4 @@
-"""`zoo publish RUN_OR_CARD_FOLDER --repo_id ORG/NAME [--private] [--create_pr] [--tag v1.0.0] [--dry_run] ...`.
+"""`zoo publish RUN_OR_CARD_FOLDER --repo_id ORG/NAME [--private] [--create_pr] [--tag v1.0.0] [--with onnx] ...`.
 
 Stages the folder, measures the model again on a sample, loads it where the library is not installed, lists the files,
 sends them in one commit, tags it, downloads it again and compares. The token comes from HF_TOKEN or from a login.
@@ -39,6 +39,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--overwrite_card", action="store_true", help="drop what people wrote into the card there")
     parser.add_argument("--no_measure", action="store_true", help="do not measure a sample (the data is not needed)")
     parser.add_argument("--max_samples", type=int, default=256, help="rows of the sample")
+    parser.add_argument(
+        "--with",
+        nargs="+",
+        default=[],
+        dest="formats",
+        metavar="FORMAT",
+        help="onnx, ctranslate2: exports in the same commit",
+    )
     parser.add_argument("--message", default="", help="message of the commit")
     parser.add_argument("--pin", action="store_true", help="write commit and checksums into zoo/published.json")
     return parser
@@ -85,6 +93,28 @@ def remeasure(folder: Path, rows: int) -> Any:
     return sample.batch
 
 
+def add_exports(folder: Path, formats: Sequence[str], rows: int) -> None:
+    """Export a staged model into folders beside its weights, and write their section of the card.
+
+    Args:
+        folder: The staged folder.
+        formats: The folders' names, too.
+        rows: Of the validation split, to measure the exports on; 0 measures nothing.
+    """
+    from zoo.export.export import card_entry, export
+    from zoo.hub.card import write_card
+    from zoo.record import RunRecord
+
+    record = RunRecord.read(folder)
+    record.exports = {}
+    for format in formats:
+        _, exported = export(str(folder), format, folder / format, rows=rows or None)
+        record.exports[format] = card_entry(exported)
+        print(f"exported to {format}/: {exported.size / 1e6:.1f} MB")
+    record.write(folder)
+    write_card(folder)
+
+
 def show_files(staged: list[Path], folder: Path, left_out: list[str]) -> None:
     """Print what would be sent, with sizes, and what is left out."""
     from zoo.hub.tokens import find_home_paths
@@ -124,6 +154,7 @@ def publish_folder(
     rows: int = 256,
     dry_run: bool = False,
     pin: bool = False,
+    formats: Sequence[str] = (),
 ) -> None:
     """Stage, check, send and verify a run or card folder.
 
@@ -134,6 +165,7 @@ def publish_folder(
         rows: Rows of the sample to measure again; 0 measures nothing.
         dry_run: Send nothing.
         pin: Write commit and checksums into zoo/published.json.
+        formats: Exports that go with the model.
     """
     from transformers.utils import logging
 
@@ -152,6 +184,9 @@ def publish_folder(
         staged = stage(source, folder, repo_id, options.tag, workers, code=True)
         batch = remeasure(folder, rows) if rows else None
         print(check_without_library(folder, batch, workers.without_library))
+        if formats:
+            add_exports(folder, formats, rows)
+            staged = sorted(path for path in folder.rglob("*") if path.is_file())
         show_files(staged, folder, left_out(Path(source)))
         if dry_run:
             print(f"dry run: nothing was sent to {repo_id}")
@@ -178,8 +213,15 @@ def publish(argv: list[str]) -> None:
         options.check(arguments.repo_id)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if arguments.dataset and (arguments.pin or arguments.no_measure):
-        raise UsageError("--dataset: --pin and --no_measure are for models")
+    if arguments.dataset and (arguments.pin or arguments.no_measure or arguments.formats):
+        raise UsageError("--dataset: --pin, --no_measure and --with are for models")
+    if arguments.formats:
+        from zoo.export.loading import FORMATS, NEEDED, check_installed
+
+        for name in arguments.formats:
+            if name not in FORMATS:
+                raise UsageError(f"--with {name}: known are {', '.join(FORMATS)}")
+            check_installed(name, NEEDED[name])
     if arguments.pin and arguments.create_pr:
         raise UsageError("--pin with --create_pr: pin the commit that merges it")
     if arguments.max_samples < 1:
@@ -192,7 +234,15 @@ def publish(argv: list[str]) -> None:
     if arguments.dataset:
         return publish_dataset(source, arguments.repo_id, options, arguments.dry_run)
     rows = 0 if arguments.no_measure else arguments.max_samples
-    publish_folder(source, arguments.repo_id, options, rows, arguments.dry_run, arguments.pin)
+    publish_folder(
+        source,
+        arguments.repo_id,
+        options,
+        rows,
+        arguments.dry_run,
+        arguments.pin,
+        list(dict.fromkeys(arguments.formats)),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

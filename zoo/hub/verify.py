@@ -116,7 +116,9 @@ def check_download(
 
 def registry_entry(published: Publication) -> dict[str, Any]:
     """What zoo/published.json says of a model, so that `zoo.pretrained` downloads exactly these files."""
-    needed = {name: digest for name, digest in published.files.items() if not name.endswith((".py", ".png", ".md"))}
+    left_out = (".py", ".png", ".md")
+    # Exports are in folders of their own, with checksums in their export.json.
+    needed = {n: digest for n, digest in published.files.items() if "/" not in n and not n.endswith(left_out)}
     assert WEIGHTS in needed
     return {"repo_id": published.repo_id, "commit": published.commit, "files": needed}
 

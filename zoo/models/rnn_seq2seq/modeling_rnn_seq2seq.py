@@ -102,6 +102,18 @@ class RNNCache(Cache):
         """What attention compares: `keys`, or the source itself."""
         return memory if self.keys is None else self.keys
 
+    def to_tensors(self) -> dict[str, torch.Tensor]:
+        """Everything by name and batch first, for a runtime that knows tensors only. A step changes what is past."""
+        tensors = {f"past_states.{index}": state.transpose(0, 1) for index, state in enumerate(self.states)}
+        return tensors | {n: t for n, t in (("past_feed", self.feed), ("keys", self.keys)) if t is not None}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> "RNNCache":
+        """The way back from `to_tensors`."""
+        count = sum(name.startswith("past_states.") for name in tensors)
+        states = [tensors[f"past_states.{index}"].transpose(0, 1) for index in range(count)]
+        return cls(states, tensors.get("past_feed"), tensors.get("keys"))
+
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         """Beams swap places. `keys` stay: all beams of a sentence have the same source."""
         self.states = [state.index_select(1, beam_idx.to(state.device)) for state in self.states]
@@ -627,7 +639,7 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
         elif isinstance(encoder_outputs, tuple) and len(encoder_outputs) > 1:
             encoder_outputs = RNNSeq2SeqEncoderOutput(encoder_outputs[0], final_states=encoder_outputs[-1])
         final_states = getattr(encoder_outputs, "final_states", None)
-        if final_states is None:
+        if final_states is None and past_key_values is None:
             raise ValueError("encoder_outputs must be what this model's encoder returned, with its final_states")
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             raise ValueError("decoder_input_ids is missing: give the target so far, or labels")
@@ -690,6 +702,12 @@ class RNNSeq2SeqForConditionalGeneration(RNNSeq2SeqPreTrainedModel, GenerationMi
     def _supports_default_dynamic_cache(cls) -> bool:
         """No: there are no keys and values to keep. The decoder makes its own cache in its first step."""
         return False
+
+    def begin_cache(self, encoder_outputs: RNNSeq2SeqEncoderOutput) -> RNNCache:
+        """What the decoder knows before the first token of a source."""
+        return self.model.decoder.begin(encoder_outputs.last_hidden_state, encoder_outputs.final_states)
+
+    cache_from_tensors = staticmethod(RNNCache.from_tensors)
 
     def _prepare_generated_length(
         self, generation_config: GenerationConfig, has_default_max_length: bool, **kwargs: Any

@@ -657,6 +657,10 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
         self.ctc_head = nn.Linear(config.d_model, config.vocab_size) if config.ctc_loss_weight else None
         self.post_init()
 
+    def _get_feature_vector_attention_mask(self, feature_vector_length: int, attention_mask: torch.Tensor) -> Any:
+        """The mask of the encoder's positions; transformers' name for it."""
+        return subsample(attention_mask, feature_vector_length)
+
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """Labels `(batch, length)`, -100 on padding -> what the decoder reads, as long."""
         return self.model.shift_right(labels)

@@ -1,0 +1,77 @@
+"""CTranslate2 writes what PyTorch writes, and what it cannot run is refused."""
+
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
+
+pytest.importorskip("ctranslate2", reason="pip install 'primer-zoo[ctranslate2]'")
+
+import zoo
+from tests.tasks.test_text_pipelines import TEXTS, save
+from tests.test_contract import tiny_config
+from zoo.export import ctranslate2_format, ctranslate2_runtime
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """(original, tokenizer, its CTranslate2 model)."""
+    folder = tmp_path_factory.mktemp("saved")
+    path = save(folder, [])
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path)
+    ctranslate2_format.write(model, tokenizer, folder, "float32")
+    return model, tokenizer, ctranslate2_runtime.load(model.config, folder)
+
+
+@pytest.mark.parametrize("settings", [{"num_beams": 1}, {"num_beams": 3, "early_stopping": True}], ids=str)
+def test_the_same_tokens(saved, settings):
+    model, tokenizer, runtime = saved
+    inputs = tokenizer(TEXTS, return_tensors="pt", padding=True, return_token_type_ids=False)
+    tokens = [m.generate(**inputs, max_new_tokens=9, **settings).tolist() for m in (model, runtime)]
+    assert tokens[0] == tokens[1]
+
+
+def test_the_pipeline_takes_it(saved):
+    model, tokenizer, runtime = saved
+    answers = [
+        pipeline("translation", model=m, tokenizer=tokenizer, device="cpu")(TEXTS, num_beams=1)
+        for m in (model, runtime)
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_an_unknown_setting_is_named(saved):
+    _, _, runtime = saved
+    with pytest.raises(ValueError, match="CTranslate2 has no top_k here; it has num_beams"):
+        runtime.generate(torch.tensor([[5, 3]]), top_k=4)
+    with pytest.raises(ValueError, match="no do_sample"):
+        runtime.generate(torch.tensor([[5, 3]]), do_sample=True)
+
+
+def test_no_logits(saved):
+    with pytest.raises(ValueError, match="CTranslate2 shows no logits"):
+        saved[2](input_ids=torch.tensor([[5, 3]]))
+
+
+@pytest.mark.parametrize(
+    ("family", "fields", "message"),
+    [
+        ("rnn_seq2seq", {}, "Transformers of text only, not a rnn_seq2seq"),
+        ("fashion_cnn", {}, "Transformers of text only"),
+        ("transformer_seq2seq", {"norm_position": "post"}, "norm_position='post'"),
+        ("transformer_seq2seq", {"position_embedding_type": "rotary"}, "position_embedding_type='rotary'"),
+        ("transformer_seq2seq", {"gated_ffn": True}, "gated_ffn=True"),
+        ("transformer_seq2seq", {"copy_mechanism": True}, "copy_mechanism=True"),
+    ],
+)
+def test_what_it_cannot_run_is_refused(family, fields, message):
+    with pytest.raises(ValueError, match=message):
+        ctranslate2_format.check(tiny_config(family, **fields))
+
+
+def test_damaged_files_are_named(tmp_path, saved):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.bin").write_bytes(b"nothing")
+    saved[1].save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="CTranslate2 cannot load .*; export the model again"):
+        ctranslate2_runtime.load(saved[0].config, tmp_path)
+    assert zoo.load_exported

@@ -1,0 +1,75 @@
+"""Write a model as ONNX files."""
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .graphs import Graph, graphs
+
+PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")
+OPSET = 20
+DTYPES = ("float32",)
+
+
+def write_graph(graph: Graph, path: Path, opset: int = OPSET) -> None:
+    """Trace a graph and write its file; batch and lengths stay free.
+
+    Raises:
+        ValueError: The model has an operation that ONNX lacks, or its code depends on a size.
+    """
+    shapes: Any = {"inputs": graph.axes}
+    # torch and onnxscript report their progress, and warn of what they do not need.
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                graph.module,
+                (),
+                kwargs={"inputs": graph.inputs},
+                dynamic_shapes=shapes,
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+            )
+            assert program is not None
+            program.save(path, external_data=False)
+    except torch.onnx.OnnxExporterError as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise ValueError(f"cannot write {path.name}: {reason}") from error
+    finally:
+        logging.disable(before)
+
+
+def write(model: Any, tokenizer: Any, folder: Path, dtype: str, opset: int = OPSET) -> None:
+    """Write model.onnx, or encoder_model.onnx and decoder_model.onnx.
+
+    Args:
+        model: In float32.
+        tokenizer: Not needed.
+        folder: Where to.
+        dtype: "float32".
+        opset: Version of ONNX's operations.
+
+    Raises:
+        ValueError: ONNX cannot hold the model.
+    """
+    if getattr(model.config, "cell_type", None) == "rnn":
+        raise ValueError('cell_type="rnn" has no ONNX operator here: export models with "lstm" or "gru"')
+    if getattr(model.config, "decoding", None) == "recursive":
+        raise ValueError('decoding="recursive" writes its forecast step by step: export models with another decoding')
+    if getattr(model.config, "copy_mechanism", False):
+        raise ValueError("copy_mechanism=True reads the source in every step, which an exported decoder does not")
+    for graph in graphs(model):
+        write_graph(graph, folder / f"{graph.name}.onnx", opset)
+
+
+__all__ = ["DTYPES", "OPSET", "PACKAGES", "write", "write_graph"]

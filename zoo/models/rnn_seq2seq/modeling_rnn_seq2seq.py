@@ -638,15 +638,15 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
             )
         elif isinstance(encoder_outputs, tuple) and len(encoder_outputs) > 1:
             encoder_outputs = RNNSeq2SeqEncoderOutput(encoder_outputs[0], final_states=encoder_outputs[-1])
-        final_states = getattr(encoder_outputs, "final_states", None)
-        if final_states is None and past_key_values is None:
-            raise ValueError("encoder_outputs must be what this model's encoder returned, with its final_states")
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             raise ValueError("decoder_input_ids is missing: give the target so far, or labels")
         inputs = self.encoder.embed(decoder_input_ids, decoder_inputs_embeds)
         memory = encoder_outputs.last_hidden_state
         cache, keeps_cache = past_key_values, use_cache or past_key_values is not None
         if cache is None:
+            final_states = getattr(encoder_outputs, "final_states", None)
+            if final_states is None:
+                raise ValueError("encoder_outputs must be what this model's encoder returned, with its final_states")
             cache = self.decoder.begin(memory, final_states)
         elif not isinstance(cache, RNNCache):
             raise ValueError(f"past_key_values is a {type(cache).__name__}, but a recurrent decoder keeps an RNNCache")
@@ -703,7 +703,7 @@ class RNNSeq2SeqForConditionalGeneration(RNNSeq2SeqPreTrainedModel, GenerationMi
         """No: there are no keys and values to keep. The decoder makes its own cache in its first step."""
         return False
 
-    def begin_cache(self, encoder_outputs: RNNSeq2SeqEncoderOutput) -> RNNCache:
+    def begin_cache(self, encoder_outputs: Any) -> RNNCache:
         """What the decoder knows before the first token of a source."""
         return self.model.decoder.begin(encoder_outputs.last_hidden_state, encoder_outputs.final_states)
 

@@ -1,9 +1,37 @@
 """Copying from the source: a pointer-generator output layer (arXiv:1704.04368)."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import nn
+from transformers.modeling_outputs import BaseModelOutput
 
 from .layers_loss import IGNORED
+
+
+@dataclass
+class TransformerSeq2SeqEncoderOutput(BaseModelOutput):
+    """
+    Args:
+        input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*): Tokens of the source, if the model
+            copies them: `generate` keeps them here for its later steps.
+    """
+
+    input_ids: torch.Tensor | None = None
+
+
+def find_source_ids(input_ids: torch.Tensor | None, encoder_outputs: Any) -> torch.Tensor:
+    """Tokens of the source (batch, source length), which a copying model needs in every step.
+
+    Raises:
+        ValueError: There are none.
+    """
+    if input_ids is None:
+        input_ids = getattr(encoder_outputs, "input_ids", None)
+    if input_ids is None:
+        raise ValueError("copy_mechanism=True copies tokens of the source: give input_ids, too")
+    return input_ids
 
 
 class TransformerSeq2SeqCopyHead(nn.Module):
@@ -100,4 +128,10 @@ def logarithm(probabilities: torch.Tensor) -> torch.Tensor:
     return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
 
 
-__all__ = ["TransformerSeq2SeqCopyHead", "add_copies", "copy_cross_entropy"]
+__all__ = [
+    "TransformerSeq2SeqCopyHead",
+    "TransformerSeq2SeqEncoderOutput",
+    "add_copies",
+    "copy_cross_entropy",
+    "find_source_ids",
+]

@@ -1,7 +1,6 @@
 """The Transformer encoder-decoder: dropout, positions, masks, attention, layers, models."""
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,7 +24,13 @@ from transformers.utils.import_utils import is_torchdynamo_compiling
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_transformer_seq2seq import TransformerSeq2SeqConfig
-from .copy_mechanism import TransformerSeq2SeqCopyHead, add_copies, copy_cross_entropy
+from .copy_mechanism import (
+    TransformerSeq2SeqCopyHead,
+    TransformerSeq2SeqEncoderOutput,
+    add_copies,
+    copy_cross_entropy,
+    find_source_ids,
+)
 from .layers_loss import IGNORED, cross_entropy, is_plain_linear, linear_cross_entropy
 
 # A 64-bit random number decides about four values, each by 16 bits.
@@ -442,17 +447,6 @@ class TransformerSeq2SeqDecoderLayer(TransformerSeq2SeqLayer):
         return self.feed_forward(self.leave(hidden_states, output, norm))
 
 
-@dataclass
-class TransformerSeq2SeqEncoderOutput(BaseModelOutput):
-    """
-    Args:
-        input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*): Tokens of the source, if the model
-            copies them: `generate` keeps them here for its later steps.
-    """
-
-    input_ids: torch.Tensor | None = None
-
-
 class TransformerSeq2SeqPreTrainedModel(PreTrainedModel):
     """Weight initialisation and loading for the family."""
 
@@ -785,19 +779,6 @@ class TransformerSeq2SeqModel(TransformerSeq2SeqPreTrainedModel):
             encoder_hidden_states=encoder_outputs.hidden_states,
             encoder_attentions=encoder_outputs.attentions,
         )
-
-
-def find_source_ids(input_ids: torch.Tensor | None, encoder_outputs: Any) -> torch.Tensor:
-    """Tokens of the source (batch, source length), which a copying model needs in every step.
-
-    Raises:
-        ValueError: There are none.
-    """
-    if input_ids is None:
-        input_ids = getattr(encoder_outputs, "input_ids", None)
-    if input_ids is None:
-        raise ValueError("copy_mechanism=True copies tokens of the source: give input_ids, too")
-    return input_ids
 
 
 class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedModel, GenerationMixin):

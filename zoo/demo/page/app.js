@@ -3,7 +3,7 @@
 import { DemoError, catalogue } from "./runtime.js";
 
 const NAMES = ["classify", "forecast", "translate", "listen"];
-const panels = new Map(NAMES.map((name) => [name, document.getElementById(name)]));
+const panels = new Map(NAMES.map((name) => [name, document.getElementById(`panel-${name}`)]));
 const tabs = new Map(NAMES.map((name) => [name, document.getElementById(`tab-${name}`)]));
 const started = new Map();
 

@@ -1,7 +1,7 @@
 /** The plot of a forecast: history, median, nested intervals, and a cursor that reads values. */
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
-const MARGIN = { top: 14, right: 16, bottom: 28, left: 52 };
+const MARGIN = { top: 24, right: 16, bottom: 28, left: 52 };
 const BANDS = [[0.025, 0.975, "b95"], [0.1, 0.9, "b80"], [0.25, 0.75, "b50"]];
 
 function element(name, attributes = {}, text = "") {
@@ -15,7 +15,7 @@ function element(name, attributes = {}, text = "") {
 function ticks(low, high, count) {
   const raw = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= raw);
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= 0.75 * raw);
   const result = [];
   for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) result.push(value);
   return result;
@@ -102,6 +102,7 @@ export class Fan {
       svg.append(element("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }));
       svg.append(element("text", { class: "tick", x: MARGIN.left - 10, y: y(value), "text-anchor": "end", dy: "0.32em" }, format(value)));
     }
+    svg.append(element("text", { class: "tick", x: 0, y: 6 }, this.data.unit));
     for (let step = -24 * Math.floor((this.shown - 1) / 24); step <= ahead; step += 24) {
       svg.append(element("line", { class: step ? "day" : "now", x1: x(step), x2: x(step), y1: MARGIN.top, y2: height - MARGIN.bottom }));
       const name = step === 0 ? "now" : `${step > 0 ? "+" : "−"}${Math.abs(step / 24)} d`;

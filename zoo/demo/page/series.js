@@ -8,7 +8,9 @@ const MISSING = new Set(["", "nan", "na", "n/a", "null", "none", "-", "?"]);
 function toNumber(cell, decimalComma) {
   const text = cell.trim().replace(/^"(.*)"$/, "$1");
   if (MISSING.has(text.toLowerCase())) return NaN;
-  const plain = decimalComma ? text.replace(/\./g, "").replace(",", ".") : text;
+  // 1.234,5 is a number, 01.01.2024 is not.
+  const grouped = /^[+-]?\d{1,3}(\.\d{3})+(,\d+)?$/.test(text);
+  const plain = decimalComma ? (grouped ? text.replace(/\./g, "") : text).replace(",", ".") : text;
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain) : undefined;
 }
 

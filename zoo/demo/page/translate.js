@@ -102,7 +102,7 @@ export async function start(page) {
     line.append(head);
     attention.forEach((weight, column) => {
       const cell = line.insertCell();
-      cell.style.setProperty("--weight", Math.sqrt(weight).toFixed(3)); // small weights stay visible
+      cell.style.setProperty("--weight", (weight ** 0.7).toFixed(3)); // small weights stay visible
       cell.title = `${spell(token).trim()} looks at ${spell(result.source[column]).trim()}: ${(100 * weight).toFixed(0)}%`;
     });
     line.addEventListener("pointerenter", () => point(row));
@@ -110,6 +110,7 @@ export async function start(page) {
   }
 
   function drawMap({ source }) {
+    map.style.setProperty("--columns", source.length);
     map.innerHTML = `<thead><tr><td></td></tr></thead><tbody></tbody>`;
     for (const token of source) {
       const head = document.createElement("th");
@@ -127,7 +128,7 @@ export async function start(page) {
     [...translation.children].forEach((span, place) => span.classList.toggle("on", place === row));
     [...map.tBodies[0].rows].forEach((line, place) => line.classList.toggle("on", place === row));
     const weights = row === null ? null : shown.attention[row];
-    [...map.tHead.rows[0].cells].slice(1).forEach((cell, place) => cell.style.setProperty("--weight", weights ? Math.sqrt(weights[place]).toFixed(3) : 0));
+    [...map.tHead.rows[0].cells].slice(1).forEach((cell, place) => cell.style.setProperty("--weight", weights ? (weights[place] ** 0.7).toFixed(3) : 0));
   }
   let pointed = null;
   page.get("attention").addEventListener("keydown", (event) => {

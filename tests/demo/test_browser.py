@@ -155,7 +155,6 @@ def test_a_translation_is_pytorchs_greedy_one(demo, catalogue, model_id):
     demo.open("translate")
     demo.click(f"input[value={model_id}]")
     demo.wait(f"document.querySelector('#panel-translate footer').textContent.includes({model_id!r})")
-    demo.run("delete document.querySelector('#translation').dataset.text")
     demo.set("#sentence", SENTENCES[model_id])
     demo.click("#translate-go")
     assert demo.wait("document.querySelector('#translation').dataset.text") == expected

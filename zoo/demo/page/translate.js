@@ -44,6 +44,7 @@ export async function start(page) {
     const text = sentence.value.trim();
     message.textContent = "";
     translation.replaceChildren();
+    delete translation.dataset.text;
     page.get("attention").hidden = true;
     if (!text) {
       message.textContent = "Type a sentence first, or take one of the examples.";

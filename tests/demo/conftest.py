@@ -15,7 +15,13 @@ from zoo.demo.build import PAGE
 from zoo.demo.serve import HOST, make_server
 
 BUILT = Path(__file__).parents[2] / "build" / "demo"
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--window-size=1280,900")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--window-size=1280,900",
+)
 # Seconds: a page on a busy machine is slow, and a loaded one answers at once.
 PATIENCE = 120
 

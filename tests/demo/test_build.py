@@ -104,8 +104,10 @@ def test_the_lock_names_every_package_and_no_host():
 def test_the_service_worker_keeps_every_file_of_the_page():
     kept = set(re.findall(r'"([\w./-]+)"', re.search(r"FILES = \[(.*?)\]", (PAGE / "sw.js").read_text(), re.S)[1]))
     files = {str(path.relative_to(PAGE)) for path in PAGE.rglob("*") if path.is_file()}
-    vendored = {f"vendor/{name}" for files in vendor.FILES.values() for name in files.values() if "LICENSE" not in name}
-    # Models and the runtime keep themselves, and so does the worker; clips are kept when they are played.
+    vendored = {
+        f"vendor/{name}" for files in vendor.FILES.values() for name in files.values() if "LICENSE" not in name
+    }
+    # Models and the runtime keep themselves, and so does the worker.
     assert kept - {"./", "catalogue.json"} == (files - {"sw.js"}) | (vendored - {f"vendor/{vendor.RUNTIME}"})
 
 

@@ -21,7 +21,9 @@ SCRIPT = Path(__file__).with_name("scripts.mjs")
 def call(module: str, name: str, *arguments, key: str = "result"):
     """The result of a function of a module of the page; `key="error"` for its error."""
     content = json.dumps(arguments).replace("NaN", '"NaN"')
-    run = subprocess.run(["node", SCRIPT, PAGE / module, name], input=content, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        ["node", SCRIPT, PAGE / module, name], input=content, capture_output=True, text=True, check=True
+    )
     answer = json.loads(run.stdout)
     assert key in answer, answer
     return answer[key]
@@ -120,13 +122,16 @@ def test_pasted_columns_are_read(text, names, values):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "no numbers"), ("1\n2\nthree\n4", "Line 3: expected a number, found “three”"), ("a\nb", "No column")]
+    ("text", "message"),
+    [("", "no numbers"), ("1\n2\nthree\n4", "Line 3: expected a number, found “three”"), ("a\nb", "No column")],
 )
 def test_bad_columns_are_explained(text, message):
     assert message in call("series.js", "readColumns", text, key="error")
 
 
-@pytest.mark.parametrize(("values", "message"), [([5.0] * 30 + [-1.0], "Value 31 is -1"), ([5.0] * 7, "7 values are too few")])
+@pytest.mark.parametrize(
+    ("values", "message"), [([5.0] * 30 + [-1.0], "Value 31 is -1"), ([5.0] * 7, "7 values are too few")]
+)
 def test_series_that_the_model_cannot_read_are_refused(values, message):
     config = {"log_values": True, "patch_length": 24, "context_length": 240}
     assert message in call("series.js", "checkSeries", values, config, key="error")

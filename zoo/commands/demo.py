@@ -21,7 +21,9 @@ from . import Parser, guarded
 def make_parser() -> Parser:
     """The command's arguments."""
     parser = Parser("zoo demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output_dir", type=Path, help="write the page (or the Gradio Space) here and do not serve it")
+    parser.add_argument(
+        "--output_dir", type=Path, help="write the page (or the Gradio Space) here and do not serve it"
+    )
     parser.add_argument("--gradio", action="store_true", help="a Gradio app instead of the static page")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, metavar="MODEL", help="default: all")
     parser.add_argument("--exports_dir", type=Path, help="folder of ONNX exports, one a model; default: in the cache")

@@ -33,9 +33,7 @@ def stored_vendor(folder: Path) -> Path:
     return vendor
 
 
-def build(
-    output: Path, models: Sequence[str] = MODELS, exports: Path | None = None, refresh: bool = False
-) -> Path:
+def build(output: Path, models: Sequence[str] = MODELS, exports: Path | None = None, refresh: bool = False) -> Path:
     """Write the page, complete or not at all. A page that is there is replaced; any other folder is refused.
 
     Args:

@@ -26,6 +26,8 @@ SETTINGS = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
+# Metrics that are written in another way.
+NAMES = {"bleu": "BLEU", "smape": "sMAPE", "wer": "WER"}
 
 
 @dataclass
@@ -76,13 +78,16 @@ def describe(model_id: str, folder: Path) -> Exported:
     record = RunRecord.read(Path(pretrained(model_id)))
     split = "test" if "test" in record.metrics else "validation"
     metric = record.fit["metric"]
+    value = record.metrics[split][metric]
     parameters = record.compute["parameters"]
     return Exported(
         folder,
         {
             "id": model_id,
-            "parameters": f"{parameters / 1e6:.1f} M parameters" if parameters >= 1e6 else f"{parameters:,} parameters",
-            "metric": f"{metric} {record.metrics[split][metric]:.3f} on the {split} split",
+            "parameters": f"{parameters / 1e6:.1f} M parameters"
+            if parameters >= 1e6
+            else f"{parameters:,} parameters",
+            "metric": f"{NAMES.get(metric, metric)} {value:.{1 if value >= 10 else 3}f} on the {split} split",
             "weights": record.weights_sha256,
             "license": record.recipe["publish"].get("license", ""),
             "bytes": sum(file.stat().st_size for file in files),

@@ -5,6 +5,7 @@ They come from npm in the versions of package-lock.json.
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -51,7 +52,9 @@ def fetch_vendor(folder: Path) -> None:
         run = subprocess.run(NPM, cwd=temporary, capture_output=True, text=True)
         if run.returncode:
             lines = [line.removeprefix("npm error ") for line in run.stderr.splitlines() if line.strip()]
-            raise RuntimeError(f"`{' '.join(NPM)}` failed: {' '.join(lines[:3]) or 'no message'}; is the machine online?")
+            raise RuntimeError(
+                f"`{' '.join(NPM)}` failed: {' '.join(lines[:3]) or 'no message'}; is the machine online?"
+            )
         folder.mkdir(parents=True)
         for package, files in FILES.items():
             for source, target in files.items():
@@ -59,3 +62,6 @@ def fetch_vendor(folder: Path) -> None:
 
 
 __all__ = ["RUNTIME", "fetch_vendor"]
+
+if __name__ == "__main__":
+    fetch_vendor(Path(sys.argv[1]))

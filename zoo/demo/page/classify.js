@@ -134,16 +134,19 @@ export async function start(page) {
       return;
     }
     running = true;
-    do {
-      again = false;
-      const gray = drawing.pixels.map(Math.round);
-      const input = new model.Tensor("float32", normalize(gray, settings), [1, 1, SIDE, SIDE]);
-      const begun = performance.now();
-      const { logits } = await model.sessions["model.onnx"].run({ pixel_values: input });
-      show(softmax(logits.data), gray.some((value) => value > 0));
-      page.describe(model.info, performance.now() - begun);
-    } while (again);
-    running = false;
+    try {
+      do {
+        again = false;
+        const gray = drawing.pixels.map(Math.round);
+        const input = new model.Tensor("float32", normalize(gray, settings), [1, 1, SIDE, SIDE]);
+        const begun = performance.now();
+        const { logits } = await model.sessions["model.onnx"].run({ pixel_values: input });
+        show(softmax(logits.data), gray.some((value) => value > 0));
+        page.describe(model.info, performance.now() - begun);
+      } while (again);
+    } finally {
+      running = false;
+    }
   }
 
   function show(probabilities, drawn) {

@@ -111,7 +111,8 @@ export async function start(page) {
       };
       setRecording(true);
       recorder.start();
-      setTimeout(() => recorder?.stop(), 1000 * SECONDS);
+      const current = recorder;
+      setTimeout(() => current.state === "recording" && current.stop(), 1000 * SECONDS);
     } catch (error) {
       recorder = null;
       setRecording(false);

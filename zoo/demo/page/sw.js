@@ -6,6 +6,7 @@ const FILES = [
   "app.js", "runtime.js", "classify.js", "image.js", "forecast.js", "series.js", "fan.js",
   "translate.js", "generate.js", "listen.js", "sound.js",
   "examples/garments.png", "examples/clips.json",
+  "examples/clip-start.flac", "examples/clip-three.flac", "examples/clip-yes.flac",
   "vendor/ort.wasm.min.mjs", "vendor/ort-wasm-simd-threaded.mjs", "vendor/tokenizers.min.mjs",
   "vendor/bricolage-grotesque.woff2", "vendor/instrument-sans.woff2",
 ];

@@ -1,7 +1,7 @@
 /** Translate: tokens appear one by one, each with the words that it was written from. */
 
 import { generate } from "./generate.js";
-import { openModel, openTokenizer } from "./runtime.js";
+import { catalogue, openModel, openTokenizer } from "./runtime.js";
 
 const EXAMPLES = {
   "transformer-translator-en-de": [
@@ -171,6 +171,8 @@ export async function start(page) {
       translate().catch(page.fail);
     };
   }
+  const { models } = await catalogue();
+  for (const choice of page.panel.querySelectorAll("input[name=direction]")) choice.parentElement.hidden = !models[choice.value];
   offer();
   if (!sentence.value) [sentence.value] = EXAMPLES[chosen()];
   const { model } = await open(chosen());

@@ -80,7 +80,9 @@ def forecast(text: str) -> tuple[Any, Any]:
     axes.plot(np.arange(1 - len(past), 1), past, color="0.15", linewidth=1.2, label="history")
     for low, high, alpha in (("0.025", "0.975", 0.15), ("0.1", "0.9", 0.22), ("0.25", "0.75", 0.3)):
         share = float(high) - float(low)
-        axes.fill_between(ahead, table[low], table[high], color="#0c6a48", alpha=alpha, linewidth=0, label=f"{share:.0%}")
+        axes.fill_between(
+            ahead, table[low], table[high], color="#0c6a48", alpha=alpha, linewidth=0, label=f"{share:.0%}"
+        )
     axes.plot(ahead, table["predictions"], color="#0c6a48", label="forecast")
     axes.set(xlabel="hours from now")
     axes.spines[["top", "right"]].set_visible(False)
@@ -155,7 +157,9 @@ def make_app() -> Any:
         with gr.Tab("Classify"):
             gr.Interface(
                 classify,
-                gr.Sketchpad(type="pil", label="A light garment on black, or a picture of one", canvas_size=(280, 280)),
+                gr.Sketchpad(
+                    type="pil", label="A light garment on black, or a picture of one", canvas_size=(280, 280)
+                ),
                 gr.Label(num_top_classes=10, label="Probabilities"),
                 live=True,
             )
@@ -168,7 +172,10 @@ def make_app() -> Any:
         with gr.Tab("Translate"):
             gr.Interface(
                 translate,
-                [gr.Textbox(label="Sentence"), gr.Radio(list(TRANSLATORS), value=next(iter(TRANSLATORS)), label="Model")],
+                [
+                    gr.Textbox(label="Sentence"),
+                    gr.Radio(list(TRANSLATORS), value=next(iter(TRANSLATORS)), label="Model"),
+                ],
                 [gr.Textbox(label="Translation"), gr.Plot(label="Attention")],
                 examples=SENTENCES,
             )

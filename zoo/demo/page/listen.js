@@ -145,7 +145,7 @@ export async function start(page) {
 function drawSpectrogram(canvas, { logMel, frames, bins }) {
   canvas.width = frames;
   canvas.height = bins;
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   const style = getComputedStyle(canvas);
   const ramp = ["--ramp-0", "--ramp-1", "--ramp-2"].map((name) => {
     context.fillStyle = style.getPropertyValue(name).trim();

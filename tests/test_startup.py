@@ -24,6 +24,7 @@ HEAVY = {"torch", "transformers", "datasets", "pandas", "ray", "matplotlib", "sk
         (["study", "nothing"], "no study 'nothing'"),
         (["card", "--help"], "usage: zoo card"),
         (["publish", "--help"], "usage: zoo publish"),
+        (["demo", "--help"], "usage: zoo demo"),
         (["publish", "fashion-cnn"], "--repo_id"),
     ],
     ids=" ".join,

@@ -21,6 +21,7 @@ COMMANDS = {
     "card": ("card", "write the model card of a finished run"),
     "export": ("export", "write a model for onnxruntime or CTranslate2"),
     "publish": ("publish", "upload a finished run to the Hub and verify it"),
+    "demo": ("demo", "show the shipped models in the browser"),
     "list": ("catalogue", "list recipes, studies and shipped models"),
 }
 INTERRUPTED = "interrupted; continue with --resume_from_checkpoint last"

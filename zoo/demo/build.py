@@ -1,0 +1,95 @@
+"""The static page: its own files, what it runs on, and the exported models."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from .models import MODELS, describe, find_export, write_models
+from .vendor import HERE, RUNTIME, fetch_vendor
+
+PAGE = HERE / "page"
+SPACE = HERE / "space"
+
+
+def cache() -> Path:
+    """Where exports, the runtime and the page are kept between calls; in the Hub's cache."""
+    from huggingface_hub import cached_assets_path
+
+    return cached_assets_path("zoo", namespace="demo")
+
+
+def stored_vendor(folder: Path) -> Path:
+    """The vendor folder of the current package-lock.json, fetched once."""
+    lock = (HERE / "package-lock.json").read_bytes()
+    vendor, note = folder / "vendor", folder / "vendor.lock"
+    if not (vendor.is_dir() and note.is_file() and note.read_bytes() == lock):
+        print("fetching the page's runtime with npm")
+        shutil.rmtree(vendor, ignore_errors=True)
+        temporary = folder / ".vendor"
+        shutil.rmtree(temporary, ignore_errors=True)
+        fetch_vendor(temporary)
+        temporary.rename(vendor)
+        note.write_bytes(lock)
+    return vendor
+
+
+def build(output: Path, models: Sequence[str] = MODELS, exports: Path | None = None, refresh: bool = False) -> Path:
+    """Write the page, complete or not at all. A page that is there is replaced; any other folder is refused.
+
+    Args:
+        output: Folder of the page.
+        models: Ids of the models that it offers.
+        exports: Folder of their exports; by default in the cache. What is missing there is exported.
+        refresh: Export again.
+
+    Raises:
+        ValueError: `output` is a folder with something else in it.
+        RuntimeError: The runtime could not be fetched.
+    """
+    check_target(output)
+    vendor = stored_vendor(cache())
+    folder = cache() / "exports" if exports is None else exports
+    exported = {model_id: describe(model_id, find_export(model_id, folder, refresh)) for model_id in models}
+    temporary = output.with_name(f".{output.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        shutil.copytree(PAGE, temporary)
+        shutil.copytree(vendor, temporary / "vendor")
+        write_models(exported, temporary / "vendor" / RUNTIME, temporary)
+        card = (SPACE / "static.md").read_text(encoding="utf-8")
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+        if output.exists():
+            shutil.rmtree(output)
+        temporary.rename(output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return output
+
+
+def check_target(output: Path) -> None:
+    """Refuse to replace what is no page of this demo."""
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output_dir {output} is a file: choose a folder")
+    if output.is_dir() and any(output.iterdir()) and not (output / "catalogue.json").is_file():
+        raise ValueError(f"--output_dir {output} holds something else than an earlier demo: choose an empty folder")
+
+
+def write_gradio(output: Path) -> Path:
+    """Write a Gradio Space: app.py, requirements.txt and README.md.
+
+    Raises:
+        ValueError: `output` is a folder with something else in it.
+    """
+    names = {"app.py": "app.py", "requirements.txt": "requirements.txt", "gradio.md": "README.md"}
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output_dir {output} is a file: choose a folder")
+    others = {path.name for path in output.iterdir()} - set(names.values()) if output.is_dir() else set()
+    if others - {"__pycache__", ".git", ".gitattributes"}:
+        raise ValueError(f"--output_dir {output} holds something else than an earlier demo: choose an empty folder")
+    output.mkdir(parents=True, exist_ok=True)
+    for source, target in names.items():
+        shutil.copy(SPACE / source, output / target)
+    return output
+
+
+__all__ = ["build", "cache", "write_gradio"]

@@ -185,7 +185,7 @@ class Window(NamedTuple):
 
     def tile(self, copies: int) -> "Window":
         """Copies of the whole batch, one after the other."""
-        return Window(*(tile(part, copies) for part in self))
+        return Window._make(tile(part, copies) for part in self)
 
     def move_on(self, values: torch.Tensor, step_features: torch.Tensor | None) -> "Window":
         """The window that ends with `values` (batch, length, channels), taken for observed ones."""

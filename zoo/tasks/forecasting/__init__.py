@@ -168,7 +168,7 @@ class ForecastingTask(Task):
             self.refit = model, data.train
         return [f"The linear map was fitted to {rows:,} windows of single series by ridge regression and stays fixed."]
 
-    def _fit_linear_skip(self, model: PreTrainedModel, windows: Dataset) -> int:
+    def _fit_linear_skip(self, model: PreTrainedModel, windows: ForecastDataset | ConcatDataset) -> int:
         """Fit the map to at most 200,000 windows of single series, evenly spaced; how many they are."""
         count = min(len(windows), max(1, RIDGE_SERIES // model.config.input_size))
         chosen = np.linspace(0, len(windows) - 1, count).round().astype(int).tolist()

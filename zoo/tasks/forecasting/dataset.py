@@ -51,7 +51,7 @@ class ForecastDataset(Dataset):
         self.calendar = None if times is None or times.starts is None else (times.starts, times.frequency)
         self.numbers = np.arange(len(windows)) if numbers is None else numbers
         self._baselines: dict[str, np.ndarray] = {}
-        self.baseline_metrics: dict[str, dict[str, float]] = {}  # a cache, which metrics.py fills
+        self.baseline_metrics: dict[str, dict[str, float]] = {}  # a cache, which evaluation.py fills
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -29,10 +29,11 @@ MAY_IMPORT = {
     "training.arguments": {"training"},
     "training": {"data", "record", "models.base", "tasks.base", "registry", "pretrained", "training"},
     "tuning": {"data", "record", "models.base", "tasks.base", "registry", "pretrained", "training", "tuning"},
+    "scale": {"training", "tuning", "scale"},
     "hub": {"record", "registry", "pretrained", "models.base", "tasks.base", "hub"},
 }
 # A heavy or special import -> the folders that may have it.
-ONLY_IN = {"ray": {"tuning"}, "jinja2": {"hub"}}
+ONLY_IN = {"ray": {"tuning", "scale"}, "jinja2": {"hub"}}
 
 
 def name_of(path: Path) -> str:

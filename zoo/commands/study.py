@@ -19,7 +19,9 @@ INTERRUPTED = "interrupted; the same command goes on where it stopped"
 # Flags that do not change what is measured.
 PLACES = ("--output_dir", "--report_dir", "--jobs", "--minutes", "--address", "--cpus_per_run", "--gpus_per_run")
 SWITCHES = ("--table_only", "--accept_other_code", "--retry_failed")
-REFUSED = ("seed", "output_dir", "skip_test", "resume_from_checkpoint", "push_to_hub", "model_overrides")
+REFUSED = (
+    "seed", "output_dir", "skip_test", "resume_from_checkpoint", "push_to_hub", "model_overrides", "ray_workers",
+)  # fmt: skip
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""`zoo train RECIPE [--flag value ...] [--push_to_hub --hub_model_id ORG/NAME]`."""
+"""`zoo train RECIPE [--flag value ...] [--push_to_hub --hub_model_id ORG/NAME] [--ray_workers N]`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -81,7 +81,13 @@ def train(argv: list[str]) -> None:
         settings.training.push_to_hub = False
         if settings.training.process_index == 0:
             target = hub_target(settings.training, settings.recipe.id)
-    if run(settings, argv) is not None and target is not None:
+    if settings.run.ray_workers:
+        from zoo.scale.ray_train import train_on_workers
+
+        train_on_workers(settings, argv)
+    elif run(settings, argv) is None:  # not the first process
+        return
+    if target is not None:
         publish(settings.training.output_dir, *target)
 
 

@@ -1,11 +1,15 @@
 """Arguments of the Trainers: transformers' own, with the library's fields and defaults."""
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import Seq2SeqTrainingArguments, TrainingArguments
 from transformers.trainer_utils import HubStrategy, IntervalStrategy, SaveStrategy
+
+from .recipe import UsageError
 
 SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -31,7 +35,8 @@ class ZooTrainingArguments(TrainingArguments):
     """[`~transformers.TrainingArguments`] with the fields that [`ZooTrainer`] reads.
 
     These defaults differ from transformers': evaluate, save and log once an epoch, keep two checkpoints, evaluate in
-    batches of 256, keep all columns, do not pin memory, and push to the Hub only at the end.
+    batches of 256, keep all columns, do not pin memory, push to the Hub only at the end, and report as the project
+    primer-zoo, each run under its folder's name.
     """
 
     eval_strategy: IntervalStrategy | str = argument("epoch", "When to evaluate: no, steps or epoch.")
@@ -43,6 +48,10 @@ class ZooTrainingArguments(TrainingArguments):
     )
     remove_unused_columns: bool = argument(False, "Remove columns that the model's forward does not take.")
     dataloader_pin_memory: bool = argument(False, "Pin the memory of batches.")
+    run_name: str | None = argument(
+        None, "Name of the run for --report_to (wandb, trackio); default: the name of the output folder."
+    )
+    project: str = argument("primer-zoo", "Project of the run for --report_to; WANDB_PROJECT replaces it for wandb.")
     hub_strategy: HubStrategy | str = argument("end", "When to push: only `end` is possible for a run.")
     use_cpu: bool = argument(False, "Use the CPU though there is an accelerator.")
     metric_for_best_model: str | None = argument(
@@ -102,10 +111,14 @@ class ZooTrainingArguments(TrainingArguments):
         # Early stopping and averaging compare evaluations, too; transformers fills this in for load_best_model_at_end.
         if self.metric_for_best_model is None and (self.early_stopping_patience or self.average_checkpoints):
             self.metric_for_best_model = "loss"
+        if self.run_name is None and self.output_dir:
+            self.run_name = Path(self.output_dir).resolve().name
         on_cpu = self.use_cpu or not torch.accelerator.is_available()
         if self.bf16_if_supported and computes_in_bf16(on_cpu):
             self.bf16, self.use_cpu = True, on_cpu  # transformers accepts bf16 on a CPU only with use_cpu
         super().__post_init__()
+        if "wandb" in self.report_to:  # transformers hands `project` to trackio alone
+            os.environ.setdefault("WANDB_PROJECT", self.project)
 
 
 @dataclass
@@ -132,7 +145,7 @@ def computes_in_bf16(on_cpu: bool) -> bool:
 
 @dataclass
 class RunArguments:
-    """Where a run starts from, and whether it measures the test split. These are flags, not keys of a recipe."""
+    """Where a run starts from, where it runs, and whether it measures the test split: flags, not keys of a recipe."""
 
     model_name_or_path: str | None = argument(
         None, "Start from these weights (a folder or a Hub id) instead of random ones."
@@ -141,6 +154,17 @@ class RunArguments:
         None, 'Config fields, e.g. "classifier_dropout=0.2,stage_channels=[32,64]".'
     )
     skip_test: bool = argument(False, "Do not measure the test split.")
+    ray_workers: int = argument(0, "Train as so many processes of Ray Train; 0: without Ray.")
+    cpus_per_worker: int = argument(1, "CPU cores of each of these processes.")
+    address: str | None = argument(
+        None, "Address of a Ray cluster for them (host:port, ray://host:port, auto); default: this machine alone."
+    )
+
+    def __post_init__(self):
+        if self.ray_workers < 0 or self.cpus_per_worker < 1:
+            raise UsageError("ray_workers must not be negative, and cpus_per_worker must be at least 1")
+        if self.address and not self.ray_workers:
+            raise UsageError("address names a Ray cluster: say with --ray_workers how many processes train there")
 
 
 __all__ = ["RunArguments", "ZooSeq2SeqTrainingArguments", "ZooTrainingArguments", "computes_in_bf16"]

@@ -34,7 +34,7 @@ from .trainer import ZooTrainer
 
 NOT_IN_COMMAND = {
     "output_dir", "resume_from_checkpoint", "disable_tqdm", "skip_test", "push_to_hub", "hub_model_id",
-    "hub_private_repo", "hub_strategy", "hub_revision",
+    "hub_private_repo", "hub_strategy", "hub_revision", "ray_workers", "cpus_per_worker", "address",
 }  # fmt: skip
 
 

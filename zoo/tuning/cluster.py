@@ -37,7 +37,7 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[dict[str, 
     try:
         check_port(address)
         ray.init(address=address or "local", **options)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises bare ones, for example where a machine is too slow to start it
         why = " ".join(str(error).split())
         if address is None:
             raise RuntimeError(f"Ray does not start on this machine: {why}") from None

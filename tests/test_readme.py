@@ -2,8 +2,13 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
+import soundfile
+from PIL import Image
 
 from zoo.commands import COMMANDS
 from zoo.pretrained import shipped_models
@@ -22,17 +27,55 @@ def commands(page: Path) -> list[str]:
     return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
 
+def readme_row(name: str) -> str:
+    """The row of a shipped model in the README."""
+    record = RunRecord.read(shipped_models()[name])
+    metric, task = record.fit["metric"], record.recipe["task"].replace("_", " ")
+    value = record.metrics["test" if "test" in record.metrics else "validation"][metric]
+    cells = [
+        f"[{name}](model_cards/{name}/README.md)",
+        task,
+        f"{record.compute['parameters']:,}",
+        metric,
+        f"{value:.4f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 @pytest.mark.parametrize("name", list(shipped_models()))
 def test_the_readme_says_what_the_record_says(name):
-    record = RunRecord.read(shipped_models()[name])
-    row = next(line for line in (ROOT / "README.md").read_text().splitlines() if f"model_cards/{name}/" in line)
-    metric = record.fit["metric"]
-    values = [f"{record.compute['parameters']:,}"]
-    for split in ("test", "test_plain"):
-        if split in record.metrics:
-            values.append(f"{record.metrics[split][metric]:.4f}")
-    for value in values:
-        assert value in row, f"{value} is not in {row}"
+    assert readme_row(name) in (ROOT / "README.md").read_text().splitlines(), f"the row is: {readme_row(name)}"
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    assert len([line for line in code.splitlines() if line and not line.startswith(("import", "from"))]) == 9
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (28, 28)).save("garment.png")
+    soundfile.write("command.wav", np.sin(np.arange(16000) / 5), 16000)
+    times = pd.date_range("2026-01-01", periods=24 * 14, freq="h")
+    load = 10 + np.sin(np.arange(len(times)) * 2 * np.pi / 24)
+    pd.DataFrame({"timestamp": times, "load": load}).to_csv("hourly.csv", index=False)
+    exec(code, {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("{'label': ") and "'translation_text': 'Zwei junge Männer" in printed[1]
+    assert (tmp_path / "forecast.png").stat().st_size > 5000
+
+
+def test_the_classifier_of_the_trainer_guide_runs(tmp_path, monkeypatch):
+    """With few random images in place of Fashion-MNIST."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/guides/trainer.md").read_text(), flags=re.S)
+    images = np.random.default_rng(0).integers(0, 256, (96, 1, 28, 28), np.uint8)
+    train = SimpleNamespace(images=images, labels=np.arange(96) % 10)
+    monkeypatch.setattr("zoo.data.fashion_mnist.load_fashion_mnist", lambda: SimpleNamespace(train=train))
+    monkeypatch.chdir(tmp_path)
+    code = code.replace("4000", "64").replace("num_train_epochs=3", "num_train_epochs=1, disable_tqdm=True")
+    exec(code, {})
+    assert (tmp_path / "runs/from_python/final/model.safetensors").is_file()
+
+
+def test_the_picture_of_the_readme_is_small():
+    assert (ROOT / "docs/images/zoo.png").stat().st_size < 250_000
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -165,8 +165,8 @@ def test_a_tokenizer_of_another_model_is_refused(parent, tmp_path, capsys):
 
 
 def test_every_command_of_the_page_runs(parent, tmp_path, monkeypatch, capsys):
-    """docs/new_language_pair.md from top to bottom, with a tiny parent and few pairs."""
-    page = (Path(__file__).parents[2] / "docs/new_language_pair.md").read_text()
+    """docs/guides/new_language_pair.md from top to bottom, with a tiny parent and few pairs."""
+    page = (Path(__file__).parents[2] / "docs/guides/new_language_pair.md").read_text()
     lines = [line for block in re.findall(r"```bash\n(.*?)```", page, flags=re.S) for line in block.splitlines()]
     for name, file in (("mine", "ru"), ("old", "eo")):
         rows = (parent.parent / f"{file}.tsv").read_text().splitlines()[1:80]

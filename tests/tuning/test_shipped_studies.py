@@ -1,19 +1,15 @@
 """Every variant of a shipped study is a run that can be started."""
 
-from pathlib import Path
-
 import pytest
 import torch
 import yaml
 
 from zoo.registry import load_family
 from zoo.training.recipe import RECIPES, load_recipe
-from zoo.tuning.overrides import flags_of
 from zoo.tuning.study import check_study, load_study
 
 STUDIES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((RECIPES / "studies").glob("*.yaml"))}
 FORECASTER = STUDIES["lstm-forecaster"]
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 def model_of(variant):
@@ -60,10 +56,3 @@ def test_the_course_study_covers_what_the_course_changes():
     assert {len(eval(sizes)) for sizes in values["dense_sizes"]} == {0, 1, 2}
     assert values["dropout"] == {"0.0", "0.1", "0.3", "0.5"}
     assert {"1", "24"} <= values["patch_length"]
-
-
-def test_the_docs_name_every_variant_with_its_command():
-    text = (DOCS / "forecasting.md").read_text()
-    for name, variant in FORECASTER["variants"].items():
-        (row,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
-        assert flags_of(variant)[1] in row

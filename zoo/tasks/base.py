@@ -117,7 +117,7 @@ class Task(ABC):
         auto_class: The Auto class that loads a model for the task.
         auto_processor: The class whose `from_pretrained` loads the processor saved with a model.
         arguments_class: Dataclass of the recipe's `data` section.
-        metric: Primary metric: it chooses the checkpoint, stops early and stands in record, card and lists.
+        metric: Primary metric: it chooses the checkpoint, stops early, and is shown in record, card and lists.
         greater_is_better: Whether a higher value of the primary metric is better.
         opposite_metrics: Metrics of the task for which the opposite holds.
         best_value: The highest possible value of a primary metric where higher is better.

@@ -50,7 +50,7 @@ class TranslationTask(TextTask):
     metric = "bleu"
     pipelines = {"translation": TranslationPipeline}
     # Nobody reaches more than half of 100 BLEU against one reference. Well regularised nets on Multi30k have a gap of
-    # 5 or 6, nets that could do with more dropout one of 12 and more (docs/log.md).
+    # 5 or 6, nets that could do with more dropout one of 12 and more (docs/experiments/log.md).
     skill = 0.2
     study_sections = ("by_pairs",)
     arguments: TranslationArguments

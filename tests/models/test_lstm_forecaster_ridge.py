@@ -51,6 +51,7 @@ def test_training_begins_at_the_map(num_time_features):
     for part in parts if num_time_features else ():
         part["past_time_features"], part["future_time_features"] = torch.randn(32, 10, 2), torch.randn(32, 6, 2)
     fitted.fit_linear_skip(parts, ridge=1e-6)
+    fitted.head.zero_output()
     past, future = rows(parts, "past_values"), rows(parts, "future_values")
     inputs = torch.cat([past, torch.ones_like(past[:, :1])], dim=1)  # the level and the differences span the values
     best = inputs @ torch.linalg.lstsq(inputs, future).solution

@@ -147,7 +147,7 @@ def test_what_the_model_file_keeps():
     fitted = Calibration.fit(Forecast(point), truth, size, [0.8])
     again = Calibration.from_dict(json.loads(json.dumps(fitted.to_dict())))
     np.testing.assert_allclose(again.intervals[0].margins, fitted.intervals[0].margins, rtol=1e-5)
-    assert len(json.dumps(fitted.to_dict())) < 50 + 8 * 10 + 60
+    assert len(json.dumps(fitted.to_dict())) < 50 + 8 * 10 + 80
     found = again.apply(Forecast(np.zeros((1, 9, 2))), np.ones((1, 1, 2)))
     assert found.levels == [0.1, 0.9] and found.quantiles.shape == (2, 1, 9, 2)
     assert (
@@ -177,6 +177,20 @@ def test_counts_have_no_end_below_zero():
         assert low.min() < 0 == raised.min()
         covered = [(ends[0] <= truth) & (truth <= ends[1]) for ends in ((low, high), (raised, same))]
         assert abs(covered[0].mean() - covered[1].mean()) < 1e-3
+
+
+def test_margins_of_own_intervals_are_shares_of_their_half_width():
+    point, truth, size = simulated(400, 0)
+    forecast, spread = Forecast(point, np.stack([point - size, point + size]), [0.1, 0.9]), np.ones_like(size)
+    fitted = Calibration.fit(forecast, truth, spread, [0.8])
+    low, high = fitted.apply(forecast, spread).quantiles
+    widened = (high - low) / (2 * size)
+    np.testing.assert_allclose(widened, np.broadcast_to(widened[:1], widened.shape))
+    # The file of an older model has margins in units of the spread.
+    content = fitted.to_dict()
+    del content["relative"]
+    low, high = Calibration.from_dict(content).apply(forecast, spread).quantiles
+    np.testing.assert_allclose(high - low - 2 * size, np.broadcast_to((high - low - 2 * size)[:1], low.shape))
 
 
 def outcomes_of(truth):

@@ -4,6 +4,7 @@ import contextlib
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -17,6 +18,7 @@ from zoo.record import RunRecord
 from zoo.tasks import forecasting
 from zoo.tasks.base import Parent
 from zoo.tasks.forecasting.arguments import ForecastingArguments
+from zoo.training.trainer import Prediction
 
 FIELDS = {"linear_skip": True, "level_weight": 0.3, "scaling": "last"}
 
@@ -68,6 +70,31 @@ def test_a_point_forecaster_gets_intervals_too(fitted):
     found = pipeline("time-series-forecasting", model=str(fitted[0]), device="cpu")(frame())
     assert list(found.columns) == ["item_id", "timestamp", "target", "predictions", "0.1", "0.9"]
     assert (found["0.1"] <= found["predictions"]).all() and (found["predictions"] <= found["0.9"]).all()
+
+
+def test_the_map_is_fitted_again_to_validation_windows_too(tmp_path):
+    data, model = load(tmp_path / "mine.csv", frame(), standardize=True), make_model()
+    task = make_task(model.config, standardize=True, skip_ridge=0.05, refit_on_validation=True)
+    task.before_training(model, data, None)
+    torch.nn.init.normal_(model.head.output.weight)  # the net has learned something
+    before, net = model.skip.weight.clone(), model.head.output.weight.clone()
+    truths = {name: (rows.truth(), rows) for name, rows in data.splits().items()}
+    predictions = {name: Prediction(np.zeros_like(truth), truth, rows) for name, (truth, rows) in truths.items()}
+    task.after_training(predictions["validation"])
+    assert data.validation.processor.calibration is not None
+    assert not torch.equal(model.skip.weight, before) and torch.equal(model.head.output.weight, net)
+    rows = [split[index] for split in (data.train, data.validation) for index in range(len(split))]
+    model.fit_linear_skip([task.collate(rows)], 0.05)
+    again, expected = make_model(), model.skip.weight.clone()
+    task.before_training(again, data, None)
+    task.after_training(predictions["validation"])
+    torch.testing.assert_close(again.skip.weight, expected, rtol=1e-3, atol=1e-5)
+    # The record tells what the validation windows said before they were used.
+    held_out = task.evaluate(predictions["validation"], intervals=True)["mse_held_out"]
+    assert held_out == pytest.approx(np.square(data.validation.truth()).mean(), rel=1e-5)
+    assert "mse_held_out" not in task.evaluate(predictions["test"], intervals=True)
+    with pytest.raises(ValueError, match="set skip_ridge too"):
+        ForecastingArguments(refit_on_validation=True)
 
 
 def test_trained_weights_are_not_fitted_again(fitted, tmp_path):

@@ -105,7 +105,7 @@ class WindowDataset(Dataset):
     def __getitem__(self, window: int) -> dict[str, torch.Tensor]:
         return {name: tensor[0] for name, tensor in self.__getitems__([window]).items()}
 
-    def __getitems__(self, windows: Sequence[int]) -> dict[str, torch.Tensor]:
+    def __getitems__(self, windows: Sequence[int] | np.ndarray) -> dict[str, torch.Tensor]:
         """A whole batch at once: torch's data loader prefers this to one call per window."""
         items, origins = self.locate(windows)
         starts = torch.from_numpy(self.series.offsets[items])[:, None]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -166,7 +166,10 @@ def fit(series: torch.Tensor, config: LSTMForecasterConfig) -> torch.Tensor:
     return nn.functional.pad(series, (0, 0, config.num_patches * config.patch_length - config.context_length, 0))
 
 
-def tile(tensor: Any, copies: int, dim: int = 0) -> Any:
+Part = TypeVar("Part", torch.Tensor, torch.Tensor | None)
+
+
+def tile(tensor: Part, copies: int, dim: int = 0) -> Part:
     """The whole tensor `copies` times in a row along `dim`; None stays None."""
     return tensor if tensor is None or copies == 1 else torch.cat([tensor] * copies, dim=dim)
 
@@ -182,7 +185,7 @@ class Window(NamedTuple):
 
     def tile(self, copies: int) -> "Window":
         """Copies of the whole batch, one after the other."""
-        return Window(*(tile(part, copies) for part in self))
+        return Window._make(tile(part, copies) for part in self)
 
     def move_on(self, values: torch.Tensor, step_features: torch.Tensor | None) -> "Window":
         """The window that ends with `values` (batch, length, channels), taken for observed ones."""
@@ -454,13 +457,14 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         self, past_values: torch.Tensor, past_observed_mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """
-        Values (with `log_values` their logarithms) and what was observed of them in whole patches, (batch, patches *
-        patch_length, input_size), and their `loc` and `scale`, (batch, 1, input_size).
+        Scaled values (with `log_values` of the logarithms) and what was observed of them in whole patches, (batch,
+        patches * patch_length, input_size), and their `loc` and `scale`, (batch, 1, input_size).
         """
         values, observed = read_series("past", past_values, past_observed_mask, self.config.input_size)
         values, observed = fit(values, self.config), fit(observed, self.config)
         values = logarithms(values, observed) if self.config.log_values else values
-        return values, observed, *self.scaler(values, observed)
+        loc, scale = self.scaler(values, observed)
+        return torch.where(observed, (values - loc) / scale, 0.0), observed, loc, scale
 
     def embed(
         self,
@@ -468,15 +472,13 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         observed: torch.Tensor,
         step_features: torch.Tensor | None,
         loc: torch.Tensor,
-        scale: torch.Tensor,
         static_features: torch.Tensor | None,
     ) -> torch.Tensor:
         """
-        Values (batch, patches * patch_length, input_size) -> what the first recurrent layer reads, (batch, patches,
-        width), or (batch, input_size, patches, width) with independent channels.
+        Scaled values (batch, patches * patch_length, input_size) -> what the first recurrent layer reads, (batch,
+        patches, width), or (batch, input_size, patches, width) with independent channels.
         """
-        scaled = torch.where(observed, (values - loc) / scale, 0.0)
-        steps = [self.to_rows(scaled), self.to_rows(~observed)]
+        steps = [self.to_rows(values), self.to_rows(~observed)]
         steps += [] if step_features is None else [self.spread(step_features)]
         patches = [part.to(self.dtype).unflatten(1, (-1, self.config.patch_length)).flatten(2) for part in steps]
         if static_features is not None:
@@ -544,9 +546,7 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
         static_features = read_static_features(
             config, self.static_embeddings, static_categorical_features, static_real_features, batch
         )
-        hidden_states, recurrent_state = self.recur(
-            self.embed(values, observed, features, loc, scale, static_features)
-        )
+        hidden_states, recurrent_state = self.recur(self.embed(values, observed, features, loc, static_features))
         return LSTMForecasterModelOutput(
             last_hidden_state=hidden_states[-1],
             recurrent_state=recurrent_state,
@@ -554,7 +554,7 @@ class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
             loc=loc,
             scale=scale,
             static_features=static_features,
-            scaled_values=torch.where(observed, (values - loc) / scale, 0.0) if config.linear_skip else None,
+            scaled_values=values if config.linear_skip else None,
         )
 
 
@@ -588,8 +588,8 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
     @torch.no_grad()
     def fit_linear_skip(self, batches: Iterable[Mapping[str, torch.Tensor]], ridge: float) -> int:
         """
-        Fit the linear map of `linear_skip` to windows and keep it: training starts at its forecasts and changes the
-        net alone, which learns what the map leaves. See [`RidgeRegression`] for what is minimised.
+        Fit the linear map of `linear_skip` to windows and keep it: training changes the net alone, which learns what
+        the map leaves. See [`RidgeRegression`] for what is minimised.
 
         Args:
             batches (`Iterable`): Arguments of `forward`, `future_values` of `prediction_length` steps among them.
@@ -607,19 +607,17 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
         if not self.config.linear_skip:
             raise ValueError("linear_skip=False: this model has no linear map to fit")
         regression = RidgeRegression(ridge)
-        for batch in batches:
-            values, observed, loc, scale = self.model.read_window(
-                batch["past_values"], batch.get("past_observed_mask")
-            )
+        for arguments in batches:
+            batch = {name: part.to(self.device) for name, part in arguments.items() if part is not None}
+            values, _, loc, scale = self.model.read_window(batch["past_values"], batch.get("past_observed_mask"))
             future = batch.get("future_values")
             if future is None or future.shape[1] != self.config.prediction_length:
                 raise ValueError(f"future_values must have prediction_length={self.config.prediction_length} steps")
             target, known = read_series("future", future, batch.get("future_observed_mask"), self.config.input_size)
             target = logarithms(target, known) if self.config.log_values else target
-            inputs = self.skip.inputs(torch.where(observed, (values - loc) / scale, 0.0), loc, scale)
+            inputs = self.skip.inputs(values, loc, scale)
             regression.add(inputs, target - loc, known.all(dim=1), scale if self.config.scale_loss else None)
         self.skip.set(regression.solve())
-        self.head.zero_output()
         return regression.rows
 
     def read_out(
@@ -647,7 +645,8 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The net reads more patches: (batch, steps, input_size) -> (rows, patches, hidden_size) and its states."""
         values = logarithms(values, observed) if self.config.log_values else values
-        inputs = self.model.embed(values, observed, step_features, encoded.loc, encoded.scale, encoded.static_features)
+        values = torch.where(observed, (values - encoded.loc) / encoded.scale, 0.0)
+        inputs = self.model.embed(values, observed, step_features, encoded.loc, encoded.static_features)
         hidden_states, states = self.model.recur(inputs, encoded.recurrent_state)
         return hidden_states[-1].flatten(0, -3), states
 
@@ -713,9 +712,9 @@ class LSTMForecasterForPrediction(LSTMForecasterPreTrainedModel):
             Parameters and chosen values, (copies * batch, length, input_size[, quantiles]).
         """
         features = encoded.last_hidden_state[..., -1:, :].reshape(-1, 1, self.config.hidden_size)
-        if self.config.decoding == "recursive" and teacher is None:
-            return self.decode_recursive(features, encoded, step_features, length, choose, copies)
-        if teacher is not None and self.config.decoding == "recursive":
+        if self.config.decoding == "recursive":
+            if teacher is None:
+                return self.decode_recursive(features, encoded, step_features, length, choose, copies)
             known = (length - 1) // self.config.patch_length * self.config.patch_length
             if known:
                 values, observed = (series[:, :known] for series in teacher)

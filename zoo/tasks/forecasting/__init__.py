@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 from transformers import AutoModelForTimeSeriesPrediction, PreTrainedConfig, PreTrainedModel
 
 from zoo.tasks.base import Parent, Report, Task, TaskData
@@ -45,6 +45,10 @@ class ForecastingTask(Task):
     gap = 0.2
 
     arguments: ForecastingArguments
+    # The model whose map is to be fitted again, and its training windows.
+    refit: tuple[PreTrainedModel, ForecastDataset] | None = None
+    # The validation windows and their metrics before that.
+    held_out: tuple[ForecastDataset, dict[str, float]] | None = None
 
     def load_data(self, config: PreTrainedConfig, processor: SeriesProcessor | None = None) -> TaskData:
         """The windows of each split. Every statistic is of training rows, or the saved processor's.
@@ -138,8 +142,6 @@ class ForecastingTask(Task):
     def before_training(self, model: PreTrainedModel, data: TaskData, parent: Parent | None) -> list[str]:
         """Fit the linear map beside a new net by ridge regression of `skip_ridge`, if the recipe asks for it.
 
-        At most 200,000 windows of single series are used, evenly spaced over the training windows.
-
         Raises:
             ValueError: The model has no linear map, the penalty does not fit the units of its values, or no training
                 window has a whole future.
@@ -160,14 +162,21 @@ class ForecastingTask(Task):
                 "cannot be standardized (log_values), scale_loss=true with scaling std or last_std"
             )
         assert isinstance(data.train, ForecastDataset)
-        count = min(len(data.train), max(1, RIDGE_SERIES // config.input_size))
-        windows = np.linspace(0, len(data.train) - 1, count).round().astype(int).tolist()
-        batches = DataLoader(Subset(data.train, windows), batch_size=RIDGE_BATCH, collate_fn=self.collate)
-        rows = model.fit_linear_skip(batches, ridge)
+        rows = self._fit_linear_skip(model, data.train)
+        model.head.zero_output()  # training starts at the map's forecasts
+        if arguments.refit_on_validation:
+            self.refit = model, data.train
         return [f"The linear map was fitted to {rows:,} windows of single series by ridge regression and stays fixed."]
 
+    def _fit_linear_skip(self, model: PreTrainedModel, windows: ForecastDataset | ConcatDataset) -> int:
+        """Fit the map to at most 200,000 windows of single series, evenly spaced; how many they are."""
+        count = min(len(windows), max(1, RIDGE_SERIES // model.config.input_size))
+        chosen = np.linspace(0, len(windows) - 1, count).round().astype(int).tolist()
+        batches = DataLoader(Subset(windows, chosen), batch_size=RIDGE_BATCH, collate_fn=self.collate)
+        return model.fit_linear_skip(batches, self.arguments.skip_ridge)
+
     def after_training(self, prediction: "Prediction") -> None:
-        """Fit the processor's conformal intervals to the validation windows."""
+        """Fit the processor's conformal intervals to the validation windows; `refit_on_validation` comes after it."""
         arguments, dataset = self.arguments, prediction.dataset
         assert isinstance(dataset, ForecastDataset)
         calibration = Calibration.fit(
@@ -181,13 +190,23 @@ class ForecastingTask(Task):
         )
         is_used = arguments.intervals and calibration.intervals
         dataset.processor.calibration = calibration.to_dict() if is_used else None
+        if self.refit is not None:
+            model, train = self.refit
+            self.held_out = dataset, self.evaluate(prediction)
+            self._fit_linear_skip(model, ConcatDataset([train, dataset]))
 
     def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, Any]:
-        """MAE, MSE and sMAPE in the model's units; with `intervals` every metric of the record."""
+        """MAE, MSE and sMAPE in the model's units; with `intervals` every metric of the record.
+
+        After `refit_on_validation` the record has those of the validation split before it too, as `mae_held_out`...
+        """
         if intervals:
             from .evaluation import record_metrics
 
-            return record_metrics(*self._forecast(prediction))
+            metrics = record_metrics(*self._forecast(prediction))
+            if self.held_out is not None and prediction.dataset is self.held_out[0]:
+                metrics |= {f"{name}_held_out": value for name, value in self.held_out[1].items()}
+            return metrics
         point, truth = Forecast.from_predictions(prediction.predictions, ()).point, prediction.label_ids
         return {"mae": mae(point, truth), "mse": mse(point, truth), "smape": smape(point, truth)}
 

@@ -73,6 +73,14 @@ class ForecastingArguments(DataArguments):
             "loading": False,
         },
     )
+    refit_on_validation: bool = field(
+        default=False,
+        metadata={
+            "help": "Fit the map of skip_ridge again, to training and validation windows, once the validation split "
+            "has chosen the weights and calibrated the intervals.",
+            "loading": False,
+        },
+    )
     min_context: int | None = field(
         default=None,
         metadata={"help": "Minimum rows before a forecast; the rest is padded. Default: context_length."},
@@ -120,6 +128,8 @@ class ForecastingArguments(DataArguments):
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
         if not 0 <= self.skip_ridge < float("inf"):
             raise ValueError(f"skip_ridge={self.skip_ridge} must be a number of at least 0, such as 0.05")
+        if self.refit_on_validation and not self.skip_ridge:
+            raise ValueError("refit_on_validation=true fits the map of skip_ridge again: set skip_ridge too")
         if not 0 <= self.calibration_rate <= 0.1:  # large steps cover less than their level
             raise ValueError(f"calibration_rate={self.calibration_rate} must be between 0 and 0.1, such as 0.01")
         if any(not 0 < level < 1 for level in self.intervals):

@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .forecast import Forecast
 
+if TYPE_CHECKING:
+    from zoo.data.series_windows import WindowDataset
+
 # Significant digits of saved margins: far below their statistical error.
 DIGITS = 6
 # Least half width that a move is a share of, in units of the scale: a width of 0 could never grow again.
 NARROWEST = 0.01
+# Windows whose contexts are read at once.
+SPREAD_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,14 @@ def window_spread(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return np.where(unit > 0, unit, 1.0)
 
 
+def window_spreads(dataset: "WindowDataset", windows: np.ndarray) -> np.ndarray:
+    """`window_spread` of the contexts of these windows, (windows, 1, channels)."""
+    batches = (dataset.__getitems__(windows[at : at + SPREAD_BATCH]) for at in range(0, len(windows), SPREAD_BATCH))
+    return np.concatenate(
+        [window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()) for batch in batches]
+    )
+
+
 def recency(ages: np.ndarray, half_life: float | None) -> np.ndarray | None:
     """Weights of windows by age in rows: 1 for the newest, half of it each `half_life` rows before.
 
@@ -210,7 +223,11 @@ def recency(ages: np.ndarray, half_life: float | None) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Intervals of several levels, in units of each window's spread.
+    """Intervals of several levels.
+
+    Margins around the point forecast are in units of each window's spread. Those of the model's own intervals are
+    shares of their half width (CQR-r of Sesia and Candès, 2020, arXiv:1909.05433): where the model is sure, they
+    are small.
 
     Args:
         intervals: One a level, ascending.
@@ -218,6 +235,7 @@ class Calibration:
         windows: Number of windows that they were fitted to.
         floor: Smallest possible value, such as 0 for counts: lower ends are raised to it, which loses no coverage.
         rate: How fast margins follow outcomes; see `ConformalIntervals.follow`.
+        relative: Whether margins are shares of half widths. Older models have units of the spread throughout.
     """
 
     intervals: tuple[ConformalIntervals, ...]
@@ -225,6 +243,7 @@ class Calibration:
     windows: int
     floor: float | None = None
     rate: float = 0.0
+    relative: bool = False
 
     @classmethod
     def fit(
@@ -256,16 +275,21 @@ class Calibration:
         fitted = []
         for coverage in sorted({round(coverage, 6) for coverage in coverages} | set(own)):
             lower, upper = _start(coverage, forecast.point, own)
+            unit = _half_width(lower, upper, scale) if own else scale
             for choice in ({"weights": weights}, {}, {"pooled": True}):
                 try:
-                    fitted.append(ConformalIntervals.fit(lower, upper, truth, coverage, scale, **choice))
+                    fitted.append(ConformalIntervals.fit(lower, upper, truth, coverage, unit, **choice))
                     break
                 except ValueError:
                     continue
-        return cls(tuple(fitted), not own, len(truth), floor, rate)
+        return cls(tuple(fitted), not own, len(truth), floor, rate, relative=bool(own))
 
     def apply(
-        self, forecast: Forecast, scale: np.ndarray, outcomes: Outcomes | None = None, rows: Any = slice(None)
+        self,
+        forecast: Forecast,
+        scale: np.ndarray,
+        outcomes: Outcomes | None = None,
+        rows: np.ndarray | slice = slice(None),
     ) -> Forecast:
         """The forecast with calibrated quantiles: both ends of each interval, and the model's other quantiles.
 
@@ -282,11 +306,12 @@ class Calibration:
             quantiles = dict(zip((round(level, 6) for level in shown.levels), shown.quantiles))
         for interval in self.intervals:
             lower, upper = _start(interval.level, forecast.point, own)
+            unit = _half_width(lower, upper, scale) if self.relative else scale
             interval, margins = interval.for_steps(forecast.point.shape[1]), None
             if outcomes is not None:
-                margins = interval.follow(lower, upper, scale, outcomes, self.rate)[rows]
+                margins = interval.follow(lower, upper, unit, outcomes, self.rate)[rows]
             tail = (1 - interval.level) / 2
-            ends = interval.apply(lower[rows], upper[rows], scale[rows], margins)
+            ends = interval.apply(lower[rows], upper[rows], unit[rows], margins)
             quantiles[round(tail, 6)], quantiles[round(1 - tail, 6)] = ends
         if not quantiles:
             return shown
@@ -304,6 +329,7 @@ class Calibration:
             "windows": self.windows,
             "floor": self.floor,
             "rate": self.rate,
+            "relative": self.relative,
         }
 
     @classmethod
@@ -311,7 +337,8 @@ class Calibration:
         """The inverse of `to_dict`."""
         pairs = zip(content["levels"], content["margins"], strict=True)
         fitted = tuple(ConformalIntervals(level, np.asarray(margins, np.float64)) for level, margins in pairs)
-        return cls(fitted, content["from_point"], content["windows"], content.get("floor"), content.get("rate", 0.0))
+        since = {name: content[name] for name in ("floor", "rate", "relative") if name in content}
+        return cls(fitted, content["from_point"], content["windows"], **since)
 
 
 def _start(
@@ -321,6 +348,11 @@ def _start(
     return own[min(own, key=lambda level: abs(level - coverage))] if own else (point, point)
 
 
+def _half_width(lower: np.ndarray, upper: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Half of each interval, but not nothing: where the model sees no uncertainty, a share of the window's spread."""
+    return np.maximum((upper - lower) / 2, NARROWEST * spread)
+
+
 def _rounded(numbers: np.ndarray) -> list:
     """Nested lists, rounded up to `DIGITS` digits: rounding down would exclude the window that set the margin."""
     unit = 10.0 ** (np.floor(np.log10(np.where(numbers == 0, 1, np.abs(numbers)))) - DIGITS + 1)
@@ -328,4 +360,4 @@ def _rounded(numbers: np.ndarray) -> list:
     return np.vectorize(lambda number: float(f"{number:.{DIGITS}g}"), otypes=[float])(up).tolist()
 
 
-__all__ = ["Calibration", "ConformalIntervals", "Outcomes", "recency", "window_spread"]
+__all__ = ["Calibration", "ConformalIntervals", "Outcomes", "recency", "window_spread", "window_spreads"]

@@ -4,14 +4,14 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from .baselines import forecast_windows, window_scales, window_truth
-from .conformal import Outcomes, window_spread
+from .conformal import Outcomes, window_spreads
 from .processor import SeriesProcessor
 
 if TYPE_CHECKING:  # they bring pandas, which `import zoo` can do without
@@ -22,8 +22,6 @@ if TYPE_CHECKING:  # they bring pandas, which `import zoo` can do without
 TRAINING_WINDOWS = 1000
 # Rows that Naive2 looks back: all of M4 Hourly's longest series, and not ten years for each of 1e5 windows.
 BASELINE_HISTORY = 1024
-# Windows whose contexts are read at once.
-SPREAD_BATCH = 512
 
 
 class ForecastDataset(Dataset):
@@ -53,7 +51,7 @@ class ForecastDataset(Dataset):
         self.calendar = None if times is None or times.starts is None else (times.starts, times.frequency)
         self.numbers = np.arange(len(windows)) if numbers is None else numbers
         self._baselines: dict[str, np.ndarray] = {}
-        self.baseline_metrics: dict[str, dict[str, float]] = {}  # a cache, which metrics.py fills
+        self.baseline_metrics: dict[str, dict[str, float]] = {}  # a cache, which evaluation.py fills
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -102,11 +100,7 @@ class ForecastDataset(Dataset):
     @cached_property
     def spreads(self) -> np.ndarray:
         """(windows, 1, channels) the unit of each window's margins, in the model's units."""
-        spreads = []
-        for first in range(0, len(self), SPREAD_BATCH):
-            batch = self.__getitems__(range(first, min(first + SPREAD_BATCH, len(self))))
-            spreads.append(window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()))
-        return np.concatenate(spreads)
+        return window_spreads(self.windows, self.numbers)
 
     @cached_property
     def followed(self) -> bool:
@@ -128,14 +122,14 @@ class ForecastDataset(Dataset):
         """z-scores of these series."""
         return self.processor.scaler(self.windows.series)
 
-    def _of_windows(self, table: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
+    def _of_windows(self, table: np.ndarray, rows: int | slice = slice(None)) -> np.ndarray:
         """A statistic of (1 or series, channels) for the windows in these rows: (windows, 1, channels), or smaller."""
         if len(table) == 1:
             return table[0]
         items = self.windows.locate(self.numbers[rows])[0]
         return table[items] if items.ndim == 0 else table[items][:, None]
 
-    def in_data_units(self, values: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
+    def in_data_units(self, values: np.ndarray, rows: int | slice = slice(None)) -> np.ndarray:
         """From the model's units.
 
         Args:

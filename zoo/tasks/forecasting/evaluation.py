@@ -16,21 +16,19 @@ from .metrics import forecasting_metrics, mape, mase, owa, smape, weighted_quant
 BASELINES = ("seasonal_naive", "naive", "drift", "naive2")
 
 
-def calibrated(forecast: Forecast, dataset: ForecastDataset) -> Forecast:
-    """The forecast with the intervals of the processor's calibration, which follow the outcomes of a test split."""
+def follows(dataset: ForecastDataset) -> bool:
+    """Whether the intervals of the processor's calibration follow the outcomes of these windows."""
+    calibration = dataset.processor.intervals
+    return calibration is not None and calibration.rate > 0 and dataset.followed
+
+
+def calibrated(forecast: Forecast, dataset: ForecastDataset, follow: bool = True) -> Forecast:
+    """The forecast with the intervals of the processor's calibration; with `follow` as in `follows`, else as saved."""
     calibration = dataset.processor.intervals
     if calibration is None:
         return forecast
-    outcomes = dataset.outcomes() if dataset.followed and calibration.rate else None
+    outcomes = dataset.outcomes() if follow and follows(dataset) else None
     return calibration.apply(forecast, dataset.spreads, outcomes)
-
-
-def fixed(forecast: Forecast, dataset: ForecastDataset) -> Forecast | None:
-    """`calibrated` with intervals that do not follow outcomes; None if those of `calibrated` do not either."""
-    calibration = dataset.processor.intervals
-    if calibration is None or not calibration.rate or not dataset.followed:
-        return None
-    return calibration.apply(forecast, dataset.spreads)
 
 
 def forecast_metrics(forecast: Forecast, dataset: ForecastDataset) -> dict[str, float]:
@@ -80,9 +78,8 @@ def record_metrics(forecast: Forecast, dataset: ForecastDataset) -> dict[str, fl
         dataset: The windows in the same order.
     """
     metrics = forecast_metrics(calibrated(forecast, dataset), dataset)
-    fixed_forecast = fixed(forecast, dataset)
-    if fixed_forecast is not None:
-        others = forecast_metrics(fixed_forecast, dataset)
+    if follows(dataset):
+        others = forecast_metrics(calibrated(forecast, dataset, follow=False), dataset)
         metrics |= {f"{name}_fixed": others[name] for name in ("crps", "wql") if name in others}
     truth, (scale, _) = dataset.truth(), dataset.scales()
     model, naive2 = (
@@ -93,4 +90,4 @@ def record_metrics(forecast: Forecast, dataset: ForecastDataset) -> dict[str, fl
     return metrics | block_intervals(model, naive2, blocks(*dataset.windows.locate(dataset.numbers), horizon))
 
 
-__all__ = ["BASELINES", "baseline_metrics", "calibrated", "fixed", "forecast_metrics", "record_metrics"]
+__all__ = ["BASELINES", "baseline_metrics", "calibrated", "follows", "forecast_metrics", "record_metrics"]

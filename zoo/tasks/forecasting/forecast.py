@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ class Forecast:
     levels: Sequence[float] = ()
 
     @classmethod
-    def from_predictions(cls, predictions: Any, levels: Sequence[float]) -> "Forecast":
+    def from_predictions(cls, predictions: np.ndarray | Sequence[np.ndarray], levels: Sequence[float]) -> "Forecast":
         """From a model's output.
 
         Args:
@@ -39,7 +38,7 @@ class Forecast:
         """Nominal coverage -> (lower, upper), for each pair of levels that is symmetric about the median."""
         return {} if self.quantiles is None else intervals(self.quantiles, self.levels)
 
-    def take(self, rows: Any) -> "Forecast":
+    def take(self, rows: np.ndarray | slice) -> "Forecast":
         """The forecasts of these windows."""
         quantiles = None if self.quantiles is None else self.quantiles[:, rows]
         return Forecast(self.point[rows], quantiles, self.levels)

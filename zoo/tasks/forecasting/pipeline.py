@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 from transformers.pipelines.base import Pipeline
 from transformers.utils import FEATURE_EXTRACTOR_NAME, cached_file, logging
 
@@ -24,7 +25,7 @@ logger = logging.get_logger(__name__)
 BATCH = 256
 
 
-def saved_processor(model: Any) -> SeriesProcessor:
+def saved_processor(model: PreTrainedModel) -> SeriesProcessor:
     """The processor that was saved with the model; for a model without one, a processor that changes nothing.
 
     Raises:
@@ -168,7 +169,7 @@ class TimeSeriesForecastingPipeline(Pipeline):
         statics = ("static_real", "static_categories", "static_levels")
         return replace(extended, **{name: getattr(series, name) for name in statics})
 
-    def _check_recalibrate(self, rows: Any, steps: int) -> None:
+    def _check_recalibrate(self, rows: int, steps: int) -> None:
         if isinstance(rows, bool) or not hasattr(rows, "__index__") or rows < 0:
             raise ValueError(f"recalibrate={rows!r} must be a number of rows, 0 or more")
         calibration = self.series_processor.intervals
@@ -195,7 +196,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
 
         from zoo.data.series_windows import WindowDataset
 
-        from .conformal import Outcomes, window_spread
+        from .baselines import window_truth
+        from .conformal import Outcomes, window_spreads
 
         steps = self.model.config.prediction_length if prediction_length is None else prediction_length
         if steps < 1:
@@ -233,23 +235,16 @@ class TimeSeriesForecastingPipeline(Pipeline):
             min_context=0,
         )
         dropped = ("item", "future_values", "future_observed_mask")
-        batches, spreads, truth = [], [], []
-        for first in range(0, len(windows), BATCH):
-            batch = windows.__getitems__(range(first, min(first + BATCH, len(windows))))
-            batches.append({name: tensor for name, tensor in batch.items() if name not in dropped})
-            spreads.append(window_spread(batch["past_values"].numpy(), batch["past_observed_mask"].numpy()))
-            if recalibrate:
-                truth.append(np.where(batch["future_observed_mask"], batch["future_values"], np.nan))
         numbers = np.arange(len(windows))
-        outcomes = Outcomes(np.concatenate(truth), *windows.locate(numbers)) if recalibrate else None
+        batches = [windows.__getitems__(numbers[first : first + BATCH]) for first in range(0, len(windows), BATCH)]
         return {
-            "batches": batches,
+            "batches": [{name: part for name, part in batch.items() if name not in dropped} for batch in batches],
             "series": extended,
             "scaler": scaler,
             "steps": steps,
-            "spreads": np.concatenate(spreads),
+            "spreads": window_spreads(windows, numbers),
             "last": windows.ends - 1,
-            "outcomes": outcomes,
+            "outcomes": Outcomes(window_truth(windows), *windows.locate(numbers)) if recalibrate else None,
         }
 
     def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:
@@ -263,15 +258,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
                 paths = self.model.generate(**batch, prediction_length=steps).sequences
                 levels = torch.tensor(self.model.config.quantiles, device=paths.device)
                 quantiles.append(torch.quantile(paths.float(), levels, dim=1).movedim(0, -1))
-        return {
-            "series": model_inputs["series"],
-            "scaler": model_inputs["scaler"],
-            "spreads": model_inputs["spreads"],
-            "last": model_inputs["last"],
-            "outcomes": model_inputs["outcomes"],
-            "points": torch.cat(points),
-            "quantiles": torch.cat(quantiles) if quantiles else None,
-        }
+        kept = {name: model_inputs[name] for name in ("series", "scaler", "spreads", "last", "outcomes")}
+        return kept | {"points": torch.cat(points), "quantiles": torch.cat(quantiles) if quantiles else None}
 
     def calibrate(
         self, forecast: Forecast, spreads: np.ndarray, outcomes: "Outcomes | None", last: np.ndarray

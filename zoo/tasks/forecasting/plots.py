@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Windows in the plot of forecasts, and the lightest and darkest shade of a fan.
 SHOWN = 6
 SHADES = (0.15, 0.45)
+Row = TypeVar("Row")
 
 
 def _pyplot() -> Any:
@@ -31,7 +32,7 @@ def _save(figure: Any, path: Path) -> None:
     _pyplot().close(figure)
 
 
-def _few(levels: Sequence[Any]) -> Sequence[Any]:
+def _few(levels: Sequence[Row]) -> Sequence[Row]:
     """The outermost, the middle and the innermost of many intervals, to keep the plot readable."""
     return levels if len(levels) < 5 else [levels[0], levels[len(levels) // 2], levels[-1]]
 

@@ -11,7 +11,7 @@ from zoo.tasks.base import Report
 
 from . import plots
 from .dataset import ForecastDataset
-from .evaluation import BASELINES, baseline_metrics, calibrated, fixed, record_metrics
+from .evaluation import BASELINES, baseline_metrics, calibrated, follows, record_metrics
 from .forecast import Forecast
 from .metrics import coverage, forecasting_metrics, msis, width
 
@@ -105,9 +105,8 @@ def report(uncalibrated: Forecast, dataset: ForecastDataset, folder: Path) -> Re
         if dataset.processor.calibration and uncalibrated.quantiles is not None:
             tables["calibration_before"] = calibration(uncalibrated, truth)
         others = {"_before": uncalibrated}
-        fixed_forecast = fixed(uncalibrated, dataset)
-        if fixed_forecast is not None:
-            others["_fixed"] = fixed_forecast
+        if follows(dataset):
+            others["_fixed"] = calibrated(uncalibrated, dataset, follow=False)
         tables["intervals"] = describe_intervals(forecast, dataset, others)
         names += ["calibration"] + (["coverage_by_step"] if tables["intervals"] else [])
     paths = {name: folder / f"{name}.png" for name in names}

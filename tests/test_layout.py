@@ -33,7 +33,13 @@ MAY_IMPORT = {
     "hub": {"record", "registry", "pretrained", "models.base", "tasks.base", "hub"},
 }
 # A heavy or special import -> the folders that may have it.
-ONLY_IN = {"ray": {"tuning", "scale"}, "jinja2": {"hub"}, "onnxruntime": {"export"}, "ctranslate2": {"export"}}
+ONLY_IN = {
+    "ray": {"tuning", "scale"},
+    "jinja2": {"hub"},
+    "onnxruntime": {"export"},
+    "ctranslate2": {"export"},
+    "gradio": {"demo"},
+}
 
 
 def name_of(path: Path) -> str:

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from zoo.commands.catalogue import describe_model
 from zoo.pretrained import shipped_models
 from zoo.record import RunRecord
-from zoo.registry import load_task
+from zoo.registry import TASKS, load_task
 
-COLOURS = {
-    "image_classification": "#3f7fe8", "forecasting": "#ff7043", "translation": "#26a69a",
-    "summarization": "#ab47bc", "speech_recognition": "#ef9f00",
-}  # fmt: skip
+COLOURS = dict(zip(TASKS, ("#3f7fe8", "#ff7043", "#26a69a", "#ab47bc", "#ef9f00")))
 OTHER = "#90a4ae"
 HEAD = """---
 hide: [toc]

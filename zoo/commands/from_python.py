@@ -135,7 +135,8 @@ def tune(
     Args:
         recipe: Id of a recipe, or the path of a YAML file.
         output_dir: Folder of the search; default: `runs/tune/<recipe>`.
-        space: `section.field` -> choices, a range, or one value that fixes it; default: the recipe's space.
+        space: `section.field` -> choices, a range, or one value that fixes it. They are added to the recipe's own
+            space, in place of fields that it has; without one, they are all that is searched.
         data: Fields of the data arguments, for every trial.
         training: Fields of the training arguments, for every trial.
         final_seeds: Train winner and default at full length with these seeds, and measure both on the test split.

@@ -67,7 +67,11 @@ def test_a_lesson_runs(name, kernel, data, tmp_path):
     notebook = read_lesson(LESSONS / f"{name}.md")
     # A fresh start: no names of the lesson before.
     notebook.cells.insert(0, nbformat.v4.new_code_cell(f"%reset -f\nimport os\nos.chdir({str(tmp_path)!r})"))
-    NotebookClient(notebook, km=kernel, timeout=300).execute()  # raises what a cell raises
+    client = NotebookClient(notebook, km=kernel, timeout=300)
+    try:
+        client.execute()  # raises what a cell raises
+    finally:
+        client.kc.stop_channels()  # the client closes only the connection to a kernel that it started
 
 
 @pytest.mark.parametrize("name", NAMES)

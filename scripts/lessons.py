@@ -2,6 +2,7 @@
 
     python scripts/lessons.py                         # all lessons
     python scripts/lessons.py 01-fashion-cnn 03-lstm-forecasting
+    python scripts/lessons.py --text                  # after a change of text alone: outputs are kept, nothing runs
 
 A lesson is written to docs/lessons/<lesson>.ipynb when all of its cells have run; after an error the earlier notebook
 stays. `ZOO_LESSON_BUDGET=small` runs a lesson in seconds, with few rows and steps, as the test does.
@@ -68,6 +69,20 @@ def run_lesson(notebook: nbformat.NotebookNode) -> None:
                 raise ValueError(f"an output has a path of this machine, {place}:\n{cell.source}")
 
 
+def take_outputs(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Take the outputs of the earlier notebook.
+
+    Raises:
+        ValueError: Its code is another.
+    """
+    earlier, code = nbformat.read(path, as_version=4), [cell for cell in notebook.cells if cell.cell_type == "code"]
+    outputs = [cell for cell in earlier.cells if cell.cell_type == "code"]
+    if [cell.source for cell in outputs] != [cell.source for cell in code]:
+        raise ValueError(f"{path.name}: the code has changed: run the lesson without --text")
+    for cell, old in zip(code, outputs):
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+
+
 def write_lesson(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write the notebook, whole or not at all.
 
@@ -82,8 +97,9 @@ def write_lesson(notebook: nbformat.NotebookNode, path: Path) -> None:
     temporary.replace(path)
 
 
-def main(names: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Make the notebooks of these lessons, or of all."""
+    names = [name for name in arguments if name != "--text"]
     sources = [LESSONS / f"{Path(name).stem}.md" for name in names] or sorted(LESSONS.glob("0*.md"))
     for source in sources:
         if not source.is_file():
@@ -92,7 +108,10 @@ def main(names: list[str]) -> None:
     for source in sources:
         started = time.monotonic()
         notebook = read_lesson(source)
-        run_lesson(notebook)
+        if "--text" in arguments:
+            take_outputs(notebook, source.with_suffix(".ipynb"))
+        else:
+            run_lesson(notebook)
         write_lesson(notebook, source.with_suffix(".ipynb"))
         size = source.with_suffix(".ipynb").stat().st_size
         print(f"{source.stem}: {time.monotonic() - started:.0f} s, {size:,} bytes", flush=True)

@@ -22,7 +22,6 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parents[1]
 LESSONS = ROOT / "docs" / "lessons"
 LARGEST = 300_000  # bytes of a notebook
-MINUTES = 30
 # Small plots keep the notebooks small. matplotlib reads this file in the folder that the lesson runs in.
 MATPLOTLIBRC = """figure.dpi: 70
 figure.constrained_layout.use: True
@@ -59,7 +58,7 @@ def run_lesson(notebook: nbformat.NotebookNode) -> None:
     }
     with tempfile.TemporaryDirectory(prefix="zoo-lesson-") as folder:
         (Path(folder) / "matplotlibrc").write_text(MATPLOTLIBRC, encoding="utf-8")
-        client = NotebookClient(notebook, timeout=60 * MINUTES, resources={"metadata": {"path": folder}})
+        client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": folder}})
         client.execute(env={**os.environ, **settings})
     places = {folder, str(ROOT), str(Path.home()), sys.prefix, os.environ.get("ZOO_DATA") or str(ROOT)}
     for cell in notebook.cells:

@@ -46,6 +46,7 @@ def _inside_a_notebook(quiet: bool) -> Iterator[None]:
     import matplotlib.pyplot as plt
 
     backend = plt.get_backend()
+    plt.switch_backend(backend)  # a notebook's backend must be loaded while it is the chosen one, or it shows nothing
     with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
         try:
             yield

@@ -20,6 +20,10 @@ _MODULES = {
     "ZooSeq2SeqTrainingArguments": "zoo.training.arguments",
     "ZooTrainer": "zoo.training.trainer",
     "ZooTrainingArguments": "zoo.training.arguments",
+    "load_fashion_mnist": "zoo.data.fashion_mnist",
+    "publish": "zoo.commands.from_python",
+    "train": "zoo.commands.from_python",
+    "tune": "zoo.commands.from_python",
 }
 
 __all__ = ["available", "load_family", "load_task", "pretrained", *sorted(_MODULES)]

@@ -69,6 +69,13 @@ def find_folder(name: str) -> Path:
     raise UsageError(f"{name} is neither a folder nor a shipped model; {nearest(name, list(shipped_models()))}")
 
 
+def check_account(repo_id: str, options: "PublishOptions") -> None:
+    """Raise a PublishError if there is no token, or it may not write there."""
+    from zoo.hub.remote import Remote, find_token
+
+    Remote(repo_id, find_token()).check_account(options.create_pr)
+
+
 def remeasure(folder: Path, rows: int) -> Any:
     """Measure the staged model on a sample and print the result; a batch of the sample.
 
@@ -228,9 +235,7 @@ def publish(argv: list[str]) -> None:
         raise UsageError(f"--max_samples {arguments.max_samples} must be at least 1; --no_measure measures nothing")
     source = find_folder(arguments.folder)
     if not arguments.dry_run:
-        from zoo.hub.remote import Remote, find_token
-
-        Remote(arguments.repo_id, find_token()).check_account(options.create_pr)  # before the work, not after it
+        check_account(arguments.repo_id, options)  # before the work, not after it
     if arguments.dataset:
         return publish_dataset(source, arguments.repo_id, options, arguments.dry_run)
     rows = 0 if arguments.no_measure else arguments.max_samples

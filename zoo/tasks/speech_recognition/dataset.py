@@ -20,7 +20,7 @@ class SpeechDataset(Dataset):
 
     In training with `join`, row i is a string of a fixed number of utterances, 1 to `join`; which they are changes
     every epoch, and each begins one string an epoch. Otherwise the rows are the utterances alone, then, with `join`,
-    strings in which each occurs once.
+    strings in which each occurs once, but for one of a speaker that may be left over.
 
     In training, extra utterances come on top: of each `extra_epochs` neighbours in length another one every epoch.
 
@@ -65,14 +65,15 @@ class SpeechDataset(Dataset):
         self.set_epoch(0)
 
     def _strings_of_each(self) -> list[np.ndarray]:
-        """Each utterance in one string of 2 to `join` of its speaker."""
+        """Utterances in one string of 2 to `join` of their speaker each; a last one alone is left out."""
         random = np.random.Generator(np.random.PCG64([self.seed, 2]))
         strings = []
         for own in self.by_speaker:
             shuffled = random.permutation(own)
             while len(shuffled):
                 count = int(random.integers(2, self.join + 1))
-                strings.append(shuffled[:count])
+                if len(shuffled) > 1:
+                    strings.append(shuffled[:count])
                 shuffled = shuffled[count:]
         return strings
 

@@ -61,10 +61,15 @@ def mask_left_padding(decoder_input_ids: torch.Tensor, labels: torch.Tensor, pad
     return 1 - padded.long().cumprod(-1)
 
 
+def over_items(total: torch.Tensor, labels: torch.Tensor, num_items: torch.Tensor | int | None) -> torch.Tensor:
+    """A sum of losses over `num_items`, or over the number of labels that are not -100."""
+    return total / ((labels != IGNORED).sum().clamp(min=1) if num_items is None else num_items)
+
+
 def cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float, num_items: torch.Tensor | int
+    logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float, num_items: torch.Tensor | int | None
 ) -> torch.Tensor:
-    """Sum of the cross entropy of the labels that are not -100, over `num_items`."""
+    """Sum of the cross entropy of the labels that are not -100, over `num_items`, their number by default."""
     total = nn.functional.cross_entropy(
         logits.float().flatten(0, 1),
         labels.flatten(),
@@ -72,7 +77,7 @@ def cross_entropy(
         label_smoothing=label_smoothing,
         reduction="sum",
     )
-    return total / num_items
+    return over_items(total, labels, num_items)
 
 
 def ctc_loss(
@@ -80,9 +85,10 @@ def ctc_loss(
     attention_mask: torch.Tensor | None,
     labels: torch.Tensor,
     config: SpeechTransformerConfig,
-    num_items: torch.Tensor | int,
+    num_items: torch.Tensor | int | None,
 ) -> torch.Tensor:
-    """Sum of the CTC losses of a batch, over `num_items`; a text that is too long for its sound counts nothing.
+    """Sum of the CTC losses of a batch, over `num_items`, the number of labels by default; a text that is too long
+    for its sound counts nothing.
 
     Args:
         logits (`torch.Tensor` of shape `(batch, positions, vocab_size)`): Of the CTC output layer.
@@ -107,7 +113,7 @@ def ctc_loss(
             reduction="sum",
             zero_infinity=True,
         )
-    return total / num_items
+    return over_items(total, labels, num_items)
 
 
 class SpeechTransformerDropout(nn.Module):
@@ -411,6 +417,10 @@ class SpeechTransformerPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
 
+    def subsample_mask(self, attention_mask: torch.Tensor | None, encoded: torch.Tensor) -> torch.Tensor | None:
+        """The mask of `(batch, frames)` as one of `encoded`, `(batch, positions, ...)`: 1 on real positions."""
+        return subsample(attention_mask, encoded.shape[1], self.config.frames_per_position)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -484,7 +494,7 @@ class SpeechTransformerEncoder(SpeechTransformerPreTrainedModel):
         embeds = self.subsampling(input_features.to(self.subsampling.out_proj.weight.dtype), attention_mask)
         positions = self.embed_positions(torch.arange(embeds.shape[1], device=embeds.device)[None])
         hidden_states = self.dropout(embeds + positions.to(embeds.dtype))
-        positions_mask = subsample(attention_mask, embeds.shape[1], self.config.frames_per_position)
+        positions_mask = self.subsample_mask(attention_mask, embeds)
         mask = create_bidirectional_mask(self.config, hidden_states, positions_mask)
         padding = None if positions_mask is None else positions_mask[..., None] == 0
         recording = {"output_attentions": kwargs.get("output_attentions")}
@@ -660,7 +670,7 @@ class SpeechTransformerModel(SpeechTransformerPreTrainedModel):
             input_ids=decoder_input_ids,
             attention_mask=decoder_attention_mask,
             encoder_hidden_states=encoded,
-            encoder_attention_mask=subsample(attention_mask, encoded.shape[1], self.config.frames_per_position),
+            encoder_attention_mask=self.subsample_mask(attention_mask, encoded),
             past_key_values=past_key_values,
             inputs_embeds=decoder_inputs_embeds,
             position_ids=decoder_position_ids,
@@ -736,12 +746,8 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
             if encoded is None:
                 encoded = self.model.encoder(input_features=features, attention_mask=mask)
             logits = self.ctc_head(encoded[0])
-        scorer = SpeechTransformerCTCScorer(
-            logits.float().log_softmax(-1),
-            subsample(mask, logits.shape[1], self.config.frames_per_position),
-            ctc_weight,
-            self.config,
-        )
+        log_probs, mask = logits.float().log_softmax(-1), self.subsample_mask(mask, logits)
+        scorer = SpeechTransformerCTCScorer(log_probs, mask, ctc_weight, self.config)
         processors = LogitsProcessorList([*(logits_processor or ()), scorer])
         return super().generate(None, generation_config, processors, *args, encoder_outputs=encoded, **kwargs)
 
@@ -803,12 +809,11 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
         logits = self.lm_head(outputs.last_hidden_state)
         loss = None
         if labels is not None:
-            items = (labels != IGNORED).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-            loss = cross_entropy(logits, labels, label_smoothing, items)
+            loss = cross_entropy(logits, labels, label_smoothing, num_items_in_batch)
             if self.ctc_head is not None:
                 weight, encoded = self.config.ctc_loss_weight, outputs.encoder_last_hidden_state
-                mask = subsample(attention_mask, encoded.shape[1], self.config.frames_per_position)
-                aligned = ctc_loss(self.ctc_head(encoded), mask, labels, self.config, items)
+                mask = self.subsample_mask(attention_mask, encoded)
+                aligned = ctc_loss(self.ctc_head(encoded), mask, labels, self.config, num_items_in_batch)
                 loss = (1 - weight) * loss + weight * aligned
         return Seq2SeqLMOutput(
             loss=loss,
@@ -858,11 +863,10 @@ class SpeechTransformerForCTC(SpeechTransformerPreTrainedModel):
         """
         outputs = self.encoder(input_features=input_features, attention_mask=attention_mask, **kwargs)
         logits = self.ctc_head(outputs.last_hidden_state)
-        mask = subsample(attention_mask, logits.shape[1], self.config.frames_per_position)
+        mask = self.subsample_mask(attention_mask, logits)
         loss = None
         if labels is not None:
-            items = (labels != IGNORED).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-            loss = ctc_loss(logits, mask, labels, self.config, items)
+            loss = ctc_loss(logits, mask, labels, self.config, num_items_in_batch)
         if mask is not None:
             blank = torch.full_like(logits[:1, :1], torch.finfo(logits.dtype).min)
             blank[..., self.config.pad_token_id] = 0.0

@@ -18,6 +18,11 @@ from .texts import normalize_text
 SHOWN = 5
 
 
+def columns_of(arguments: SpeechRecognitionArguments) -> dict[str, str | None]:
+    """The columns that the arguments name."""
+    return {name: getattr(arguments, name) for name in ("audio_column", "text_column", "speaker_column")}
+
+
 def read(arguments: SpeechRecognitionArguments) -> tuple[dict[str, SpeechSplit], str, dict[str, Any]]:
     """(splits that exist, where they come from, notes for the record).
 
@@ -25,7 +30,7 @@ def read(arguments: SpeechRecognitionArguments) -> tuple[dict[str, SpeechSplit],
         FileNotFoundError: The data is nowhere.
         ValueError: It is damaged, or the arguments contradict each other.
     """
-    columns = {name: getattr(arguments, name) for name in ("audio_column", "text_column", "speaker_column")}
+    columns = columns_of(arguments)
     folders = {
         "train": arguments.train_dir,
         "validation": arguments.validation_dir,
@@ -66,8 +71,7 @@ def complete(splits: dict[str, SpeechSplit], arguments: SpeechRecognitionArgumen
             # Evenly spaced: files are often sorted by speaker.
             splits[name] = splits[name].take(np.linspace(0, len(splits[name]) - 1, limit).astype(np.int64))
     if arguments.extra_train_dir is not None and "train" in splits:
-        columns = {name: getattr(arguments, name) for name in ("audio_column", "text_column", "speaker_column")}
-        splits["train"] = splits["train"].add(read_speech(arguments.extra_train_dir, **columns))
+        splits["train"] = splits["train"].add(read_speech(arguments.extra_train_dir, **columns_of(arguments)))
     how = arguments.text_normalization
     return {
         name: replace(split, texts=[normalize_text(text, how) for text in split.texts])

@@ -413,7 +413,10 @@ def test_the_pipeline_refuses_what_is_no_sound(recognize, tmp_path):
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "video.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
     soundfile.write(tmp_path / "nan.wav", np.full(100, np.nan, np.float32), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "whole.flac", tone("low"), RATE)
+    content = (tmp_path / "whole.flac").read_bytes()
     for sound, message in (
+        (content[: len(content) // 2], "the sound is truncated|cannot be decoded"),
         (str(tmp_path / "empty.wav"), "cannot be decoded"),
         (str(tmp_path / "video.mp4"), "cannot be decoded"),
         (str(tmp_path / "nan.wav"), "NaN"),
@@ -426,6 +429,17 @@ def test_the_pipeline_refuses_what_is_no_sound(recognize, tmp_path):
         recognize("nowhere.wav")
     with pytest.raises(TypeError, match="expected a path"):
         recognize(7)
+
+
+def test_an_hour_is_divided_into_parts_that_the_model_reads(recognize):
+    hour = np.random.default_rng(0).standard_normal(3600 * RATE).astype(np.float32)
+    with pytest.warns(UserWarning, match="3,600.0 seconds of sound are more than the 1.5"):
+        parts = recognize.divide(hour)
+    assert max(map(len, parts)) <= recognize.limit and np.array_equal(np.concatenate(parts), hour)
+
+
+def test_silence_is_a_sound(recognize):
+    assert isinstance(recognize(np.zeros(RATE, np.float32))["text"], str)
 
 
 def test_ctc_models_have_the_pipeline_too(trained):

@@ -25,6 +25,7 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 import zoo
 from zoo.data.audio import load_named_speech
+from zoo.models.speech_transformer import SpeechTransformerFeatureExtractor
 from zoo.tasks.speech_recognition.metrics import speech_metrics
 from zoo.tasks.speech_recognition.texts import normalize_text
 
@@ -114,7 +115,7 @@ def compare_recognizers(arguments: argparse.Namespace) -> None:
 
 def time_features(arguments: argparse.Namespace) -> None:
     """Seconds of sound a second, decoding apart."""
-    extractor = zoo.load_family("speech_transformer").feature_extractor_class()
+    extractor = SpeechTransformerFeatureExtractor()
     sounds, _ = read_sounds(arguments.samples)
     clock, best = CLOCKS[arguments.clock], float("inf")
     for _ in range(3):

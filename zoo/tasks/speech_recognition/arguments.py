@@ -38,7 +38,8 @@ class SpeechRecognitionArguments(DataArguments):
         default=None,
         metadata={
             "help": "More training speech in the layout of train_dir, such as synthetic speech; nothing of it is "
-            "measured."
+            "measured.",
+            "used_by": "training",
         },
     )
     extra_epochs: int = field(

@@ -135,6 +135,7 @@ def time_training(arguments: argparse.Namespace) -> None:
         parts = build(parse_run([arguments.recipe, "--output_dir", folder, "--use_cpu", "true"]))
     trainer, clock = parts.trainer, CLOCKS[arguments.clock]
     trainer.create_optimizer()
+    trainer.current_gradient_accumulation_steps = 1
     parts.model.train()
     loader, times = iter(trainer.get_train_dataloader()), []
     for _ in range(arguments.steps + 1):

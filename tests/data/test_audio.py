@@ -109,7 +109,7 @@ def bad_files(folder):
     soundfile.write(folder / "silence.wav", np.zeros(8000), RATE)
     soundfile.write(folder / "nan.wav", np.full(8000, np.nan, np.float32), RATE, subtype="FLOAT")
     soundfile.write(folder / "nothing.wav", np.zeros(0), RATE)
-    soundfile.write(folder / "long.wav", np.tile(tone(1), 100), RATE)
+    soundfile.write(folder / "hour.flac", np.zeros(3600 * 8000, np.int16), 8000)
     noise = np.random.default_rng(0).normal(size=RATE) * 0.1
     soundfile.write(folder / "whole.flac", noise, RATE)
     content = (folder / "whole.flac").read_bytes()
@@ -120,7 +120,7 @@ def bad_files(folder):
         "silence.wav": "it is silent",
         "nan.wav": "NaN",
         "nothing.wav": "there are no samples",
-        "long.wav": "100.0 seconds are more than 30",
+        "hour.flac": "3,600.0 seconds are more than 30",
         "truncated.flac": "truncated|cannot be decoded",
         "missing.wav": "does not exist",
     }

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoFeatureExtractor,
     AutoModelForCTC,
@@ -92,6 +93,29 @@ def test_padding_changes_nothing(mode):
         torch.testing.assert_close(logits, together[row : row + 1], rtol=1e-4, atol=1e-4)
         tokens = model.generate(alone, **mode)[0].tolist()
         assert written[row].tolist()[: len(tokens)] == tokens
+
+
+def test_three_convolutions_leave_an_eighth_and_padding_changes_nothing():
+    model, inputs = tiny_model(conv_layers=3), sound((37, 22, 16))
+    inputs["input_features"][inputs["attention_mask"] == 0] = float("nan")
+    together = model(**inputs)
+    assert together.encoder_last_hidden_state.shape[1] == 5  # of 37 frames
+    for row, length in enumerate((37, 22, 16)):
+        alone = {"input_features": inputs["input_features"][row, None, :length], "labels": inputs["labels"][row, None]}
+        torch.testing.assert_close(model(**alone).logits[0], together.logits[row], rtol=1e-4, atol=1e-4)
+    assert together.loss.isfinite()
+
+
+def test_layers_without_a_convolution_have_no_weights_of_one():
+    names = tiny_model(conv_kernel_size=0).state_dict()
+    assert not any("depthwise" in name or "conv3" in name or "conv_layer_norm" in name for name in names)
+    assert any("depthwise" in name for name in tiny_model().state_dict())
+
+
+@pytest.mark.parametrize(("field", "value"), [("conv_layers", 4), ("conv_kernel_size", 4), ("conv_kernel_size", 1)])
+def test_convolutions_that_do_not_fit(field, value):
+    with pytest.raises(StrictDataclassError, match=f"{field}={value} must be"):
+        SpeechTransformerConfig(**{field: value})
 
 
 def test_static_cache_writes_the_same():

@@ -153,7 +153,7 @@ def test_texts_come_back_from_tokens(kind):
             train_tokenizer(texts, kind, 5)
 
 
-def rows_of(count=12, speakers=3, join=1, training=False):
+def rows_of(count=12, speakers=3, join=1, training=False, lengths=None, **extra):
     class Frames:
         lengths = np.full(count, 10)
 
@@ -162,7 +162,9 @@ def rows_of(count=12, speakers=3, join=1, training=False):
 
     names = [f"s{row % speakers}" for row in range(count)]
     split = SpeechSplit([b""] * count, [f"w{row}" for row in range(count)], [""] * count, names)
-    return SpeechDataset(Frames(), split, join=join, training=training)
+    features = Frames()
+    features.lengths = Frames.lengths if lengths is None else lengths
+    return SpeechDataset(features, split, join=join, training=training, **extra)
 
 
 def test_training_strings_are_of_one_speaker_and_change_every_epoch():
@@ -183,11 +185,34 @@ def test_evaluation_has_each_utterance_alone_and_in_one_string():
     rows = rows_of(60, join=3)
     joined = rows.strings[60:]
     assert [list(string) for string in rows.strings[:60]] == [[row] for row in range(60)]
-    assert sorted(np.concatenate(joined)) == list(range(60)) and max(map(len, joined)) == 3
+    said = np.concatenate(joined).tolist()
+    assert len(said) == len(set(said)) >= 60 - 3 and set(map(len, joined)) == {2, 3}
     assert rows.texts[7] == "w7" and rows.speakers[7] == "s1" and len(rows.take(10)) == 10
     assert rows.take(10).lengths.shape == (10, 1)
     measured = rows_of(60, join=3, training=True).measured
     assert not measured.training and len(measured) > 60 and rows.measured is rows
+
+
+def test_a_last_utterance_is_not_joined_to_nothing():
+    rows = rows_of(7, speakers=1, join=2)
+    assert [len(string) for string in rows.strings] == [1] * 7 + [2] * 3
+
+
+@pytest.mark.parametrize("join", [1, 2])
+def test_extra_utterances_take_turns_with_others_of_their_length(join):
+    lengths = np.r_[np.full(6, 10), 31, 20, 32, 21, 33, 22, 99]
+    own, extra = np.arange(6), np.arange(6, 13)
+    rows = rows_of(13, join=join, training=True, lengths=lengths, rows=own, extra=extra, extra_epochs=3)
+    heard = []
+    for epoch in range(3):
+        rows.set_epoch(epoch)
+        strings = rows.strings[6:]
+        assert len(rows) == 8 and [len(string) for string in strings] == [1, 1]
+        assert rows.lengths[6:, 0].tolist() == [22, 33]
+        heard += [int(string[0]) for string in strings]
+        assert lengths[heard[-2]] < 30 < lengths[heard[-1]] < 40
+    assert sorted(heard) == [6, 7, 8, 9, 10, 11]
+    assert not set(np.concatenate(rows.measured.strings)) & set(extra)
 
 
 def noise_features(frames=200, bins=40):
@@ -289,6 +314,16 @@ def test_the_vocabulary_of_a_parent_holds(corpus, trained, tmp_path):
     assert data.model_fields["vocab_size"] == config.vocab_size
 
 
+def test_extra_speech_is_for_training_only(corpus, tmp_path):
+    extra = write_corpus(tmp_path / "extra", 9, ["nowhere.wav,low,s0,9"])
+    data = load(corpus, validation_size=0.25, test_size=0.25, extra_train_dir=str(extra), extra_epochs=2)
+    plain = load(corpus, validation_size=0.25, test_size=0.25)
+    assert len(data.train) == len(plain.train) + 9 // 2 and len(data.train.measured) == len(plain.train.measured)
+    assert len(data.validation) == len(plain.validation) and len(data.test) == len(plain.test)
+    assert data.notes["hours"].keys() == {"train", "validation", "test", "extra_train"}
+    assert data.notes["left_out"]["train"] == 1 and data.fingerprint["train"] != plain.fingerprint["train"]
+
+
 def test_speakers_are_not_shared_between_splits(corpus):
     data = load(corpus, validation_size=0.25, test_size=0.25)
     names = [set(split.speakers) for split in data.splits().values()]
@@ -304,12 +339,14 @@ def test_speakers_are_not_shared_between_splits(corpus):
         ({"max_seconds": 2.0}, "max_source_positions=150"),
         ({"max_target_length": 1000}, "max_target_positions=448"),
         ({"join_clips": 50}, "longer than max_source_positions"),
+        ({"extra_train_dir": "nowhere"}, "nowhere does not exist"),
+        ({"extra_epochs": 0}, "extra_epochs=0 must be at least 1"),
         ({"text_normalization": "upper"}, "not one of none, lower, words"),
         ({"noise": 1.0, "speed_perturbation": 1.5}, "speed_perturbation=1.5 is a share"),
     ],
 )
 def test_arguments_that_do_not_fit(corpus, arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
         load(corpus, **{"validation_size": 0.25, **arguments})
 
 
@@ -376,7 +413,10 @@ def test_the_pipeline_refuses_what_is_no_sound(recognize, tmp_path):
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "video.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
     soundfile.write(tmp_path / "nan.wav", np.full(100, np.nan, np.float32), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "whole.flac", tone("low"), RATE)
+    content = (tmp_path / "whole.flac").read_bytes()
     for sound, message in (
+        (content[: len(content) // 2], "the sound is truncated|cannot be decoded"),
         (str(tmp_path / "empty.wav"), "cannot be decoded"),
         (str(tmp_path / "video.mp4"), "cannot be decoded"),
         (str(tmp_path / "nan.wav"), "NaN"),
@@ -389,6 +429,17 @@ def test_the_pipeline_refuses_what_is_no_sound(recognize, tmp_path):
         recognize("nowhere.wav")
     with pytest.raises(TypeError, match="expected a path"):
         recognize(7)
+
+
+def test_an_hour_is_divided_into_parts_that_the_model_reads(recognize):
+    hour = np.random.default_rng(0).standard_normal(3600 * RATE).astype(np.float32)
+    with pytest.warns(UserWarning, match="3,600.0 seconds of sound are more than the 1.5"):
+        parts = recognize.divide(hour)
+    assert max(map(len, parts)) <= recognize.limit and np.array_equal(np.concatenate(parts), hour)
+
+
+def test_silence_is_a_sound(recognize):
+    assert isinstance(recognize(np.zeros(RATE, np.float32))["text"], str)
 
 
 def test_ctc_models_have_the_pipeline_too(trained):

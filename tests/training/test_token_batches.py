@@ -85,3 +85,12 @@ def test_sorted_rows_come_back_in_order():
     assert [rows[row] for row in range(3)] == [1, 2, 0]
     values, other = rows.restore((np.array([1, 2, 0]), np.array([[1.0], [2.0], [0.0]])))
     assert values.tolist() == [0, 1, 2] and other.ravel().tolist() == [0, 1, 2]
+
+
+def test_a_curriculum_begins_with_the_shortest_rows(lengths):
+    sampler = TokenBatchSampler(lengths, 512, shortest_first_epochs=1)
+    longest = [int(lengths[rows].max()) for rows in sampler.batches(0)]
+    assert longest == sorted(longest) and len(longest) == len(sampler)
+    assert [rows.tolist() for rows in sampler.batches(1)] == [
+        rows.tolist() for rows in TokenBatchSampler(lengths, 512).batches(1)
+    ]

@@ -60,6 +60,7 @@ class SpeechSplit:
         places: Where each was read, such as `metadata.csv:17`, for messages.
         speakers: Who speaks, if it is known.
         columns: Further columns by name, such as the age of the speaker.
+        extra: Utterances at the end that were added.
     """
 
     sounds: list[Path | bytes]
@@ -67,6 +68,7 @@ class SpeechSplit:
     places: list[str]
     speakers: list[str] | None = None
     columns: dict[str, list[Any]] = field(default_factory=dict)
+    extra: int = 0
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -79,6 +81,20 @@ class SpeechSplit:
             [self.places[row] for row in rows],
             None if self.speakers is None else [self.speakers[row] for row in rows],
             {name: [values[row] for row in rows] for name, values in self.columns.items()},
+        )
+
+    def add(self, other: "SpeechSplit") -> "SpeechSplit":
+        """The utterances of another split behind these; only these have further columns."""
+        speakers = None
+        if self.speakers is not None:
+            speakers = self.speakers + (other.speakers or [""] * len(other))
+        return SpeechSplit(
+            [*self.sounds, *other.sounds],
+            self.texts + other.texts,
+            self.places + other.places,
+            speakers,
+            {name: [*values, *[None] * len(other)] for name, values in self.columns.items()},
+            len(other),
         )
 
     def fingerprint(self) -> str:

@@ -68,6 +68,9 @@ class ZooTrainingArguments(TrainingArguments):
         "Make batches of rows of similar length with at most so many tokens, padding included. "
         "0: batches of per_device_train_batch_size rows.",
     )
+    shortest_first_epochs: int = argument(
+        0, "With batch_tokens: in so many epochs the batches come from the shortest rows to the longest (curriculum)."
+    )
     early_stopping_patience: int = argument(
         0, "Stop after so many evaluations without progress in metric_for_best_model; 0: never."
     )
@@ -97,7 +100,7 @@ class ZooTrainingArguments(TrainingArguments):
 
     def __post_init__(self):
         for name in ("lora_rank", "batch_tokens", "early_stopping_patience", "average_checkpoints",
-                     "early_stopping_threshold", "muon_learning_rate"):  # fmt: skip
+                     "shortest_first_epochs", "early_stopping_threshold", "muon_learning_rate"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
         for name in ("ema_decay", "muon_momentum"):

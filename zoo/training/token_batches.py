@@ -50,13 +50,17 @@ class TokenBatchSampler:
         budget: Tokens of a batch: rows times the longest side of any of them.
         seed: Seed of the order.
         processes: Neighbouring batches of similar size go to so many processes.
+        shortest_first_epochs: In so many epochs the batches come from the shortest rows to the longest (curriculum).
     """
 
-    def __init__(self, lengths: np.ndarray, budget: int, seed: int = 0, processes: int = 1):
+    def __init__(
+        self, lengths: np.ndarray, budget: int, seed: int = 0, processes: int = 1, shortest_first_epochs: int = 0
+    ):
         lengths = np.asarray(lengths).reshape(len(lengths), -1)
         self.longest = lengths.max(1)
         self.total = int(lengths.sum())
         self.lengths, self.seed, self.processes, self.epoch = lengths, seed, processes, 0
+        self.shortest_first_epochs = shortest_first_epochs
         steps = (lengths[:, 0] - lengths[:, -1]) // STEP
         # Every other length runs through the steps backwards, so that neighbours stay alike at its borders.
         self.keys = (np.where(self.longest % 2, -steps, steps), self.longest)
@@ -70,7 +74,8 @@ class TokenBatchSampler:
         random = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         order = np.lexsort((random.random(len(self.longest)), *self.keys))
         parts = np.split(order, self.bounds[1:-1])
-        groups = random.permutation(len(parts) // self.processes)
+        count = len(parts) // self.processes
+        groups = np.arange(count) if epoch < self.shortest_first_epochs else random.permutation(count)
         numbers = (groups[:, None] * self.processes + np.arange(self.processes)).ravel()
         rest = np.arange(len(numbers), len(parts))  # fewer rows than processes
         return [parts[number] for number in (*numbers, *rest)]

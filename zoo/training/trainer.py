@@ -132,7 +132,7 @@ class ZooTrainer(Trainer):
                     "use per_device_train_batch_size"
                 )
             self.batch_sampler = TokenBatchSampler(
-                train_dataset.lengths, args.batch_tokens, args.seed, args.world_size
+                train_dataset.lengths, args.batch_tokens, args.seed, args.world_size, args.shortest_first_epochs
             )
         self.ema = EMACallback(args.ema_decay) if args.ema_decay else None
         patience, threshold = args.early_stopping_patience, args.early_stopping_threshold

@@ -33,6 +33,7 @@ FAMILY = Family(
         "decoder_attention_heads": 2,
         "encoder_ffn_dim": 32,
         "decoder_ffn_dim": 24,
+        "conv_kernel_size": 3,
         "max_source_positions": 600,
         "max_target_positions": 600,
         "dropout": 0.0,

@@ -8,15 +8,17 @@ from transformers.activations import ACT2FN
 @strict
 class SpeechTransformerConfig(PreTrainedConfig):
     r"""
-    Two strided convolutions shorten a log-mel spectrogram to a quarter, a Transformer encoder reads it and a decoder
-    writes the text (Speech-Transformer, Dong et al., 2018; Speech2Text, arXiv:2010.05171). A second output layer on
-    the encoder may be trained by CTC at the same time (arXiv:1609.06773): it learns to align sound and text, which
-    attention alone hardly does on a few hours of speech. Fields of Speech2Text and Bart have their names.
+    Strided convolutions shorten a log-mel spectrogram to a quarter or an eighth, a Transformer encoder reads it and a
+    decoder writes the text (Speech-Transformer, Dong et al., 2018; Speech2Text, arXiv:2010.05171). A second output
+    layer on the encoder may be trained by CTC at the same time (arXiv:1609.06773): it learns to align sound and text,
+    which attention alone hardly does on a few hours of speech. With `conv_kernel_size` the layers of the encoder have
+    the convolution of a Conformer, too. Fields of Speech2Text and Bart have their names.
 
     Args:
         vocab_size (`int`, defaults to 64): Tokens of the vocabulary.
         num_mel_bins (`int`, defaults to 80): Mel bins of the input.
-        conv_channels (`int`, defaults to 32): Channels of the two convolutions over time and frequency.
+        conv_channels (`int`, defaults to 32): Channels of the convolutions over time and frequency.
+        conv_layers (`int`, defaults to 2): Convolutions of stride 2 over time and frequency, 2 or 3.
         d_model (`int`, defaults to 192): Width of the net; a multiple of both numbers of heads, and even.
         encoder_layers (`int`, defaults to 8): Layers of the encoder.
         decoder_layers (`int`, defaults to 3): Layers of the decoder.
@@ -24,6 +26,8 @@ class SpeechTransformerConfig(PreTrainedConfig):
         decoder_attention_heads (`int`, defaults to 4): Attention heads of a decoder layer.
         encoder_ffn_dim (`int`, defaults to 768): Inner width of the feed-forward nets of the encoder.
         decoder_ffn_dim (`int`, defaults to 768): The same for the decoder.
+        conv_kernel_size (`int`, defaults to 0): Positions that the convolution of an encoder layer sees at once, an
+            odd number (Conformer, arXiv:2005.08100); 0: layers without a convolution.
         activation_function (`str`, defaults to `"relu"`): Activation of convolutions and feed-forward nets, a name of
             `transformers.activations.ACT2FN`.
         layer_norm_eps (`float`, defaults to 1e-5): Epsilon of the layer normalisation.
@@ -66,6 +70,7 @@ class SpeechTransformerConfig(PreTrainedConfig):
     vocab_size: int = 64
     num_mel_bins: int = 80
     conv_channels: int = 32
+    conv_layers: int = 2
     d_model: int = 192
     encoder_layers: int = 8
     decoder_layers: int = 3
@@ -73,6 +78,7 @@ class SpeechTransformerConfig(PreTrainedConfig):
     decoder_attention_heads: int = 4
     encoder_ffn_dim: int = 768
     decoder_ffn_dim: int = 768
+    conv_kernel_size: int = 0
     activation_function: str = "relu"
     layer_norm_eps: float = 1e-5
     max_source_positions: int = 3000
@@ -95,6 +101,11 @@ class SpeechTransformerConfig(PreTrainedConfig):
             self.decoder_start_token_id = self.bos_token_id
         super().__post_init__(**kwargs)
 
+    @property
+    def frames_per_position(self) -> int:
+        """Frames of the input to one position of the encoder."""
+        return 2**self.conv_layers
+
     def validate_numbers(self):
         """Sizes are positive, dropouts and shares are probabilities."""
         sizes = ("vocab_size", "num_mel_bins", "conv_channels", "d_model", "encoder_layers", "decoder_layers")
@@ -105,6 +116,10 @@ class SpeechTransformerConfig(PreTrainedConfig):
         for field in ("dropout", "attention_dropout", "activation_dropout", "ctc_loss_weight", "ctc_decoding_weight"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field}={getattr(self, field)} must be at least 0 and below 1")
+        if self.conv_layers not in (2, 3):
+            raise ValueError(f"conv_layers={self.conv_layers} must be 2 or 3")
+        if self.conv_kernel_size and (self.conv_kernel_size < 3 or self.conv_kernel_size % 2 == 0):
+            raise ValueError(f"conv_kernel_size={self.conv_kernel_size} must be 0, or odd and at least 3")
         if self.ctc_decoding_weight and not self.ctc_loss_weight:
             raise ValueError(f"ctc_decoding_weight={self.ctc_decoding_weight} needs ctc_loss_weight above 0")
         if self.layer_norm_eps <= 0:

@@ -28,11 +28,9 @@ from .configuration_speech_transformer import SpeechTransformerConfig
 from .generation_speech_transformer import SpeechTransformerCTCScorer
 
 IGNORED = -100
-# Frames of the input to one position of the encoder, in two steps of 2.
-STRIDE = 4
 
 
-def subsample(attention_mask: torch.Tensor | None, length: int, stride: int = STRIDE) -> torch.Tensor | None:
+def subsample(attention_mask: torch.Tensor | None, length: int, stride: int) -> torch.Tensor | None:
     """The mask `(batch, length)` of what convolutions made of the frames.
 
     Args:
@@ -63,10 +61,15 @@ def mask_left_padding(decoder_input_ids: torch.Tensor, labels: torch.Tensor, pad
     return 1 - padded.long().cumprod(-1)
 
 
+def over_items(total: torch.Tensor, labels: torch.Tensor, num_items: torch.Tensor | int | None) -> torch.Tensor:
+    """A sum of losses over `num_items`, or over the number of labels that are not -100."""
+    return total / ((labels != IGNORED).sum().clamp(min=1) if num_items is None else num_items)
+
+
 def cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float, num_items: torch.Tensor | int
+    logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float, num_items: torch.Tensor | int | None
 ) -> torch.Tensor:
-    """Sum of the cross entropy of the labels that are not -100, over `num_items`."""
+    """Sum of the cross entropy of the labels that are not -100, over `num_items`, their number by default."""
     total = nn.functional.cross_entropy(
         logits.float().flatten(0, 1),
         labels.flatten(),
@@ -74,7 +77,7 @@ def cross_entropy(
         label_smoothing=label_smoothing,
         reduction="sum",
     )
-    return total / num_items
+    return over_items(total, labels, num_items)
 
 
 def ctc_loss(
@@ -82,9 +85,10 @@ def ctc_loss(
     attention_mask: torch.Tensor | None,
     labels: torch.Tensor,
     config: SpeechTransformerConfig,
-    num_items: torch.Tensor | int,
+    num_items: torch.Tensor | int | None,
 ) -> torch.Tensor:
-    """Sum of the CTC losses of a batch, over `num_items`; a text that is too long for its sound counts nothing.
+    """Sum of the CTC losses of a batch, over `num_items`, the number of labels by default; a text that is too long
+    for its sound counts nothing.
 
     Args:
         logits (`torch.Tensor` of shape `(batch, positions, vocab_size)`): Of the CTC output layer.
@@ -109,7 +113,7 @@ def ctc_loss(
             reduction="sum",
             zero_infinity=True,
         )
-    return total / num_items
+    return over_items(total, labels, num_items)
 
 
 class SpeechTransformerDropout(nn.Module):
@@ -191,19 +195,23 @@ class SpeechTransformerSinusoidalPositions(nn.Module):
 
 
 class SpeechTransformerSubsampling(nn.Module):
-    """Two convolutions with stride 2 over time and frequency, then a projection: a quarter of the frames."""
+    """Convolutions with stride 2 over time and frequency, then a projection: a quarter or an eighth of the frames."""
 
     def __init__(self, config: SpeechTransformerConfig):
         super().__init__()
-        self.conv1 = nn.Conv2d(1, config.conv_channels, 3, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(config.conv_channels, config.conv_channels, 3, stride=2, padding=1)
+        channels = config.conv_channels
+        self.conv1 = nn.Conv2d(1, channels, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.conv3 = nn.Conv2d(channels, channels, 3, stride=2, padding=1) if config.conv_layers == 3 else None
         self.activation = ACT2FN[config.activation_function]
-        self.out_proj = nn.Linear(config.conv_channels * -(-config.num_mel_bins // STRIDE), config.d_model)
+        self.out_proj = nn.Linear(channels * -(-config.num_mel_bins // config.frames_per_position), config.d_model)
 
     def forward(self, input_features: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        """`(batch, frames, bins)` -> `(batch, frames / 4, d_model)`, rounded up."""
+        """`(batch, frames, bins)` -> `(batch, positions, d_model)`, rounded up."""
         hidden_states = input_features.unsqueeze(1)
-        for conv, stride in ((self.conv1, 1), (self.conv2, 2)):
+        for conv, stride in ((self.conv1, 1), (self.conv2, 2), (self.conv3, 4)):
+            if conv is None:
+                continue
             mask = subsample(attention_mask, hidden_states.shape[2], stride)
             if mask is not None:  # padding is zero, as what the convolution adds at the end
                 hidden_states = hidden_states.masked_fill(mask[:, None, :, None] == 0, 0.0)
@@ -303,23 +311,54 @@ class SpeechTransformerFeedForward(nn.Module):
         return self.fc2(self.dropout(self.activation(self.fc1(hidden_states))))
 
 
+class SpeechTransformerConvolution(nn.Module):
+    """Each position with its neighbours, every channel on its own (Conformer, arXiv:2005.08100). A norm over the
+    channels takes the place of the batch norm, so that a result depends on nothing else in the batch."""
+
+    def __init__(self, config: SpeechTransformerConfig):
+        super().__init__()
+        width, kernel = config.d_model, config.conv_kernel_size
+        self.in_proj = nn.Linear(width, 2 * width)
+        self.depthwise = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.norm = nn.LayerNorm(width, config.layer_norm_eps)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, hidden_states: torch.Tensor, padding: torch.Tensor | None) -> torch.Tensor:
+        """`(batch, positions, d_model)`, and `(batch, positions, 1)`, true on padding -> as the first."""
+        gated = nn.functional.glu(self.in_proj(hidden_states))
+        if padding is not None:
+            gated = gated.masked_fill(padding, 0.0)
+        mixed = self.depthwise(gated.transpose(1, 2)).transpose(1, 2)
+        return self.out_proj(nn.functional.silu(self.norm(mixed)))
+
+
 class SpeechTransformerEncoderLayer(GradientCheckpointingLayer):
-    """Self-attention and feed-forward, each behind a norm."""
+    """Self-attention, perhaps a convolution, and feed-forward, each behind a norm."""
 
     def __init__(self, config: SpeechTransformerConfig):
         super().__init__()
         self.self_attn = SpeechTransformerAttention(config, config.encoder_attention_heads)
         self.self_attn_layer_norm = nn.LayerNorm(config.d_model, config.layer_norm_eps)
+        self.conv = None
+        if config.conv_kernel_size:
+            self.conv = SpeechTransformerConvolution(config)
+            self.conv_layer_norm = nn.LayerNorm(config.d_model, config.layer_norm_eps)
         self.ffn = SpeechTransformerFeedForward(config, config.encoder_ffn_dim)
         self.final_layer_norm = nn.LayerNorm(config.d_model, config.layer_norm_eps)
         self.dropout = SpeechTransformerDropout(config.dropout)
 
     def forward(
-        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs: Any
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        padding: torch.Tensor | None = None,
+        **kwargs: Any,
     ) -> torch.Tensor:
-        """`(batch, positions, d_model)` -> the same."""
+        """`(batch, positions, d_model)`, and `(batch, positions, 1)`, true on padding -> as the first."""
         output, _ = self.self_attn(self.self_attn_layer_norm(hidden_states), attention_mask, **kwargs)
         hidden_states = hidden_states + self.dropout(output)
+        if self.conv is not None:
+            hidden_states = hidden_states + self.dropout(self.conv(self.conv_layer_norm(hidden_states), padding))
         return hidden_states + self.dropout(self.ffn(self.final_layer_norm(hidden_states)))
 
 
@@ -378,6 +417,10 @@ class SpeechTransformerPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
 
+    def subsample_mask(self, attention_mask: torch.Tensor | None, encoded: torch.Tensor) -> torch.Tensor | None:
+        """The mask of `(batch, frames)` as one of `encoded`, `(batch, positions, ...)`: 1 on real positions."""
+        return subsample(attention_mask, encoded.shape[1], self.config.frames_per_position)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -405,7 +448,7 @@ class SpeechTransformerEncoder(SpeechTransformerPreTrainedModel):
     def __init__(self, config: SpeechTransformerConfig):
         super().__init__(config)
         self.subsampling = SpeechTransformerSubsampling(config)
-        longest = -(-config.max_source_positions // STRIDE)
+        longest = -(-config.max_source_positions // config.frames_per_position)
         self.embed_positions = SpeechTransformerSinusoidalPositions(longest, config.d_model)
         self.dropout = SpeechTransformerDropout(config.dropout)
         self.layers = nn.ModuleList(SpeechTransformerEncoderLayer(config) for _ in range(config.encoder_layers))
@@ -451,10 +494,12 @@ class SpeechTransformerEncoder(SpeechTransformerPreTrainedModel):
         embeds = self.subsampling(input_features.to(self.subsampling.out_proj.weight.dtype), attention_mask)
         positions = self.embed_positions(torch.arange(embeds.shape[1], device=embeds.device)[None])
         hidden_states = self.dropout(embeds + positions.to(embeds.dtype))
-        mask = create_bidirectional_mask(self.config, hidden_states, subsample(attention_mask, embeds.shape[1]))
+        positions_mask = self.subsample_mask(attention_mask, embeds)
+        mask = create_bidirectional_mask(self.config, hidden_states, positions_mask)
+        padding = None if positions_mask is None else positions_mask[..., None] == 0
         recording = {"output_attentions": kwargs.get("output_attentions")}
         for layer in self.layers:
-            hidden_states = layer(hidden_states, mask, **recording)
+            hidden_states = layer(hidden_states, mask, padding, **recording)
         return BaseModelOutput(last_hidden_state=self.layer_norm(hidden_states))
 
 
@@ -625,7 +670,7 @@ class SpeechTransformerModel(SpeechTransformerPreTrainedModel):
             input_ids=decoder_input_ids,
             attention_mask=decoder_attention_mask,
             encoder_hidden_states=encoded,
-            encoder_attention_mask=subsample(attention_mask, encoded.shape[1]),
+            encoder_attention_mask=self.subsample_mask(attention_mask, encoded),
             past_key_values=past_key_values,
             inputs_embeds=decoder_inputs_embeds,
             position_ids=decoder_position_ids,
@@ -705,9 +750,8 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
             if encoded is None:
                 encoded = self.model.encoder(input_features=features, attention_mask=mask)
             logits = self.ctc_head(encoded[0])
-        scorer = SpeechTransformerCTCScorer(
-            logits.float().log_softmax(-1), subsample(mask, logits.shape[1]), ctc_weight, self.config
-        )
+        log_probs, mask = logits.float().log_softmax(-1), self.subsample_mask(mask, logits)
+        scorer = SpeechTransformerCTCScorer(log_probs, mask, ctc_weight, self.config)
         processors = LogitsProcessorList([*(logits_processor or ()), scorer])
         return super().generate(None, generation_config, processors, *args, encoder_outputs=encoded, **kwargs)
 
@@ -769,12 +813,11 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
         logits = self.lm_head(outputs.last_hidden_state)
         loss = None
         if labels is not None:
-            items = (labels != IGNORED).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-            loss = cross_entropy(logits, labels, label_smoothing, items)
+            loss = cross_entropy(logits, labels, label_smoothing, num_items_in_batch)
             if self.ctc_head is not None:
                 weight, encoded = self.config.ctc_loss_weight, outputs.encoder_last_hidden_state
-                mask = subsample(attention_mask, encoded.shape[1])
-                aligned = ctc_loss(self.ctc_head(encoded), mask, labels, self.config, items)
+                mask = self.subsample_mask(attention_mask, encoded)
+                aligned = ctc_loss(self.ctc_head(encoded), mask, labels, self.config, num_items_in_batch)
                 loss = (1 - weight) * loss + weight * aligned
         return Seq2SeqLMOutput(
             loss=loss,
@@ -820,15 +863,14 @@ class SpeechTransformerForCTC(SpeechTransformerPreTrainedModel):
             num_items_in_batch (`int`, *optional*): Divide the loss by this instead of the number of labels.
 
         Returns:
-            Logits of shape `(batch, frames / 4, vocab_size)`; padding positions hold the blank alone.
+            Logits of shape `(batch, positions, vocab_size)`; padding positions hold the blank alone.
         """
         outputs = self.encoder(input_features=input_features, attention_mask=attention_mask, **kwargs)
         logits = self.ctc_head(outputs.last_hidden_state)
-        mask = subsample(attention_mask, logits.shape[1])
+        mask = self.subsample_mask(attention_mask, logits)
         loss = None
         if labels is not None:
-            items = (labels != IGNORED).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-            loss = ctc_loss(logits, mask, labels, self.config, items)
+            loss = ctc_loss(logits, mask, labels, self.config, num_items_in_batch)
         if mask is not None:
             blank = torch.full_like(logits[:1, :1], torch.finfo(logits.dtype).min)
             blank[..., self.config.pad_token_id] = 0.0

@@ -94,12 +94,22 @@ class SpeechRecognitionTask(Task):
         warnings = describe_rates(features, extractor.sampling_rate)
         left_out = {}
         for name, split in splits.items():
-            problems = find_problems(split, features[name], tokenizer, arguments.max_target_length)
+            problems = find_problems(
+                split, features[name], tokenizer, arguments.max_target_length, config.frames_per_position
+            )
             warnings += describe_problems(name, split, problems)
-            rows = [row for row, problem in enumerate(problems) if not problem]
+            rows = np.flatnonzero([not problem for problem in problems])
+            own = len(split) - split.extra
             left_out[name] = len(split) - len(rows)
             datasets[name] = SpeechDataset(
-                features[name], split, rows, arguments.join_clips, training=name == "train", seed=arguments.split_seed
+                features[name],
+                split,
+                rows[rows < own],
+                arguments.join_clips,
+                training=name == "train",
+                seed=arguments.split_seed,
+                extra=rows[rows >= own],
+                extra_epochs=arguments.extra_epochs,
             )
             longest = int(datasets[name].lengths.max() + 100 * arguments.join_pause * (arguments.join_clips - 1))
             if name != "train" and longest > config.max_source_positions:
@@ -107,7 +117,9 @@ class SpeechRecognitionTask(Task):
                     f"joined to {longest} frames, utterances of {name} are longer than max_source_positions="
                     f"{config.max_source_positions} of the model"
                 )
-        seconds = {name: float(part.features.lengths[part.utterances].sum() / 100) for name, part in datasets.items()}
+        frames = {name: part.features.lengths[part.utterances].sum() for name, part in datasets.items()}
+        if arguments.extra_train_dir is not None and "train" in datasets:
+            frames["extra_train"] = datasets["train"].features.lengths[datasets["train"].extra].sum()
         speakers = {name: len(part.by_speaker) for name, part in datasets.items() if part.split.speakers is not None}
         return TaskData(
             train=datasets.get("train"),
@@ -123,7 +135,7 @@ class SpeechRecognitionTask(Task):
             source=source,
             notes={
                 **notes,
-                "hours": {name: round(value / 3600, 3) for name, value in seconds.items()},
+                "hours": {name: round(float(count) / 360_000, 3) for name, count in frames.items()},
                 "speakers": speakers,
                 "left_out": left_out,
                 "text_normalization": arguments.text_normalization,

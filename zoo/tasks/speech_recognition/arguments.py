@@ -34,6 +34,18 @@ class SpeechRecognitionArguments(DataArguments):
     )
     validation_dir: str | None = _source("Own validation speech, in the same layout; default: set aside.")
     test_dir: str | None = _source("Own test speech, in the same layout; default: set aside.", "test")
+    extra_train_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "More training speech in the layout of train_dir, such as synthetic speech; nothing of it is "
+            "measured.",
+            "used_by": "training",
+        },
+    )
+    extra_epochs: int = field(
+        default=1,
+        metadata={"help": "Epochs in which each extra utterance occurs once: each epoch has a part of them."},
+    )
     audio_column: str | None = field(
         default=None, metadata={"help": "Column of the sound or its path; default: file_name, path, audio or file."}
     )
@@ -107,7 +119,7 @@ class SpeechRecognitionArguments(DataArguments):
         if isinstance(self.group_columns, str):
             self.group_columns = [self.group_columns]
         positive = ("max_train_samples", "max_eval_samples", "max_predict_samples", "join_clips", "num_beams",
-                    "vocabulary_size", "sampling_rate")  # fmt: skip
+                    "vocabulary_size", "sampling_rate", "extra_epochs")  # fmt: skip
         for name in positive:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")

@@ -20,7 +20,9 @@ class SpeechDataset(Dataset):
 
     In training with `join`, row i is a string of a fixed number of utterances, 1 to `join`; which they are changes
     every epoch, and each begins one string an epoch. Otherwise the rows are the utterances alone, then, with `join`,
-    strings in which each occurs once.
+    strings in which each occurs once, but for one of a speaker that may be left over.
+
+    In training, extra utterances come on top: of each `extra_epochs` neighbours in length another one every epoch.
 
     Args:
         features: Log-mel spectrograms of the split.
@@ -29,6 +31,8 @@ class SpeechDataset(Dataset):
         join: Most utterances in a string.
         training: Whether rows change from epoch to epoch and are augmented.
         seed: Of the strings.
+        extra: Further rows of the split, for training only.
+        extra_epochs: Epochs in which each of them occurs once.
     """
 
     def __init__(
@@ -39,6 +43,8 @@ class SpeechDataset(Dataset):
         join: int = 1,
         training: bool = False,
         seed: int = 0,
+        extra: Sequence[int] | np.ndarray = (),
+        extra_epochs: int = 1,
     ):
         self.features, self.split, self.join, self.training, self.seed = features, split, join, training, seed
         self.utterances = np.arange(len(split)) if rows is None else np.asarray(rows, np.int64)
@@ -46,38 +52,45 @@ class SpeechDataset(Dataset):
         names, numbers = np.unique([speakers[row] for row in self.utterances], return_inverse=True)
         self.by_speaker = [self.utterances[numbers == number] for number in range(len(names))]
         self.speaker_of = dict(zip(self.utterances.tolist(), numbers.tolist()))
-        self.epoch = 0
-        self.strings: list[np.ndarray]
+        # A row for each group of neighbours in length; a few of the longest are left over.
+        by_length = np.asarray(extra, np.int64)[np.argsort(features.lengths[list(extra)], kind="stable")]
+        self.extra = by_length[: len(by_length) // extra_epochs * extra_epochs].reshape(-1, extra_epochs)
+        self.counts = np.ones(len(self.utterances), np.int64)
         if training and join > 1:
             random = np.random.Generator(np.random.PCG64([seed, 1]))
             self.counts = random.integers(1, join + 1, len(self.utterances))
-            self.set_epoch(0)
-        else:
-            self.strings = [np.array([row]) for row in self.utterances]
-            self.strings += self._strings_of_each() if join > 1 else []
+        self.strings = [np.array([row]) for row in self.utterances]
+        if join > 1 and not training:
+            self.strings += self._strings_of_each()
+        self.set_epoch(0)
 
     def _strings_of_each(self) -> list[np.ndarray]:
-        """Each utterance in one string of 2 to `join` of its speaker."""
+        """Utterances in one string of 2 to `join` of their speaker each; a last one alone is left out."""
         random = np.random.Generator(np.random.PCG64([self.seed, 2]))
         strings = []
         for own in self.by_speaker:
             shuffled = random.permutation(own)
             while len(shuffled):
                 count = int(random.integers(2, self.join + 1))
-                strings.append(shuffled[:count])
+                if len(shuffled) > 1:
+                    strings.append(shuffled[:count])
                 shuffled = shuffled[count:]
         return strings
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the strings of an epoch; they follow from seed and epoch."""
+        """Draw the rows of an epoch; they follow from seed and epoch."""
         self.epoch = epoch
-        if not (self.training and self.join > 1):
+        if not self.training:
             return
-        random = np.random.Generator(np.random.PCG64([self.seed, 3, epoch]))
-        self.strings = []
-        for first, count in zip(random.permutation(self.utterances), self.counts):
-            own = self.by_speaker[self.speaker_of[int(first)]]
-            self.strings.append(np.r_[first, own[random.integers(0, len(own), count - 1)]])
+        if self.join > 1:
+            random = np.random.Generator(np.random.PCG64([self.seed, 3, epoch]))
+            self.strings = []
+            for first, count in zip(random.permutation(self.utterances), self.counts):
+                own = self.by_speaker[self.speaker_of[int(first)]]
+                self.strings.append(np.r_[first, own[random.integers(0, len(own), count - 1)]])
+        groups = np.arange(len(self.extra))
+        chosen = self.extra[groups, (epoch + groups) % self.extra.shape[1]]
+        self.strings = [*self.strings[: len(self.utterances)], *chosen[:, None]]
 
     def __len__(self) -> int:
         return len(self.strings)
@@ -95,11 +108,14 @@ class SpeechDataset(Dataset):
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """`(rows, 1)` frames; about, in training with `join`."""
+        """`(rows, 1)` frames; about, of training rows that change from epoch to epoch."""
         frames = self.features.lengths
-        if self.training and self.join > 1:
-            return (self.counts * frames[self.utterances].mean()).astype(np.int64)[:, None]
-        return np.array([[frames[string].sum()] for string in self.strings])
+        if not self.training:
+            return np.array([[frames[string].sum()] for string in self.strings])
+        own = frames[self.utterances]
+        if self.join > 1:
+            own = (self.counts * own.mean()).astype(np.int64)
+        return np.r_[own, frames[self.extra].max(1)][:, None]
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         """The spectrograms and the text of a row's utterances, and what its random numbers follow from."""

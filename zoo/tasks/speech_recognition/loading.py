@@ -16,8 +16,11 @@ from .texts import normalize_text
 
 # Problems of a split that are shown one by one.
 SHOWN = 5
-# Frames to a position of the encoder: a text cannot have more tokens than there are positions.
-STRIDE = 4
+
+
+def columns_of(arguments: SpeechRecognitionArguments) -> dict[str, str | None]:
+    """The columns that the arguments name."""
+    return {name: getattr(arguments, name) for name in ("audio_column", "text_column", "speaker_column")}
 
 
 def read(arguments: SpeechRecognitionArguments) -> tuple[dict[str, SpeechSplit], str, dict[str, Any]]:
@@ -27,7 +30,7 @@ def read(arguments: SpeechRecognitionArguments) -> tuple[dict[str, SpeechSplit],
         FileNotFoundError: The data is nowhere.
         ValueError: It is damaged, or the arguments contradict each other.
     """
-    columns = {name: getattr(arguments, name) for name in ("audio_column", "text_column", "speaker_column")}
+    columns = columns_of(arguments)
     folders = {
         "train": arguments.train_dir,
         "validation": arguments.validation_dir,
@@ -67,6 +70,8 @@ def complete(splits: dict[str, SpeechSplit], arguments: SpeechRecognitionArgumen
         if name in splits and limit is not None and limit < len(splits[name]):
             # Evenly spaced: files are often sorted by speaker.
             splits[name] = splits[name].take(np.linspace(0, len(splits[name]) - 1, limit).astype(np.int64))
+    if arguments.extra_train_dir is not None and "train" in splits:
+        splits["train"] = splits["train"].add(read_speech(arguments.extra_train_dir, **columns_of(arguments)))
     how = arguments.text_normalization
     return {
         name: replace(split, texts=[normalize_text(text, how) for text in split.texts])
@@ -75,8 +80,11 @@ def complete(splits: dict[str, SpeechSplit], arguments: SpeechRecognitionArgumen
     }
 
 
-def find_problems(split: SpeechSplit, features: Features, tokenizer: Any, max_tokens: int) -> list[str]:
-    """Why each utterance cannot be used, "" if it can."""
+def find_problems(
+    split: SpeechSplit, features: Features, tokenizer: Any, max_tokens: int, frames_per_position: int
+) -> list[str]:
+    """Why each utterance cannot be used, "" if it can: a text, for example, that has more tokens than the encoder has
+    positions."""
     problems = list(features.problems)
     tokens = tokenizer(split.texts, return_attention_mask=False, verbose=False)["input_ids"] if len(split) else []
     for row, (text, ids) in enumerate(zip(split.texts, tokens)):
@@ -89,7 +97,7 @@ def find_problems(split: SpeechSplit, features: Features, tokenizer: Any, max_to
             problems[row] = f"its text has no character of the vocabulary: {text[:40]}"
         elif len(ids) > max_tokens:
             problems[row] = f"its text has {len(ids)} tokens, more than {max_tokens}"
-        elif len(own) > -(-int(features.lengths[row]) // STRIDE):
+        elif len(own) > -(-int(features.lengths[row]) // frames_per_position):
             seconds = features.lengths[row] / 100
             problems[row] = f"its text of {len(own)} tokens is too long for {seconds:.2f} seconds of sound"
     return problems

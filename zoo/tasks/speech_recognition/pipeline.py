@@ -40,23 +40,17 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
     def __init__(self, model: Any, *args: Any, **kwargs: Any):
         self.type: str
         super().__init__(model, *args, **kwargs)
-        # transformers knows the models that generate by their names only.
-        if self.type == "ctc" and model.can_generate():
+        # Models whose names transformers does not know are CTC models to it, with a tokenizer that merges repetitions.
+        self.is_unknown = self.type == "ctc" and not type(model).__module__.startswith("transformers.models.")
+        if self.is_unknown and model.can_generate():
             self.type = "seq2seq"
 
     @property
-    def is_plain_ctc(self) -> bool:
-        """Whether the tokenizer is a common one, which does not merge repeated tokens."""
-        return self.type == "ctc" and getattr(self.tokenizer, "is_fast", False)
-
-    @property
     def limit(self) -> int | None:
-        """Samples that the model reads at most, if it says so."""
+        """Samples that the model reads at most, if it says so and transformers does not know it."""
         hop = getattr(self.feature_extractor, "hop_length", None)
         frames = getattr(self.model.config, "max_source_positions", None)
-        if hop is None or frames is None or self.type not in ("seq2seq", "ctc"):
-            return None
-        return hop * frames
+        return None if hop is None or frames is None or not self.is_unknown else hop * frames
 
     def read(self, sound: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """(mono samples at the model's rate, further items of a mapping).
@@ -158,13 +152,13 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
 
     def postprocess(self, model_outputs: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The text of all parts."""
-        if not (self.type == "seq2seq" or self.is_plain_ctc) or any("stride" in part for part in model_outputs):
+        if not self.is_unknown or any("stride" in part for part in model_outputs):
             return super().postprocess(model_outputs, *args, **kwargs)
         assert self.tokenizer is not None
         texts = []
         for output in model_outputs:
             tokens = output["tokens"].flatten().tolist()
-            if self.is_plain_ctc:
+            if self.type == "ctc":  # a common tokenizer does not merge repeated tokens
                 tokens = [token for place, token in enumerate(tokens) if place == 0 or token != tokens[place - 1]]
             texts.append(self.tokenizer.decode(tokens, skip_special_tokens=True).strip())
         own = ("tokens", "logits", "is_last")

@@ -112,7 +112,8 @@ def report(task: Any, dataset: SpeechDataset, predictions: list[str], model: Any
     matplotlib.use("Agg")
     references = dataset.texts
     counts = count_errors(references, predictions)
-    metrics = speech_metrics(references, predictions, task.groups(dataset), with_intervals=True)
+    groups = task.groups(dataset)
+    metrics = speech_metrics(references, predictions, groups, with_intervals=True)
     order = np.argsort(rate(counts), kind="stable")
     middle = len(order) // 2
     chosen = [*order[:SAMPLES], *order[middle - SAMPLES // 2 : middle + SAMPLES // 2 + 1], *order[-SAMPLES:]]
@@ -142,7 +143,7 @@ def report(task: Any, dataset: SpeechDataset, predictions: list[str], model: Any
         f"of 100 words {metrics['substitutions']:.2f} substituted, {metrics['deletions']:.2f} deleted, "
         f"{metrics['insertions']:.2f} inserted",
     ]
-    for name in task.groups(dataset):
+    for name in groups:
         if f"wer_{name}" in metrics:
             exact = metrics[f"sentence_accuracy_{name}"]
             lines.append(f"{name}: WER {metrics[f'wer_{name}']:.2f}%, {exact:.2f}% without an error")

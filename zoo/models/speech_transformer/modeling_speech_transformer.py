@@ -704,7 +704,7 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
 
     def _get_feature_vector_attention_mask(self, feature_vector_length: int, attention_mask: torch.Tensor) -> Any:
         """The mask of the encoder's positions; transformers' name for it."""
-        return subsample(attention_mask, feature_vector_length)
+        return subsample(attention_mask, feature_vector_length, self.config.frames_per_position)
 
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """Labels `(batch, length)`, -100 on padding -> what the decoder reads, as long."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zoo.record import RunRecord, sha256, write_whole
 from zoo.registry import load_task
-from zoo.training.evaluate import evaluate
+from zoo.training.evaluate import evaluate, prepare
 from zoo.training.recipe import read_yaml, write_yaml
 from zoo.training.save_dtype import convert_file, round_weights
 
@@ -32,7 +32,15 @@ def main() -> None:
         round_weights(model, DTYPE)  # refuses values that the type cannot hold
         convert_file(copy / WEIGHTS, model, DTYPE)
         for split in ("validation", "test"):
-            record.metrics |= evaluate([str(copy), "--split", split]).metrics
+            measured = evaluate([str(copy), "--split", split])
+            record.metrics |= measured.metrics
+        evaluation = prepare([str(copy), "--split", "test"])
+        data, task = evaluation.data, evaluation.task
+        record.tables = measured.report.tables
+        record.baselines = task.baselines(data.train, data.test)
+        record.data["splits"] = {
+            name: {"n": len(rows), "sha256": data.fingerprint.get(name)} for name, rows in data.splits().items()
+        }
         record.recipe["training"]["save_dtype"] = DTYPE
         record.weights_sha256 = sha256(copy / WEIGHTS)
         recipe = read_yaml(folder / "recipe.yaml", "recipe")

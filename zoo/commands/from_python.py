@@ -25,7 +25,8 @@ def _set_aside(folder: Path) -> Iterator[None]:
     if not folder.exists():
         yield
         return
-    if not (folder / "recipe.yaml").is_file() and not (folder / "asked.json").is_file():
+    is_run, is_search = (folder / "recipe.yaml").is_file(), (folder / "asked.json").is_file()
+    if not is_run and not is_search:
         raise UsageError(f"overwrite=True: {folder} holds no run; name another output_dir")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         earlier = folder.rename(Path(temporary) / "earlier")

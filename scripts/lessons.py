@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 LESSONS = ROOT / "docs" / "lessons"
-LARGEST = 300_000  # bytes of a notebook
+MAX_BYTES = 300_000  # of a notebook
 # Small plots keep the notebooks small. matplotlib reads this file in the folder that the lesson runs in.
 MATPLOTLIBRC = """figure.dpi: 70
 figure.constrained_layout.use: True
@@ -72,14 +72,15 @@ def take_outputs(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Take the outputs of the earlier notebook.
 
     Raises:
-        ValueError: Its code is another.
+        ValueError: The code has changed since.
     """
-    earlier, code = nbformat.read(path, as_version=4), [cell for cell in notebook.cells if cell.cell_type == "code"]
-    outputs = [cell for cell in earlier.cells if cell.cell_type == "code"]
-    if [cell.source for cell in outputs] != [cell.source for cell in code]:
+    earlier_notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    earlier_cells = [cell for cell in earlier_notebook.cells if cell.cell_type == "code"]
+    if [cell.source for cell in earlier_cells] != [cell.source for cell in cells]:
         raise ValueError(f"{path.name}: the code has changed: run the lesson without --text")
-    for cell, old in zip(code, outputs):
-        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    for cell, earlier in zip(cells, earlier_cells):
+        cell.outputs, cell.execution_count = earlier.outputs, earlier.execution_count
 
 
 def write_lesson(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -89,8 +90,8 @@ def write_lesson(notebook: nbformat.NotebookNode, path: Path) -> None:
         ValueError: It is too large.
     """
     text = nbformat.writes(notebook) + "\n"
-    if len(text) > LARGEST:
-        raise ValueError(f"{path.name} would have {len(text):,} bytes, more than {LARGEST:,}: draw smaller plots")
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"{path.name} would have {len(text):,} bytes, more than {MAX_BYTES:,}: draw smaller plots")
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
@@ -106,14 +107,13 @@ def main(arguments: list[str]) -> None:
             raise SystemExit(f"error: no lesson {source.stem!r}; lessons: {known}")
     for source in sources:
         started = time.monotonic()
-        notebook = read_lesson(source)
+        notebook, path = read_lesson(source), source.with_suffix(".ipynb")
         if "--text" in arguments:
-            take_outputs(notebook, source.with_suffix(".ipynb"))
+            take_outputs(notebook, path)
         else:
             run_lesson(notebook)
-        write_lesson(notebook, source.with_suffix(".ipynb"))
-        size = source.with_suffix(".ipynb").stat().st_size
-        print(f"{source.stem}: {time.monotonic() - started:.0f} s, {size:,} bytes", flush=True)
+        write_lesson(notebook, path)
+        print(f"{source.stem}: {time.monotonic() - started:.0f} s, {path.stat().st_size:,} bytes", flush=True)
 
 
 if __name__ == "__main__":

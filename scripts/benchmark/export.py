@@ -14,7 +14,7 @@ import torch
 from transformers.utils import logging
 
 import zoo
-from zoo.export.compare import BATCHES, fetch, time_models
+from zoo.export.compare import TIMED_BATCH_SIZES, read_batch, time_models
 from zoo.export.examples import example
 from zoo.export.export import export, load_original
 from zoo.pretrained import shipped_models
@@ -28,11 +28,13 @@ def real_inputs(path: str) -> dict[str, torch.Tensor]:
     from zoo.training.sample import limits
 
     evaluation = prepare([path, "--split", "validation"])
-    evaluation = prepare([path, "--split", "validation", *limits(type(evaluation.task.arguments), max(BATCHES))])
+    evaluation = prepare(
+        [path, "--split", "validation", *limits(type(evaluation.task.arguments), max(TIMED_BATCH_SIZES))]
+    )
     model = load_original(path)
     evaluation.task.attach(model, evaluation.processor)
     dataset = evaluation.task.views(evaluation.splits["validation"])[0]
-    return fetch(evaluation.task, dataset, list(range(min(max(BATCHES), len(dataset))))).inputs
+    return read_batch(evaluation.task, dataset, range(min(max(TIMED_BATCH_SIZES), len(dataset)))).inputs
 
 
 def main() -> None:
@@ -47,9 +49,9 @@ def main() -> None:
     torch.manual_seed(0)
     print(
         "| model | runtime | "
-        + " | ".join(f"{rows} at once" for rows in BATCHES)
+        + " | ".join(f"{rows} at once" for rows in TIMED_BATCH_SIZES)
         + " |\n|---|---|"
-        + "---|" * len(BATCHES)
+        + "---|" * len(TIMED_BATCH_SIZES)
     )
     for name in arguments.models:
         path = name if Path(name).is_dir() else zoo.pretrained(name)

@@ -44,8 +44,9 @@ def section(match: re.Match[str]) -> str:
 def reference(match: re.Match[str]) -> str:
     """A link to a public class, or its name alone."""
     name = match[1].lstrip("~").rpartition(".")[2]
-    found = getattr(zoo, name, None) if name in zoo.__all__ else None
-    return f"[`{name}`][{found.__module__}.{name}]" if found is not None else f"`{name}`"
+    if name not in zoo.__all__:
+        return f"`{name}`"
+    return f"[`{name}`][{getattr(zoo, name).__module__}.{name}]"
 
 
 def convert(text: str, attributes: bool) -> str:
@@ -66,9 +67,6 @@ class TransformersDocstrings(griffe.Extension):
         if obj.docstring is None:
             return
         # The fields of a config are the attributes of its class: it has no __init__ of its own.
-        fields = (
-            obj.is_class
-            and "__init__" not in obj.members
-            and "dataclass" not in str([decorator.value for decorator in getattr(obj, "decorators", [])])
-        )
-        obj.docstring.value = convert(obj.docstring.value, attributes=bool(fields))
+        decorators = str([decorator.value for decorator in getattr(obj, "decorators", [])])
+        is_config = obj.is_class and "__init__" not in obj.members and "dataclass" not in decorators
+        obj.docstring.value = convert(obj.docstring.value, attributes=is_config)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from zoo.commands.catalogue import describe_model
 from zoo.pretrained import shipped_models
@@ -36,6 +37,21 @@ TAIL = """
 
 `zoo list` prints the same in a terminal. `zoo.pretrained("fashion-cnn")` loads a model by its name.
 """
+
+
+class Box(NamedTuple):
+    """A part of a drawing that is taken; y grows downwards."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlaps(self, other: "Box") -> bool:
+        """Whether the two have a point in common."""
+        beside = self.right < other.left or other.right < self.left
+        above = self.bottom < other.top or other.bottom < self.top
+        return not beside and not above
 
 
 @dataclass
@@ -74,12 +90,13 @@ def read_models() -> list[Model]:
     return models
 
 
-def table() -> str:
+def table(models: list[Model]) -> str:
     """The table, with the numbers that its columns are sorted by."""
     columns = ["model", "task", "parameters", "metric", "value", "95% interval", "baseline", "weights"]
     rows = []
-    for model in read_models():
-        texts = describe_model(model.name, shipped_models()[model.name])
+    folders = shipped_models()
+    for model in models:
+        texts = describe_model(model.name, folders[model.name])
         interval = f"{model.low:.4g} to {model.high:.4g}" if model.low < model.high else ""
         cells = [
             f'<td><a href="{link(model)}">{model.name}</a></td>',
@@ -99,7 +116,7 @@ def table() -> str:
     )
 
 
-def link(model: "Model") -> str:
+def link(model: Model) -> str:
     """The address of a model's card, as a page beside this one has it; builders rewrite links of Markdown only."""
     return f"../model_cards/{model.name}/"
 
@@ -121,25 +138,22 @@ def legend(models: list[Model], x: float, y: float) -> str:
     return "".join(parts)
 
 
-def place_label(
-    x: float, y: float, width: float, taken: list[tuple[float, float, float, float]]
-) -> tuple[float, float]:
+def place_label(x: float, y: float, width: float, taken: list[Box]) -> tuple[float, float]:
     """Where the text of a point begins so that it covers no other: right or left of it, higher or lower.
 
     Args:
         x, y: The point.
         width: Of the text.
-        taken: Left, top, right and bottom of what is drawn already; the text is added.
+        taken: What is drawn already; the text is added.
     """
     places = [(left, y + 5 + shift) for shift in (0, -17, 17, -34, 34, -51, 51) for left in (x + 11, x - width - 11)]
     for left, line in places:
-        box = (left, line - 12, left + width, line + 3)
-        is_free = all(box[2] < o[0] or o[2] < box[0] or box[3] < o[1] or o[3] < box[1] for o in taken)
-        if is_free and left > 62:
+        box = Box(left, line - 12, left + width, line + 3)
+        if left > 62 and not any(box.overlaps(other) for other in taken):
             break
     else:
         left, line = places[0]
-    taken.append((left, line - 12, left + width, line + 3))
+    taken.append(Box(left, line - 12, left + width, line + 3))
     return left, line
 
 
@@ -164,7 +178,7 @@ def size_plot(models: list[Model]) -> str:
             f'<text class="quiet" x="{x(parameters):.1f}" y="{height - 20}" text-anchor="middle">{name}</text>'
         )
     points = [(model, x(model.parameters), y(model.error(model.value))) for model in models]
-    taken = [(px - 6, py - 6, px + 6, py + 6) for _, px, py in points]
+    taken = [Box(px - 6, py - 6, px + 6, py + 6) for _, px, py in points]
     for model, px, py in sorted(points, key=lambda point: point[1:]):
         colour = COLOURS.get(model.task, OTHER)
         label, line = place_label(px, py, 8.2 * len(model.name), taken)
@@ -209,5 +223,5 @@ def interval_plot(models: list[Model]) -> str:
 def models_page() -> str:
     """The page, in Markdown and HTML."""
     models = read_models()
-    parts = [HEAD, table(), ERRORS, interval_plot(models), "\n## Errors by size\n\n", size_plot(models), TAIL]
+    parts = [HEAD, table(models), ERRORS, interval_plot(models), "\n## Errors by size\n\n", size_plot(models), TAIL]
     return "".join(parts)

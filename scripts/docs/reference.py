@@ -1,4 +1,4 @@
-"""The pages of the reference: which class stands on which page, and the tables of fields."""
+"""The pages of the reference: which class is on which page, and the tables of fields."""
 
 import contextlib
 import dataclasses

@@ -22,14 +22,14 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?
 def copy_pages(pages: Path) -> None:
     """Copy docs/ and the model cards; links follow."""
     for source in sorted((ROOT / "docs").rglob("*")):
-        place = source.relative_to(ROOT / "docs")
-        if source.is_dir() or place.parts[0] == "lessons":
+        page = source.relative_to(ROOT / "docs")
+        if source.is_dir() or page.parts[0] == "lessons":
             continue
         if source.suffix == ".md":
-            write(pages / place, relink(source.read_text(encoding="utf-8"), source, pages / place, pages))
+            write(pages / page, relink(source.read_text(encoding="utf-8"), source, pages / page, pages))
         else:
-            (pages / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, pages / place)
+            (pages / page).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, pages / page)
     for card in sorted((ROOT / "model_cards").glob("*/README.md")):
         text = re.sub(r"\A---\n.*?\n---\n|<!--.*?-->\n", "", card.read_text(encoding="utf-8"), flags=re.S)
         name = card.parent.name
@@ -39,7 +39,7 @@ def copy_pages(pages: Path) -> None:
 
 
 def relink(text: str, source: Path, target: Path, pages: Path) -> str:
-    """Links between docs/ and model_cards/ fit the new places; other links into the repository become text."""
+    """Links between docs/ and model_cards/ with the site's paths; other links into the repository become text."""
 
     def link(match: re.Match[str]) -> str:
         mark, label, path, anchor = match[1], match[2], match[3], match[4] or ""
@@ -75,8 +75,8 @@ def convert_lessons(pages: Path) -> None:
             text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.S)
         else:
             if path.suffix in (".png", ".svg", ".jpg"):
-                (pages / "lessons").mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, pages / "lessons" / path.name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target.parent)
             continue
         write(target, relink(text, path, target, pages))
 
@@ -136,7 +136,8 @@ def main(folder: Path) -> None:
         write(pages / "reference" / name, text)
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     config["nav"] = navigation(config["nav"], pages, names_of(config["nav"]))
-    handler = config["plugins"][1]["mkdocstrings"]["handlers"]["python"]
+    (mkdocstrings,) = (plugin["mkdocstrings"] for plugin in config["plugins"] if "mkdocstrings" in plugin)
+    handler = mkdocstrings["handlers"]["python"]
     handler["paths"] = [str(ROOT)]
     handler["options"]["extensions"] = [str(ROOT / "scripts/docs/docstrings.py")]
     write(folder / "mkdocs.yml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))

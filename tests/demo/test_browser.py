@@ -271,7 +271,7 @@ def test_a_model_that_fails_to_load_is_explained(demo, page, fault):
     assert not demo.run("document.querySelector('#panel-classify .notice')")
 
 
-def test_a_browser_without_simd_is_told_so(demo):
+def test_a_browser_without_simd_is_explained(demo):
     script = demo.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NO_SIMD})
     try:
         demo.open("classify", "failed")

@@ -32,18 +32,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 def describe(record: "ExportRecord") -> str:
     """Sizes, differences, metric and speed in words."""
-    found = record.comparison
+    comparison = record.comparison
     lines = [f"{record.format} {record.dtype}: {record.size / 1e6:.1f} MB"]
-    if "max_difference" in found:
-        lines.append(f"largest difference from PyTorch: {found['max_difference']:.1g}")
-    if "same_texts" in found:
-        lines.append(f"same texts: {found['same_texts']:,} of {found['rows']:,}")
-    if "metric" in found:
-        lines.append(
-            f"{found['split']} {found['metric']}: {found['exported']:.4f}, PyTorch {found['pytorch']:.4f} "
-            f"({found['rows']:,} rows)"
-        )
-    speeds = ", ".join(f"{ratio:.2f}x with {rows} at once" for rows, ratio in found["speedup"].items())
+    if "max_difference" in comparison:
+        lines.append(f"largest difference from PyTorch: {comparison['max_difference']:.1g}")
+    if "same_texts" in comparison:
+        lines.append(f"same texts: {comparison['same_texts']:,} of {comparison['rows']:,}")
+    if "metric" in comparison:
+        values = f"{comparison['exported']:.4f}, PyTorch {comparison['pytorch']:.4f}"
+        lines.append(f"{comparison['split']} {comparison['metric']}: {values} ({comparison['rows']:,} rows)")
+    speeds = ", ".join(f"{ratio:.2f}x with {rows} at once" for rows, ratio in comparison["speedup"].items())
     lines.append(f"speed against PyTorch, one thread: {speeds}")
     return "\n".join(lines)
 

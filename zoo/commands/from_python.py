@@ -20,12 +20,13 @@ def _set_aside(folder: Path) -> Iterator[None]:
     """Within it, the folder is free; the earlier run that was there comes back after an error.
 
     Raises:
-        UsageError: The folder holds something else than a run.
+        UsageError: The folder holds something other than a run.
     """
     if not folder.exists():
         yield
         return
-    if not (folder / "recipe.yaml").is_file() and not (folder / "asked.json").is_file():
+    is_run, is_search = (folder / "recipe.yaml").is_file(), (folder / "asked.json").is_file()
+    if not is_run and not is_search:
         raise UsageError(f"overwrite=True: {folder} holds no run; name another output_dir")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         earlier = folder.rename(Path(temporary) / "earlier")
@@ -160,8 +161,10 @@ def tune(
     from .tune import make_parser
 
     argv = [str(recipe), *flags_of({"data": data or {}, "training": training or {}})]
-    argv += [part for name, value in (space or {}).items() for part in ("--space", f"{name}={plain(value)}")]
-    argv += [part for name, value in settings.items() for part in (f"--{name}", plain(value))]
+    for name, value in (space or {}).items():
+        argv += ["--space", f"{name}={plain(value)}"]
+    for name, value in settings.items():
+        argv += [f"--{name}", plain(value)]
     argv += ["--output_dir", str(output_dir)] if output_dir else []
     arguments, flags = make_parser().parse_known_args(argv)
     search = make_search(arguments, flags, shlex.join(["zoo", "tune", *argv]))
@@ -193,12 +196,12 @@ def publish(folder: str, repo_id: str, *, dry_run: bool = False, max_samples: in
 
     from .publish import check_account, find_folder, publish_folder
 
-    wanted = PublishOptions(**options)
-    wanted.check(repo_id)
+    publish_options = PublishOptions(**options)
+    publish_options.check(repo_id)
     source = find_folder(str(folder))
     if not dry_run:
-        check_account(repo_id, wanted)
-    publish_folder(source, repo_id, wanted, max_samples, dry_run)
+        check_account(repo_id, publish_options)
+    publish_folder(source, repo_id, publish_options, max_samples, dry_run)
 
 
 __all__ = ["publish", "train", "tune"]

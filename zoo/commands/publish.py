@@ -223,12 +223,12 @@ def publish(argv: list[str]) -> None:
     if arguments.dataset and (arguments.pin or arguments.no_measure or arguments.formats):
         raise UsageError("--dataset: --pin, --no_measure and --with are for models")
     if arguments.formats:
-        from zoo.export.loading import FORMATS, NEEDED, check_installed
+        from zoo.export.loading import FORMATS, check_installed
 
         for name in arguments.formats:
             if name not in FORMATS:
                 raise UsageError(f"--with {name}: known are {', '.join(FORMATS)}")
-            check_installed(name, NEEDED[name])
+            check_installed(name, FORMATS[name].packages)
     if arguments.pin and arguments.create_pr:
         raise UsageError("--pin with --create_pr: pin the commit that merges it")
     if arguments.max_samples < 1:

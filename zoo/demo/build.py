@@ -21,15 +21,15 @@ def cache() -> Path:
 def stored_vendor(folder: Path) -> Path:
     """The vendor folder of the current package-lock.json, fetched once."""
     lock = (HERE / "package-lock.json").read_bytes()
-    vendor, note = folder / "vendor", folder / "vendor.lock"
-    if not (vendor.is_dir() and note.is_file() and note.read_bytes() == lock):
+    vendor, lock_of_vendor = folder / "vendor", folder / "vendor.lock"
+    if not (vendor.is_dir() and lock_of_vendor.is_file() and lock_of_vendor.read_bytes() == lock):
         print("fetching the page's runtime with npm")
         shutil.rmtree(vendor, ignore_errors=True)
         temporary = folder / ".vendor"
         shutil.rmtree(temporary, ignore_errors=True)
         fetch_vendor(temporary)
         temporary.rename(vendor)
-        note.write_bytes(lock)
+        lock_of_vendor.write_bytes(lock)
     return vendor
 
 
@@ -67,7 +67,7 @@ def build(output: Path, models: Sequence[str] = MODELS, exports: Path | None = N
 
 
 def check_target(output: Path) -> None:
-    """Refuse to replace what is no page of this demo."""
+    """Refuse to replace anything but a page of this demo."""
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output_dir {output} is a file: choose a folder")
     if output.is_dir() and any(output.iterdir()) and not (output / "catalogue.json").is_file():

@@ -27,12 +27,12 @@ SETTINGS = (
     "tokenizer_config.json",
 )
 # Metrics that are written in another way.
-NAMES = {"bleu": "BLEU", "smape": "sMAPE", "wer": "WER"}
+METRIC_NAMES = {"bleu": "BLEU", "smape": "sMAPE", "wer": "WER"}
 
 
 @dataclass
-class Exported:
-    """A model as the page knows it.
+class DemoModel:
+    """An exported model, as the page shows it.
 
     Args:
         folder: Of the export.
@@ -52,9 +52,10 @@ def find_export(model_id: str, exports: Path, refresh: bool = False) -> Path:
         refresh: Export again what is there.
     """
     folder = exports / model_id
-    note = folder / "weights.sha256"
+    checksum_file = folder / "weights.sha256"
     weights = RunRecord.read(Path(pretrained(model_id))).weights_sha256
-    is_current = not note.is_file() or note.read_text().strip() == weights
+    # A folder without the file is the user's own export, and is used as it is.
+    is_current = not checksum_file.is_file() or checksum_file.read_text().strip() == weights
     if any(folder.glob("*.onnx")) and is_current and not refresh:
         return folder
     from zoo.export.export import export
@@ -62,11 +63,11 @@ def find_export(model_id: str, exports: Path, refresh: bool = False) -> Path:
     print(f"exporting {model_id} to {folder}")
     # Without a measurement on the data set, which is on few machines.
     export(pretrained(model_id), "onnx", output_dir=folder, rows=None)
-    note.write_text(f"{weights}\n")
+    checksum_file.write_text(f"{weights}\n")
     return folder
 
 
-def describe(model_id: str, folder: Path) -> Exported:
+def describe(model_id: str, folder: Path) -> DemoModel:
     """What the page shows and checks of a model.
 
     Raises:
@@ -80,14 +81,14 @@ def describe(model_id: str, folder: Path) -> Exported:
     metric = record.fit["metric"]
     value = record.metrics[split][metric]
     parameters = record.compute["parameters"]
-    return Exported(
+    size = f"{parameters / 1e6:.1f} M" if parameters >= 1e6 else f"{parameters:,}"
+    digits = 1 if value >= 10 else 3
+    return DemoModel(
         folder,
         {
             "id": model_id,
-            "parameters": f"{parameters / 1e6:.1f} M parameters"
-            if parameters >= 1e6
-            else f"{parameters:,} parameters",
-            "metric": f"{NAMES.get(metric, metric)} {value:.{1 if value >= 10 else 3}f} on the {split} split",
+            "parameters": f"{size} parameters",
+            "metric": f"{METRIC_NAMES.get(metric, metric)} {value:.{digits}f} on the {split} split",
             "weights": record.weights_sha256,
             "license": record.recipe["publish"].get("license", ""),
             "bytes": sum(file.stat().st_size for file in files),
@@ -96,7 +97,7 @@ def describe(model_id: str, folder: Path) -> Exported:
     )
 
 
-def write_models(exported: dict[str, Exported], runtime: Path, page: Path) -> None:
+def write_models(exported: dict[str, DemoModel], runtime: Path, page: Path) -> None:
     """Copy exports into the page and write its catalogue.
 
     Args:
@@ -118,4 +119,4 @@ def write_models(exported: dict[str, Exported], runtime: Path, page: Path) -> No
     (page / "catalogue.json").write_text(json.dumps(catalogue, indent=1) + "\n", encoding="utf-8")
 
 
-__all__ = ["MODELS", "TABS", "Exported", "describe", "find_export", "write_models"]
+__all__ = ["MODELS", "TABS", "DemoModel", "describe", "find_export", "write_models"]

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 PACKAGES = ("torch", "transformers", "ctranslate2")
 DTYPES = ("float32", "float16", "int8")
 # CTranslate2 has files named as ours are, so it has a folder of its own.
@@ -32,6 +35,42 @@ def check(config: Any) -> None:
             )
 
 
+def to_array(tensor: torch.Tensor) -> np.ndarray:
+    """A copy in float32: CTranslate2 quantizes in place."""
+    return tensor.detach().float().numpy().copy()
+
+
+def set_linear(target: Any, module: Any) -> None:
+    """Weight and bias of a linear layer."""
+    target.weight = to_array(module.weight)
+    if module.bias is not None:
+        target.bias = to_array(module.bias)
+
+
+def set_norm(target: Any, module: Any) -> None:
+    """Weight of a norm, and its bias, which an RMSNorm lacks."""
+    target.gamma = to_array(module.weight)
+    if getattr(module, "bias", None) is not None:
+        target.beta = to_array(module.bias)
+
+
+def set_layer(target: Any, layer: Any) -> None:
+    """One layer of the encoder or the decoder."""
+    attention = target.self_attention
+    set_linear(attention.linear[0], layer.self_attn.qkv_proj)
+    set_linear(attention.linear[1], layer.self_attn.out_proj)
+    set_norm(attention.layer_norm, layer.self_attn_layer_norm)
+    if hasattr(layer, "encoder_attn"):
+        attention = target.attention
+        set_linear(attention.linear[0], layer.encoder_attn.q_proj)
+        set_linear(attention.linear[1], layer.encoder_attn.kv_proj)
+        set_linear(attention.linear[2], layer.encoder_attn.out_proj)
+        set_norm(attention.layer_norm, layer.encoder_attn_layer_norm)
+    set_linear(target.ffn.linear_0, layer.ffn.fc1)
+    set_linear(target.ffn.linear_1, layer.ffn.fc2)
+    set_norm(target.ffn.layer_norm, layer.final_layer_norm)
+
+
 def make_spec(model: Any) -> Any:
     """The weights in CTranslate2's layout."""
     from ctranslate2.specs import common_spec, transformer_spec
@@ -49,42 +88,17 @@ def make_spec(model: Any) -> Any:
         transformer_spec.TransformerDecoderSpec(config.decoder_layers, config.decoder_attention_heads, **options),
     )
 
-    def array(tensor: Any) -> Any:
-        return tensor.detach().float().numpy().copy()  # CTranslate2 quantizes in place
-
-    def set_linear(target: Any, module: Any) -> None:
-        target.weight = array(module.weight)
-        if module.bias is not None:
-            target.bias = array(module.bias)
-
-    def set_norm(target: Any, module: Any) -> None:
-        target.gamma = array(module.weight)
-        if getattr(module, "bias", None) is not None:
-            target.beta = array(module.bias)
-
     for target, stack in ((spec.encoder, model.model.encoder), (spec.decoder, model.model.decoder)):
         embeddings = target.embeddings[0] if isinstance(target.embeddings, list) else target.embeddings
-        embeddings.weight = array(stack.embed_tokens.weight)
+        embeddings.weight = to_array(stack.embed_tokens.weight)
         target.scale_embeddings = stack.embed_scale
         positions = stack.embed_positions
-        target.position_encodings.encodings = array(
-            positions.table if hasattr(positions, "table") else positions.weight
-        )
+        # Sinusoidal positions are a table, learned ones a weight.
+        table = positions.table if hasattr(positions, "table") else positions.weight
+        target.position_encodings.encodings = to_array(table)
         set_norm(target.layer_norm, stack.layer_norm)
         for layer_target, layer in zip(target.layer, stack.layers):
-            attention = layer_target.self_attention
-            set_linear(attention.linear[0], layer.self_attn.qkv_proj)
-            set_linear(attention.linear[1], layer.self_attn.out_proj)
-            set_norm(attention.layer_norm, layer.self_attn_layer_norm)
-            if hasattr(layer, "encoder_attn"):
-                attention = layer_target.attention
-                set_linear(attention.linear[0], layer.encoder_attn.q_proj)
-                set_linear(attention.linear[1], layer.encoder_attn.kv_proj)
-                set_linear(attention.linear[2], layer.encoder_attn.out_proj)
-                set_norm(attention.layer_norm, layer.encoder_attn_layer_norm)
-            set_linear(layer_target.ffn.linear_0, layer.ffn.fc1)
-            set_linear(layer_target.ffn.linear_1, layer.ffn.fc2)
-            set_norm(layer_target.ffn.layer_norm, layer.final_layer_norm)
+            set_layer(layer_target, layer)
     set_linear(spec.decoder.projection, model.lm_head)
     return spec
 

@@ -53,7 +53,7 @@ class CTranslate2Model(ExportedModel):
 
     @classmethod
     def can_generate(cls) -> bool:
-        """Yes."""
+        """It always can."""
         return True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -63,8 +63,11 @@ class CTranslate2Model(ExportedModel):
         """
         raise ValueError("CTranslate2 shows no logits: use generate(), or export with --format onnx")
 
-    def settings(self, given: dict[str, Any]) -> tuple[dict[str, Any], int]:
-        """CTranslate2's options and the longest target without its start, from the model's settings and the given.
+    def translation_options(self, given: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        """CTranslate2's options and the longest target without its start.
+
+        Args:
+            given: Keyword arguments of `generate()`; what is absent comes from the model's generation config.
 
         Raises:
             ValueError: It has no such setting.
@@ -100,7 +103,7 @@ class CTranslate2Model(ExportedModel):
         Returns:
             Tokens of shape `(batch * num_return_sequences, length)` that begin with the decoder's start token.
         """
-        options, longest = self.settings(kwargs)
+        options, longest = self.translation_options(kwargs)
         mask = input_ids != self.config.pad_token_id if attention_mask is None else attention_mask.bool()
         source = [[self.tokens[token] for token in row[keep].tolist()] for row, keep in zip(input_ids, mask)]
         results = self.translator.translate_batch(

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .loading import FORMATS, NEEDED, check_installed
+from .loading import FORMATS, check_installed
 from .record import EXPORT_NAME, ExportRecord
 
 ROWS = 64
@@ -66,7 +66,7 @@ def check_target(target: Path) -> None:
 
 
 def compare_in_clean_process(path: str, folder: Path, rows: int) -> dict[str, Any]:
-    """What `zoo.export.compare` finds.
+    """What `zoo.export.compare` measures.
 
     Raises:
         ValueError: The files do not load, or the data is missing; the message is the process's last.
@@ -85,9 +85,12 @@ def check_comparison(record: ExportRecord) -> None:
     Raises:
         ValueError: How far they are apart.
     """
-    found = record.comparison.get("max_difference")
-    if record.dtype == "float32" and found is not None and not found <= TOLERANCE:
-        raise ValueError(f"the exported model differs from PyTorch by {found:.2g} (at most {TOLERANCE:g} is rounding)")
+    difference = record.comparison.get("max_difference")
+    # Written so that NaN is refused, too.
+    if record.dtype == "float32" and difference is not None and not difference <= TOLERANCE:
+        raise ValueError(
+            f"the exported model differs from PyTorch by {difference:.2g} (at most {TOLERANCE:g} is rounding)"
+        )
 
 
 def export(
@@ -118,8 +121,8 @@ def export(
     """
     if format not in FORMATS:
         raise ValueError(f"--format {format}: known are {', '.join(FORMATS)}")
-    check_installed(format, NEEDED[format])
-    writer: Any = import_module(FORMATS[format][0])
+    check_installed(format, FORMATS[format].packages)
+    writer: Any = import_module(FORMATS[format].writer)
     if dtype not in writer.DTYPES:
         raise ValueError(f"--dtype {dtype}: {format} is written in {', '.join(writer.DTYPES)}")
     model_id, task = task_of(path)
@@ -144,7 +147,7 @@ def export(
         record.comparison = compare_in_clean_process(path, folder, -1 if rows is None else rows)
         check_comparison(record)
         record.write(folder)
-        if target.exists():
+        if target.exists():  # deleted with the temporary folder
             target.rename(Path(temporary) / "old")
         folder.rename(target)
     return target, record

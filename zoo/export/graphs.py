@@ -151,10 +151,10 @@ def keeps_keys(model: Any) -> bool:
 
 def keys_and_values(name: str, cache: Any) -> dict[str, torch.Tensor]:
     """Each layer's keys and values (batch, heads, length, head_dim), by name."""
-    found: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for number, layer in enumerate(cache.layers):
-        found |= {f"{name}.{number}.key": layer.keys, f"{name}.{number}.value": layer.values}
-    return found
+        tensors |= {f"{name}.{number}.key": layer.keys, f"{name}.{number}.value": layer.values}
+    return tensors
 
 
 def decoder_graph(model: Any, encoded: dict[str, torch.Tensor]) -> Graph:
@@ -162,23 +162,21 @@ def decoder_graph(model: Any, encoded: dict[str, torch.Tensor]) -> Graph:
     mask = encoded["encoder_attention_mask"]
     inputs = {"input_ids": torch.full_like(mask[:, :1], model.config.decoder_start_token_id)}
     axes: dict[str, Axes] = {"input_ids": {0: "batch"}}
-    if keeps_keys(model):
-        module: nn.Module = AttentionStep(model)
+    if not keeps_keys(model):
         for name, value in encoded.items():
-            if name.startswith("cross_key_values"):
-                past = name.replace("cross", "past")
-                inputs[past] = value[:, :, :3] * 0.5
-                axes[past] = {0: "batch", 2: "past"}
-        # The axis of the source.
-        lengths = {"encoder_attention_mask": 1, **{name: 2 for name in encoded if name.startswith("cross_key_values")}}
-    else:
-        module = RecurrentStep(model)
-        lengths = {name: 1 for name in encoded if not name.startswith("past")}
-    for name in encoded:
-        if name in lengths or (not keeps_keys(model) and name.startswith("past")):
-            inputs[name] = encoded[name]
-            axes[name] = {0: "batch", **({lengths[name]: "encoded"} if name in lengths else {})}
-    return Graph("decoder_model", module, inputs, axes)
+            inputs[name] = value
+            axes[name] = {0: "batch"} if name.startswith("past") else {0: "batch", 1: "encoded"}
+        return Graph("decoder_model", RecurrentStep(model), inputs, axes)
+    source = {name: value for name, value in encoded.items() if name.startswith("cross_key_values")}
+    for name, value in source.items():
+        past = name.replace("cross", "past")
+        inputs[past] = value[:, :, :3] * 0.5  # three tokens: the trace needs some, of any value
+        axes[past] = {0: "batch", 2: "past"}
+    inputs["encoder_attention_mask"] = mask
+    axes["encoder_attention_mask"] = {0: "batch", 1: "encoded"}
+    inputs |= source
+    axes |= {name: {0: "batch", 2: "encoded"} for name in source}
+    return Graph("decoder_model", AttentionStep(model), inputs, axes)
 
 
 def graphs(model: Any) -> list[Graph]:

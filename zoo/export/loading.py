@@ -1,18 +1,44 @@
 """Load an exported folder."""
 
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from .record import ExportRecord
 
-# Format -> (module that writes it, module that runs it). Their libraries are imported when they are needed.
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is written and run. Modules are named, since they import the format's libraries.
+
+    Args:
+        writer: Module that writes it.
+        runtime: Module that runs it.
+        packages: What writing needs beside the packages of this library.
+        runtime_package: The one that running needs.
+    """
+
+    writer: str
+    runtime: str
+    packages: tuple[str, ...]
+    runtime_package: str
+
+
 FORMATS = {
-    "onnx": ("zoo.export.onnx_format", "zoo.export.onnx_runtime"),
-    "ctranslate2": ("zoo.export.ctranslate2_format", "zoo.export.ctranslate2_runtime"),
+    "onnx": Format(
+        "zoo.export.onnx_format",
+        "zoo.export.onnx_runtime",
+        packages=("onnx", "onnxscript", "onnxruntime"),
+        runtime_package="onnxruntime",
+    ),
+    "ctranslate2": Format(
+        "zoo.export.ctranslate2_format",
+        "zoo.export.ctranslate2_runtime",
+        packages=("ctranslate2",),
+        runtime_package="ctranslate2",
+    ),
 }
-# Format -> packages that it needs beside those of the library.
-NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "ctranslate2": ("ctranslate2",)}
 
 
 def check_installed(format: str, packages: tuple[str, ...]) -> None:
@@ -51,10 +77,10 @@ def load_exported(folder: Path | str) -> Any:
     record = ExportRecord.read(folder)
     if record.format not in FORMATS:
         raise ValueError(f"{folder} has the format {record.format!r}; known: {', '.join(FORMATS)}")
-    check_installed(record.format, NEEDED[record.format][-1:])
+    check_installed(record.format, (FORMATS[record.format].runtime_package,))
     record.check_files(folder)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    return import_module(FORMATS[record.format][1]).load(config, folder)
+    return import_module(FORMATS[record.format].runtime).load(config, folder)
 
 
-__all__ = ["FORMATS", "NEEDED", "check_installed", "load_exported"]
+__all__ = ["FORMATS", "Format", "check_installed", "load_exported"]

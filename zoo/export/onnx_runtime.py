@@ -57,7 +57,7 @@ class Session:
         return {name: torch.from_numpy(value) for name, value in zip(self.outputs, values)}
 
 
-def named(values: Mapping[str, torch.Tensor]) -> ModelOutput:
+def to_output(values: Mapping[str, torch.Tensor]) -> ModelOutput:
     """Tensors as attributes and items."""
     output = ModelOutput()
     for name, value in values.items():
@@ -75,7 +75,7 @@ class ONNXModel(ExportedModel):
 
     def forward(self, **inputs: Any) -> ModelOutput:
         """Arguments of the original's forward -> its outputs; there is no loss."""
-        return named(self.session(inputs))
+        return to_output(self.session(inputs))
 
 
 class ONNXForecaster(ONNXModel):
@@ -105,7 +105,7 @@ class ONNXForecaster(ONNXModel):
             past_values = past_values.masked_fill(~past_observed_mask.bool(), float("nan"))
         outputs = self.session({**inputs, "past_values": past_values.float()})
         per_window = ("loc", "scale")
-        return named({name: value if name in per_window else value[:, :length] for name, value in outputs.items()})
+        return to_output({name: value if name in per_window else value[:, :length] for name, value in outputs.items()})
 
 
 class ONNXCache(Cache):
@@ -256,13 +256,17 @@ class ONNXSeq2Seq(ExportedModel, GenerationMixin):
         unknown = config.update(**{name: value for name, value in kwargs.items() if name not in sources})
         if source is None or not is_plain_greedy(config) or any(value is not None for value in unknown.values()):
             return super().generate(inputs, generation_config, **kwargs)
-        cache = self.begin_cache(
-            self.encoder(**{self.main_input_name: source, "attention_mask": sources["attention_mask"]})
-        )
+        encoded = self.encoder(**{self.main_input_name: source, "attention_mask": sources["attention_mask"]})
+        return self._search_greedily(encoded, config)
+
+    def _search_greedily(self, encoded: BaseModelOutput, config: GenerationConfig) -> torch.Tensor:
+        """The likeliest token in every step, up to EOS or the longest target; then PAD."""
+        cache = self.begin_cache(encoded)
+        rows = len(encoded.last_hidden_state)
         longest = config.max_length if config.max_new_tokens is None else config.max_new_tokens + 1
-        tokens = [torch.full((len(source), 1), config.decoder_start_token_id)]
+        tokens = [torch.full((rows, 1), config.decoder_start_token_id)]
         ends = torch.as_tensor(-1 if config.eos_token_id is None else config.eos_token_id)
-        ended = torch.zeros(len(source), 1, dtype=torch.bool)
+        ended = torch.zeros(rows, 1, dtype=torch.bool)
         while len(tokens) < longest and not ended.all():
             outputs = self.decoder_session({**cache.source, **cache.past, "input_ids": tokens[-1]})
             cache.step(outputs)

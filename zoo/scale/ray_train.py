@@ -23,7 +23,7 @@ from zoo.tuning.cluster import check_room, cluster
 from zoo.tuning.tuner import WORKER_VARIABLES
 
 
-def work(config: dict[str, Any]) -> None:
+def train_in_worker(config: dict[str, Any]) -> None:
     """What each worker does; Ray Train has made the process group, as `accelerate launch` does.
 
     Args:
@@ -55,10 +55,12 @@ def cause(failures: dict[int, Exception]) -> Exception:
     Args:
         failures: Rank of a worker -> what it raised.
     """
-    rank = min(failures, key=lambda rank: (not isinstance(failures[rank], (OSError, ValueError)), rank))
+    ranks = sorted(failures)
+    for rank in ranks:
+        if isinstance(failures[rank], (OSError, ValueError)):  # these say what is wrong
+            return failures[rank]
+    rank = ranks[0]
     error = failures[rank]
-    if isinstance(error, (OSError, ValueError)):  # these say what is wrong
-        return error
     return RuntimeError(f"worker {rank}: {type(error).__name__}: {error}")
 
 
@@ -123,7 +125,7 @@ def train_on_workers(settings: RunSettings, argv: Sequence[str]) -> None:
             "output": str(output),
         }
         trainer = TorchTrainer(
-            work,
+            train_in_worker,
             train_loop_config=config,
             scaling_config=ray.train.ScalingConfig(
                 num_workers=workers, use_gpu=bool(gpus), resources_per_worker={"CPU": cpus, "GPU": gpus}

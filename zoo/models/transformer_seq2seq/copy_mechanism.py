@@ -72,27 +72,27 @@ class TransformerSeq2SeqCopyHead(nn.Module):
 
 
 def add_copies(
-    logits: torch.Tensor, pointer: torch.Tensor, odds: torch.Tensor, source_ids: torch.Tensor
+    logits: torch.Tensor, pointer: torch.Tensor, log_odds: torch.Tensor, source_ids: torch.Tensor
 ) -> torch.Tensor:
     """
-    Log-probabilities of the next token, written or copied.
+    Log-probabilities of the next token: it is written by the output layer or copied from the source.
 
     Args:
         logits (`torch.Tensor` of shape `(batch, length, vocab_size)`): Of the output layer.
         pointer (`torch.Tensor` of shape `(batch, length, source_length)`): Distribution over the source.
-        odds (`torch.Tensor` of shape `(batch, length, 1)`): Log-odds of copying.
+        log_odds (`torch.Tensor` of shape `(batch, length, 1)`): Log-odds of copying.
         source_ids (`torch.LongTensor` of shape `(batch, source_length)`): Tokens of the source.
     """
-    written = logits.float().log_softmax(dim=-1) + nn.functional.logsigmoid(-odds)
-    places = source_ids[:, None, :].expand(pointer.shape)
-    copied = torch.zeros_like(written).scatter_add(-1, places, pointer * odds.sigmoid())
-    return torch.logaddexp(written, logarithm(copied))
+    written = logits.float().log_softmax(dim=-1) + nn.functional.logsigmoid(-log_odds)
+    tokens = source_ids[:, None, :].expand(pointer.shape)  # a token may be in the source several times
+    copied = torch.zeros_like(written).scatter_add(-1, tokens, pointer * log_odds.sigmoid())
+    return torch.logaddexp(written, finite_log(copied))
 
 
 def copy_cross_entropy(
     logits: torch.Tensor,
     pointer: torch.Tensor,
-    odds: torch.Tensor,
+    log_odds: torch.Tensor,
     source_ids: torch.Tensor,
     labels: torch.Tensor,
     label_smoothing: float = 0.0,
@@ -102,28 +102,30 @@ def copy_cross_entropy(
     Mean cross entropy of the labels that are not -100 under `add_copies`, which is not computed for other tokens.
 
     Args:
-        logits, pointer, odds, source_ids: See `add_copies`.
+        logits, pointer, log_odds, source_ids: See `add_copies`.
         labels (`torch.LongTensor` of shape `(batch, length)`): Aligned with the logits, not shifted.
         label_smoothing (`float`, defaults to 0.0): Share of the target that is spread evenly over the vocabulary, for
             the written part: an even share of copies would point nowhere.
         num_items (`int`, *optional*): Divides the sum; by default the number of labels that are not -100.
     """
     labels = labels.to(logits.device)
-    kept = labels != IGNORED
+    is_label = labels != IGNORED
     targets = labels.clamp(min=0)[..., None]
     written = logits.float().log_softmax(dim=-1)
     copied = (pointer * (source_ids[:, None, :] == targets)).sum(-1, keepdim=True)
-    of_label = torch.logaddexp(
-        written.gather(-1, targets) + nn.functional.logsigmoid(-odds),
-        logarithm(copied) + nn.functional.logsigmoid(odds),
+    log_probabilities = torch.logaddexp(
+        written.gather(-1, targets) + nn.functional.logsigmoid(-log_odds),
+        finite_log(copied) + nn.functional.logsigmoid(log_odds),
     ).squeeze(-1)
-    losses = -(1 - label_smoothing) * of_label
+    losses = -(1 - label_smoothing) * log_probabilities
     if label_smoothing:
         losses = losses - label_smoothing * written.mean(-1)
-    return losses.masked_fill(~kept, 0.0).sum() / (kept.sum().clamp(min=1) if num_items is None else num_items)
+    if num_items is None:
+        num_items = is_label.sum().clamp(min=1)
+    return losses.masked_fill(~is_label, 0.0).sum() / num_items
 
 
-def logarithm(probabilities: torch.Tensor) -> torch.Tensor:
+def finite_log(probabilities: torch.Tensor) -> torch.Tensor:
     """The logarithm, finite for 0, with a gradient of 0 there."""
     return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
 

@@ -886,13 +886,13 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
         if self.copy_head is not None:
             logits = self.lm_head(hidden_states)
             source_ids = find_source_ids(input_ids, encoder_outputs)
-            pointer, odds = self.copy_head(hidden_states, outputs.encoder_last_hidden_state, attention_mask)
+            pointer, log_odds = self.copy_head(hidden_states, outputs.encoder_last_hidden_state, attention_mask)
             if labels is not None:
                 loss = copy_cross_entropy(
-                    logits, pointer, odds, source_ids, labels, label_smoothing, num_items_in_batch
+                    logits, pointer, log_odds, source_ids, labels, label_smoothing, num_items_in_batch
                 )
             skipped = labels is not None and skip_logits
-            logits = None if skipped else add_copies(logits, pointer, odds, source_ids)
+            logits = None if skipped else add_copies(logits, pointer, log_odds, source_ids)
         elif labels is not None and skip_logits:
             loss = linear_cross_entropy(hidden_states, self.lm_head, labels, label_smoothing, num_items_in_batch)
         else:

@@ -45,9 +45,9 @@ class ForecastingTask(Task):
     gap = 0.2
 
     arguments: ForecastingArguments
-    # The model whose map is to be fitted again, and its training windows.
+    # `refit_on_validation`: the model whose linear map is fitted again after training, and its training windows.
     refit: tuple[PreTrainedModel, ForecastDataset] | None = None
-    # The validation windows and their metrics before that.
+    # The validation windows and their metrics before the second fit, which sees these windows.
     held_out: tuple[ForecastDataset, dict[str, float]] | None = None
 
     def load_data(self, config: PreTrainedConfig, processor: SeriesProcessor | None = None) -> TaskData:
@@ -204,8 +204,10 @@ class ForecastingTask(Task):
             from .evaluation import record_metrics
 
             metrics = record_metrics(*self._forecast(prediction))
-            if self.held_out is not None and prediction.dataset is self.held_out[0]:
-                metrics |= {f"{name}_held_out": value for name, value in self.held_out[1].items()}
+            if self.held_out is not None:
+                validation, metrics_before = self.held_out
+                if prediction.dataset is validation:
+                    metrics |= {f"{name}_held_out": value for name, value in metrics_before.items()}
             return metrics
         point, truth = Forecast.from_predictions(prediction.predictions, ()).point, prediction.label_ids
         return {"mae": mae(point, truth), "mse": mse(point, truth), "smape": smape(point, truth)}

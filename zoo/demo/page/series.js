@@ -92,7 +92,7 @@ export function window(values, length) {
   return result;
 }
 
-/** The unit of the margins: the deviation of a window's observed values (conformal.py, window_spread). */
+/** The deviation of a window's observed values (conformal.py, window_spread). */
 export function spread({ values, observed }) {
   const known = Array.from(values).filter((_, place) => observed[place]);
   const mean = known.reduce((a, b) => a + b, 0) / Math.max(known.length, 1);
@@ -104,12 +104,15 @@ export function spread({ values, observed }) {
 
 const key = (level) => Math.round(level * 1e6) / 1e6;
 
+/** The least half width, in units of the spread, that a margin is a share of (conformal.py, NARROWEST). */
+const NARROWEST = 0.01;
+
 /**
  * Quantiles whose intervals have the coverage that they name (conformal.py, Calibration.apply).
  * @param {number[][]} quantiles of each step, ascending
  * @param {number[]} levels of the quantiles
  * @param {object | null} calibration of the saved processor
- * @param {number} unit of the margins, from `spread`
+ * @param {number} unit deviation of the window, from `spread`
  * @returns {{levels: number[], quantiles: number[][]}} quantiles of each step
  */
 export function calibrate(quantiles, levels, calibration, unit) {
@@ -128,7 +131,9 @@ export function calibrate(quantiles, levels, calibration, unit) {
     quantiles.forEach((row, step) => {
       const low = calibration.from_point ? row[middle] : row[near.low];
       const high = calibration.from_point ? row[middle] : row[near.high];
-      const margin = [margins[Math.min(step, margins.length - 1)]].flat()[0] * unit;
+      // Shares of the model's own half width; of older models, and around a point forecast, multiples of the spread.
+      const scale = calibration.relative ? Math.max((high - low) / 2, NARROWEST * unit) : unit;
+      const margin = [margins[Math.min(step, margins.length - 1)]].flat()[0] * scale;
       const between = (low + high) / 2;
       result[step].set(key((1 - coverage) / 2), Math.min(low - margin, between));
       result[step].set(key(1 - (1 - coverage) / 2), Math.max(high + margin, between));

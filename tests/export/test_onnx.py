@@ -86,7 +86,7 @@ def test_what_onnx_cannot_hold_is_refused(tmp_path, fields, message):
 
 
 def test_an_opset_that_cannot_be_written_is_refused(tmp_path):
-    model = tiny_model("fashion_cnn", "image-classification").eval()
+    model = tiny_model("fashion_cnn", "image_classification").eval()
     with pytest.raises(ValueError, match="--opset 99: .* leave model.onnx at opset"):
         onnx_format.write(model, None, tmp_path, "float32", opset=99)
     assert not list(tmp_path.iterdir())

@@ -160,7 +160,8 @@ def export(
 # A task's class of processors -> what a pipeline takes beside an exported model.
 PROCESSORS = {
     "AutoImageProcessor": ", image_processor=folder",
-    "AutoProcessor": ", feature_extractor=folder, tokenizer=folder",
+    # A pipeline fails on the name of a feature extractor beside a loaded model.
+    "AutoProcessor": ", feature_extractor=AutoFeatureExtractor.from_pretrained(folder), tokenizer=folder",
     "AutoTokenizer": ", tokenizer=folder",
 }
 

@@ -57,4 +57,7 @@ def main(csv: str, time_column: str, value_column: str, folder: str = "runs/my-f
 if __name__ == "__main__":
     if len(sys.argv) < 4:
         sys.exit(f"usage: {__doc__.splitlines()[0]}")
-    main(*sys.argv[1:5])
+    try:
+        main(*sys.argv[1:5])
+    except (OSError, ValueError) as error:  # they say what is wrong with the file
+        sys.exit(f"error: {error}")

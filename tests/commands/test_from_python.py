@@ -69,13 +69,18 @@ def test_a_notebook_shows_its_plots_after_a_run(run, tmp_path, monkeypatch):
 
 def test_publish_in_a_dry_run_sends_nothing(finished, monkeypatch):
     sent = []
+    pytest.importorskip("onnxscript", reason="pip install 'primer-zoo[onnx]'")
     monkeypatch.setattr("zoo.commands.publish.publish_folder", lambda *arguments: sent.append(arguments))
-    zoo.publish(str(finished / "run"), "me/tiny", dry_run=True, max_samples=5)
-    ((source, repo_id, options, rows, dry_run),) = sent
+    zoo.publish(str(finished / "run"), "me/tiny", dry_run=True, max_samples=5, formats=["onnx"])
+    ((source, repo_id, options, rows, dry_run, pin, formats),) = sent
     assert (source, repo_id, rows, dry_run) == (finished / "run", "me/tiny", 5, True)
+    assert (pin, formats) == (False, ["onnx"])
     with pytest.raises(ValueError, match="not a repository"):
         zoo.publish(str(finished / "run"), "tiny", dry_run=True)
     assert options.tag is None
+    for wrong, message in (({"formats": ["tflite"]}, "--with tflite: known are"), ({"max_samples": -1}, "must be 0")):
+        with pytest.raises(UsageError, match=message):
+            zoo.publish(str(finished / "run"), "me/tiny", dry_run=True, **wrong)
 
 
 def test_tune_passes_space_and_settings(finished, tmp_path, monkeypatch):
@@ -83,14 +88,15 @@ def test_tune_passes_space_and_settings(finished, tmp_path, monkeypatch):
     made = []
 
     def run(self, address, jobs, resume, seeds):
-        made.append((self, jobs, seeds))
+        made.append((self, jobs, resume, seeds))
         self.folder.mkdir()
         (self.folder / "search.json").write_text('{"best": 1}')
 
     monkeypatch.setattr(search.Search, "run", run)
     space = {"training.learning_rate": {"loguniform": [1e-4, 1e-2]}, "model.stage_channels": [[4, 4], [8, 8]]}
-    found = zoo.tune(str(finished / "tiny.yaml"), str(tmp_path / "search"), space=space, trials=3, epochs=2, jobs=1)
-    ((made_search, jobs, seeds),) = made
+    settings = {"trials": 3, "epochs": 2, "jobs": 1, "resume": True, "skip_final": False}
+    found = zoo.tune(str(finished / "tiny.yaml"), str(tmp_path / "search"), space=space, **settings)
+    ((made_search, jobs, resume, seeds),) = made
     assert found == {"best": 1}
-    assert made_search.settings.trials == 3 and made_search.epochs == 2 and jobs == 1 and seeds == []
+    assert made_search.settings.trials == 3 and made_search.epochs == 2 and (jobs, resume, seeds) == (1, True, [])
     assert made_search.settings.space.names == ["training.learning_rate", "model.stage_channels"]

@@ -151,7 +151,7 @@ HEAD = "date,x,y\n2020-01-01 00:00,1,1\n2020-01-01 01:00,2,2\n"
         ("2020-01-01 01:00,3,3\n", "mine.csv, line 4, column 'date': time stamp 2020-01-01 01:00 occurs twice"),
         ("2020-01-01 00:30,3,3\n", "mine.csv, line 4, column 'date': time stamp 2020-01-01 00:30 is earlier than"),
         ("2020-01-01 02:00,3,three\n", "mine.csv, line 4, column 'y': 'three' is not a number"),
-        ("\n2020-01-01 02:00,3,\"1,5\"\n", "mine.csv, line 5, column 'y': '1,5' is not a number"),
+        ("\n2020-01-01 02:00,3,\"1,5\"\n", "mine.csv, line 5, column 'y': '1,5' is not a number: write a decimal p"),
         ("2020-01-01 02:00,-inf,3\n", "mine.csv, line 4, column 'x': -inf is infinite"),
         ("2020-01-01 02:00,3,3\n01/02/2020,4,4\n", "line 5, column 'date': '01/02/2020' is not a time stamp"),
         (",3,3\n", "mine.csv, line 4, column 'date': the time stamp is missing"),

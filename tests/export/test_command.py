@@ -74,3 +74,11 @@ def test_a_folder_with_something_else_is_not_replaced(finished, tmp_path, capsys
     (tmp_path / "thesis.txt").write_text("years of work")
     assert main([str(finished / "run"), "--format", "onnx", "--output_dir", str(tmp_path)]) == 1
     assert "would be replaced: name another --output_dir" in capsys.readouterr().err
+
+
+def test_a_file_that_somebody_put_into_an_export_is_not_lost(exported, finished, capsys):
+    note = exported / "note.txt"
+    note.write_text("years of work")
+    assert main([str(finished / "run"), "--format", "onnx", "--output_dir", str(exported)]) == 1
+    assert "note.txt is no file of the export, and would be lost" in capsys.readouterr().err
+    note.unlink()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, pipeline
 
 pytest.importorskip("ctranslate2", reason="pip install 'primer-zoo[ctranslate2]'")
 
@@ -44,6 +44,17 @@ def test_an_unknown_setting_is_named(saved):
         runtime.generate(torch.tensor([[5, 3]]), top_k=4)
     with pytest.raises(ValueError, match="no do_sample"):
         runtime.generate(torch.tensor([[5, 3]]), do_sample=True)
+
+
+def test_a_generation_config_is_completed_as_transformers_does_it(saved):
+    model, tokenizer, runtime = saved
+    inputs = tokenizer(TEXTS, return_tensors="pt", padding=True, return_token_type_ids=False)
+    config = GenerationConfig(max_new_tokens=5)  # the number of beams and the special tokens are the model's
+    tokens = [m.generate(**inputs, generation_config=config).tolist() for m in (model, runtime)]
+    assert tokens[0] == tokens[1] and len(tokens[1][0]) == 6
+    for settings in ({"do_sample": True}, {"min_new_tokens": 3}):
+        with pytest.raises(ValueError, match=f"no {next(iter(settings))}"):
+            runtime.generate(**inputs, generation_config=GenerationConfig(**settings))
 
 
 def test_no_logits(saved):

@@ -67,6 +67,8 @@ def test_a_shorter_forecast_is_a_crop_and_a_longer_one_an_error(forecaster):
     assert runtime(past_values=values, prediction_length=4)["prediction_outputs"].shape == (2, 4, 1)
     with pytest.raises(ValueError, match="prediction_length=7: the exported model forecasts 6 steps at most"):
         runtime(past_values=values, prediction_length=7)
+    with pytest.raises(ValueError, match="prediction_length=0 must be at least 1"):
+        runtime(past_values=values, prediction_length=0)
 
 
 def test_the_forecasting_pipeline_takes_an_exported_model(forecaster):
@@ -88,6 +90,13 @@ def test_the_forecasting_pipeline_takes_an_exported_model(forecaster):
 def test_what_onnx_cannot_hold_is_refused(tmp_path, family, task, fields, message):
     with pytest.raises(ValueError, match=message):
         onnx_format.write(tiny_model(family, task, **fields), None, tmp_path, "float32")
+
+
+def test_an_opset_that_cannot_be_written_is_refused(tmp_path):
+    model = tiny_model("fashion_cnn", "image_classification").eval()
+    with pytest.raises(ValueError, match="--opset 99: .* leave model.onnx at opset"):
+        onnx_format.write(model, None, tmp_path, "float32", opset=99)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_file_is_named(translator, tmp_path):

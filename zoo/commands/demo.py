@@ -20,7 +20,8 @@ from . import Parser, guarded
 
 def make_parser() -> Parser:
     """The command's arguments."""
-    parser = Parser("zoo demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = Parser("zoo demo", description=__doc__, formatter_class=raw, allow_abbrev=False)
     parser.add_argument(
         "--output_dir", type=Path, help="write the page (or the Gradio Space) here and do not serve it"
     )

@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +164,10 @@ def tune(
     for name, value in (space or {}).items():
         argv += ["--space", f"{name}={plain(value)}"]
     for name, value in settings.items():
-        argv += [f"--{name}", plain(value)]
+        if value is True:  # `resume=True` is `--resume`
+            argv.append(f"--{name}")
+        elif value is not False:
+            argv += [f"--{name}", plain(value)]
     argv += ["--output_dir", str(output_dir)] if output_dir else []
     arguments, flags = make_parser().parse_known_args(argv)
     search = make_search(arguments, flags, shlex.join(["zoo", "tune", *argv]))
@@ -173,7 +176,15 @@ def tune(
     return json.loads((search.folder / "search.json").read_text(encoding="utf-8"))
 
 
-def publish(folder: str, repo_id: str, *, dry_run: bool = False, max_samples: int = 256, **options: Any) -> None:
+def publish(
+    folder: str,
+    repo_id: str,
+    *,
+    dry_run: bool = False,
+    max_samples: int = 256,
+    formats: Sequence[str] = (),
+    **options: Any,
+) -> None:
     """Put a finished run on the Hub with its card and code, checked before and after, as `zoo publish` does.
 
     ```python
@@ -185,6 +196,7 @@ def publish(folder: str, repo_id: str, *, dry_run: bool = False, max_samples: in
         repo_id: ORGANISATION/NAME.
         dry_run: Do everything but send.
         max_samples: Rows that are measured again; 0 measures nothing.
+        formats: Exports in the same commit: "onnx", "ctranslate2".
         options: Fields of [`~zoo.hub.options.PublishOptions`]: `tag`, `private`, `create_pr`, `revision`, ...
 
     Raises:
@@ -194,14 +206,17 @@ def publish(folder: str, repo_id: str, *, dry_run: bool = False, max_samples: in
     """
     from zoo.hub.options import PublishOptions
 
-    from .publish import check_account, find_folder, publish_folder
+    from .publish import check_account, check_formats, find_folder, publish_folder
 
+    if max_samples < 0:
+        raise UsageError(f"max_samples={max_samples} must be 0 (measure nothing) or more")
+    check_formats(formats)
     publish_options = PublishOptions(**options)
     publish_options.check(repo_id)
     source = find_folder(str(folder))
     if not dry_run:
         check_account(repo_id, publish_options)
-    publish_folder(source, repo_id, publish_options, max_samples, dry_run)
+    publish_folder(source, repo_id, publish_options, max_samples, dry_run, False, formats)
 
 
 __all__ = ["publish", "train", "tune"]

@@ -69,6 +69,17 @@ def find_folder(name: str) -> Path:
     raise UsageError(f"{name} is neither a folder nor a shipped model; {nearest(name, list(shipped_models()))}")
 
 
+def check_formats(formats: Sequence[str]) -> None:
+    """Raise a UsageError for a format that does not exist, and a ValueError where its library is missing."""
+    from zoo.export.loading import FORMATS, check_installed
+    from zoo.training.recipe import UsageError
+
+    for name in formats:
+        if name not in FORMATS:
+            raise UsageError(f"--with {name}: known are {', '.join(FORMATS)}")
+        check_installed(name, FORMATS[name].packages)
+
+
 def check_account(repo_id: str, options: "PublishOptions") -> None:
     """Raise a PublishError if there is no token, or it may not write there."""
     from zoo.hub.remote import Remote, find_token
@@ -222,13 +233,7 @@ def publish(argv: list[str]) -> None:
         raise UsageError(str(error)) from None
     if arguments.dataset and (arguments.pin or arguments.no_measure or arguments.formats):
         raise UsageError("--dataset: --pin, --no_measure and --with are for models")
-    if arguments.formats:
-        from zoo.export.loading import FORMATS, check_installed
-
-        for name in arguments.formats:
-            if name not in FORMATS:
-                raise UsageError(f"--with {name}: known are {', '.join(FORMATS)}")
-            check_installed(name, FORMATS[name].packages)
+    check_formats(arguments.formats)
     if arguments.pin and arguments.create_pr:
         raise UsageError("--pin with --create_pr: pin the commit that merges it")
     if arguments.max_samples < 1:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,12 @@ ITEM_NAMES = ("item_id", "unique_id", "series_id")
 MISSING = ("", "NA", "N/A", "#N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "None", "<NA>")
 # A day, midnight and an offset from UTC.
 _MIDNIGHT = r"(\d{4}-\d{2}-\d{2})[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)"
+
+
+def comma(cell: object) -> str:
+    """What to do about a decimal comma, for an error; empty if the cell has none."""
+    is_decimal = re.fullmatch(r"\s*[+-]?[0-9.]*,[0-9]+\s*", str(cell)) is not None
+    return ": write a decimal point, and no comma" if is_decimal else ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,9 @@ class Table:
                 raise ValueError(f"{self.where(0, name)}: holds dates, not numbers; leave it out with target_columns")
             if not pd.api.types.is_numeric_dtype(column):
                 parsed = pd.to_numeric(column, errors="coerce")
-                self.reject(parsed.isna() & column.notna(), name, lambda cell: f"{str(cell)!r} is not a number")
+                self.reject(
+                    parsed.isna() & column.notna(), name, lambda cell: f"{str(cell)!r} is not a number{comma(cell)}"
+                )
                 column = parsed
             values[:, place] = column.to_numpy(np.float64, na_value=np.nan)
             self.reject(np.isinf(values[:, place]), name, lambda cell: f"{cell} is infinite")

@@ -29,9 +29,10 @@ def check(config: Any) -> None:
     }
     for name, allowed in needed.items():
         if getattr(config, name) not in allowed:
+            advice = "ONNX cannot either" if name == "copy_mechanism" else "use --format onnx"
             raise ValueError(
-                f"CTranslate2 cannot run {name}={getattr(config, name)!r} (only {', '.join(map(repr, allowed))}): use "
-                "--format onnx"
+                f"CTranslate2 cannot run {name}={getattr(config, name)!r} (only {', '.join(map(repr, allowed))}): "
+                f"{advice}"
             )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PreTrainedConfig
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedConfig
 
 from .ctranslate2_format import FOLDER
 from .runtime import ExportedModel
@@ -72,10 +72,13 @@ class CTranslate2Model(ExportedModel):
         Raises:
             ValueError: It has no such setting.
         """
-        own: Any = given.get("generation_config") or self.generation_config
+        own: Any = self.merge(given.get("generation_config"))
+        neutral = GenerationConfig._get_default_generation_params()
+        set_there = {name for name, value in vars(own).items() if value not in (None, False, neutral.get(name))}
+        set_there = {name for name in set_there if not name.startswith("_") and name != "transformers_version"}
         values = {name: getattr(own, name, None) for name in SETTINGS} | given
-        unknown = sorted(set(given) - set(SETTINGS) - IGNORED)
-        if unknown or given.get("do_sample"):
+        unknown = sorted((set(given) | set_there) - set(SETTINGS) - IGNORED)
+        if unknown or given.get("do_sample", own.do_sample):
             name = unknown[0] if unknown else "do_sample"
             raise ValueError(
                 f"CTranslate2 has no {name} here; it has {', '.join(SETTINGS)}, max_length, max_new_tokens"
@@ -85,7 +88,9 @@ class CTranslate2Model(ExportedModel):
         }
         longest = given.get("max_new_tokens")
         if longest is None:
-            longest = (given.get("max_length") or own.max_new_tokens or own.max_length or 256) - 1
+            longest = None if given.get("max_length") else own.max_new_tokens
+        if longest is None:
+            longest = (given.get("max_length") or own.max_length or 256) - 1
         return options, longest
 
     @torch.no_grad()

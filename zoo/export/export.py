@@ -63,6 +63,11 @@ def check_target(target: Path) -> None:
     """
     if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / EXPORT_NAME).is_file()):
         raise ValueError(f"{target} is not an exported folder, and would be replaced: name another --output_dir")
+    if target.is_dir() and any(target.iterdir()):
+        known = {*ExportRecord.read(target).files, EXPORT_NAME}
+        for path in sorted(target.rglob("*")):
+            if path.is_file() and path.relative_to(target).as_posix() not in known:
+                raise ValueError(f"{path} is no file of the export, and would be lost: name another --output_dir")
 
 
 def compare_in_clean_process(path: str, folder: Path, rows: int) -> dict[str, Any]:
@@ -134,6 +139,7 @@ def export(
         writer.check(model.config)
         tokenizer = task.auto_processor.from_pretrained(path, trust_remote_code=False)
     target.parent.mkdir(parents=True, exist_ok=True)
+    print(f"writing {model_id} for {format}", flush=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
         folder = Path(temporary) / "new"
         folder.mkdir()
@@ -144,6 +150,7 @@ def export(
         record.add_files(folder)
         record.add_versions(writer.PACKAGES)
         record.write(folder)
+        print("comparing it with PyTorch in another process", flush=True)
         record.comparison = compare_in_clean_process(path, folder, -1 if rows is None else rows)
         check_comparison(record)
         record.write(folder)
@@ -156,7 +163,8 @@ def export(
 # A task's class of processors -> what a pipeline takes beside an exported model.
 PROCESSORS = {
     "AutoImageProcessor": ", image_processor=folder",
-    "AutoProcessor": ", feature_extractor=folder, tokenizer=folder",
+    # A pipeline fails on the name of a feature extractor beside a loaded model.
+    "AutoProcessor": ", feature_extractor=AutoFeatureExtractor.from_pretrained(folder), tokenizer=folder",
     "AutoTokenizer": ", tokenizer=folder",
 }
 

@@ -20,7 +20,8 @@ def write_graph(graph: Graph, path: Path, opset: int = OPSET) -> None:
     """Trace a graph and write its file; batch and lengths stay free.
 
     Raises:
-        ValueError: The model has an operation that ONNX lacks, or its code depends on a size.
+        ValueError: The model has an operation that ONNX lacks, its code depends on a size, or the operations do not
+            exist in this version.
     """
     shapes: Any = {"inputs": graph.axes}
     # torch and onnxscript report their progress, and warn of what they do not need.
@@ -41,6 +42,9 @@ def write_graph(graph: Graph, path: Path, opset: int = OPSET) -> None:
                 verbose=False,
             )
             assert program is not None
+            written = program.model.opset_imports.get("", opset)
+            if written != opset:  # where the conversion fails, torch only warns
+                raise ValueError(f"--opset {opset}: the installed torch and onnx leave {path.name} at opset {written}")
             program.save(path, external_data=False)
     except torch.onnx.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]

@@ -1,6 +1,5 @@
 """Run ONNX files with onnxruntime, as models of transformers."""
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -95,10 +94,12 @@ class ONNXForecaster(ONNXModel):
             prediction_length (`int`, *optional*): Steps, at most those of the config.
 
         Raises:
-            ValueError: More steps than the graph has.
+            ValueError: More steps than the graph has, or none.
         """
         longest = self.config.prediction_length
         length = longest if prediction_length is None else prediction_length
+        if length < 1:
+            raise ValueError(f"prediction_length={length} must be at least 1")
         if length > longest:
             raise ValueError(f"prediction_length={length}: the exported model forecasts {longest} steps at most")
         if past_observed_mask is not None:
@@ -252,7 +253,7 @@ class ONNXSeq2Seq(ExportedModel, GenerationMixin):
         step than the decoder does."""
         sources = {name: kwargs.get(name) for name in (self.main_input_name, "attention_mask")}
         source = inputs if inputs is not None else sources[self.main_input_name]
-        config = copy.deepcopy(generation_config or self.generation_config)
+        config = self.merge(generation_config)
         unknown = config.update(**{name: value for name, value in kwargs.items() if name not in sources})
         if source is None or not is_plain_greedy(config) or any(value is not None for value in unknown.values()):
             return super().generate(inputs, generation_config, **kwargs)

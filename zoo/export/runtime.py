@@ -35,6 +35,12 @@ class ExportedModel(PreTrainedModel):
         """Of inputs and outputs."""
         return torch.float32
 
+    def merge(self, given: GenerationConfig | None) -> GenerationConfig:
+        """Generation settings: the given ones, completed by the model's own as transformers does it."""
+        config = GenerationConfig() if given is None else copy.deepcopy(given)
+        config.update(**self.generation_config.to_dict(), defaults_only=True)
+        return config
+
     def to(self, *args: Any, **kwargs: Any) -> "ExportedModel":
         """It stays on the CPU."""
         return self

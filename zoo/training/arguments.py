@@ -166,6 +166,8 @@ class RunArguments:
     def __post_init__(self):
         if self.ray_workers < 0 or self.cpus_per_worker < 1:
             raise UsageError("ray_workers must not be negative, and cpus_per_worker must be at least 1")
+        if self.cpus_per_worker > 1 and not self.ray_workers:
+            raise UsageError("cpus_per_worker is of Ray's workers: say with --ray_workers how many train")
         if self.address and not self.ray_workers:
             raise UsageError("address names a Ray cluster: say with --ray_workers how many processes train there")
 

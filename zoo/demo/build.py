@@ -1,10 +1,11 @@
 """The static page: its own files, what it runs on, and the exported models."""
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .models import MODELS, describe, find_export, write_models
+from .models import MODELS, describe, find_export, has_export, write_models
 from .vendor import HERE, RUNTIME, fetch_vendor
 
 PAGE = HERE / "page"
@@ -23,13 +24,15 @@ def stored_vendor(folder: Path) -> Path:
     lock = (HERE / "package-lock.json").read_bytes()
     vendor, note = folder / "vendor", folder / "vendor.lock"
     if not (vendor.is_dir() and note.is_file() and note.read_bytes() == lock):
-        print("fetching the page's runtime with npm")
+        print("fetching the page's runtime with npm (a download of about 30 MB, once)")
+        begun = time.monotonic()
         shutil.rmtree(vendor, ignore_errors=True)
         temporary = folder / ".vendor"
         shutil.rmtree(temporary, ignore_errors=True)
         fetch_vendor(temporary)
         temporary.rename(vendor)
         note.write_bytes(lock)
+        print(f"fetched the runtime in {time.monotonic() - begun:.0f} s")
     return vendor
 
 
@@ -49,6 +52,9 @@ def build(output: Path, models: Sequence[str] = MODELS, exports: Path | None = N
     check_target(output)
     vendor = stored_vendor(cache())
     folder = cache() / "exports" if exports is None else exports
+    missing = [model_id for model_id in models if refresh or not has_export(model_id, folder)]
+    if missing:
+        print(f"{len(missing)} of {len(models)} models are exported to ONNX first, once: half a minute or more each")
     exported = {model_id: describe(model_id, find_export(model_id, folder, refresh)) for model_id in models}
     temporary = output.with_name(f".{output.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)

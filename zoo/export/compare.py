@@ -1,9 +1,9 @@
 """Compare an exported folder with its original, in a process that did not write it.
 
-`python -m zoo.export.compare MODEL FOLDER ROWS` prints JSON: the difference of outputs or logits on real rows, how
-many generated texts are the same, the metric of both on the same rows of the validation split, and how many times
-faster the exported model is with one thread. ROWS is 0 for the whole split. With -1 no data is read: there is no
-metric, and inputs are random.
+`python -m zoo.export.compare MODEL FOLDER ROWS [untimed]` prints JSON: the difference of outputs or logits on real
+rows, how many generated texts are the same, the metric of both on the same rows of the validation split, and how many
+times faster the exported model is with one thread, unless that is left out. ROWS is 0 for the whole split. With -1 no
+data is read: there is no metric, and inputs are random.
 """
 
 import json
@@ -141,13 +141,14 @@ def time_models(models: Mapping[str, Any], inputs: Mapping[str, torch.Tensor]) -
     return times
 
 
-def compare(path: str, folder: str, rows: int) -> dict[str, Any]:
+def compare(path: str, folder: str, rows: int, timed: bool = True) -> dict[str, Any]:
     """What the module prints.
 
     Args:
         path: Folder or Hub id of the original.
         folder: The exported folder.
         rows: Of the validation split; 0 for all, -1 for none.
+        timed: Measure the speed, too.
     """
     from zoo.export.examples import example
     from zoo.export.export import load_original, task_of
@@ -160,8 +161,12 @@ def compare(path: str, folder: str, rows: int) -> dict[str, Any]:
     if rows < 0:
         original = load_original(path)
         inputs = example(original.main_input_name, original.config)
-        if not original.config.is_encoder_decoder:
-            result["max_difference"] = difference(original, exported, Rows(inputs, None))
+        labels = None
+        if original.config.is_encoder_decoder:  # what it is to write: any tokens
+            labels = torch.randint(0, original.config.vocab_size, (len(inputs["attention_mask"]), 5))
+        found = difference(original, exported, Rows(inputs, labels))
+        if found is not None:
+            result["max_difference"] = found
     else:
         from zoo.training.evaluate import prepare
         from zoo.training.sample import limits
@@ -200,6 +205,8 @@ def compare(path: str, folder: str, rows: int) -> dict[str, Any]:
                 for p in predictions.values()
             ]
             result["same_texts"] = sum(first == second for first, second in zip(*texts))
+    if not timed:
+        return result
     times = time_models({"pytorch": original, "exported": exported}, inputs)
     result["speedup"] = {size: round(value / times["exported"][size], 2) for size, value in times["pytorch"].items()}
     return result
@@ -207,11 +214,11 @@ def compare(path: str, folder: str, rows: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print the comparison as the last line."""
-    path, folder, rows = sys.argv[1:]
+    path, folder, rows, *untimed = sys.argv[1:]
     from zoo.training.recipe import UsageError
 
     try:
-        print(json.dumps(compare(path, folder, int(rows))))
+        print(json.dumps(compare(path, folder, int(rows), not untimed)))
     except (OSError, ValueError, RuntimeError, UsageError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)

@@ -192,4 +192,4 @@ def make_app() -> Any:
 
 
 if __name__ == "__main__":
-    make_app().launch()
+    make_app().launch(show_error=True)

@@ -4,15 +4,17 @@ Both are skipped where something is absent: `zoo demo --output_dir build/demo` m
 exports), Debian's chromium and chromium-driver and `pip install selenium` the browser.
 """
 
-import json
 import shutil
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from zoo.demo.build import PAGE
 from zoo.demo.serve import HOST, make_server
+
+from .browser import PATIENCE
 
 BUILT = Path(__file__).parents[2] / "build" / "demo"
 FLAGS = (
@@ -22,8 +24,6 @@ FLAGS = (
     "--disable-background-networking",
     "--window-size=1280,900",
 )
-# Seconds: a page on a busy machine is slow, and a loaded one answers at once.
-PATIENCE = 120
 
 
 @pytest.fixture(scope="session")
@@ -37,18 +37,25 @@ def page(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def catalogue(page) -> dict:
-    """The page's list of models."""
-    return json.loads((page / "catalogue.json").read_text())
+def vendor() -> Path:
+    """The runtime of the built page."""
+    if not (BUILT / "vendor").is_dir():
+        pytest.skip("no runtime: run `python -m zoo.demo.vendor build/demo/vendor` (needs npm)")
+    return BUILT / "vendor"
 
 
 @pytest.fixture(scope="session")
-def address(page):
-    """Where the page is served."""
-    with make_server(page, 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{HOST}:{server.server_address[1]}/"
-        server.shutdown()
+def serve():
+    """A function from a folder to the address where it is served."""
+    with ExitStack() as stack:
+
+        def start(folder: Path) -> str:
+            server = stack.enter_context(make_server(folder, 0))
+            stack.callback(server.shutdown)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            return f"http://{HOST}:{server.server_address[1]}/"
+
+        yield start
 
 
 @pytest.fixture(scope="session")

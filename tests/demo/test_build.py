@@ -12,8 +12,9 @@ from zoo.commands.demo import main
 from zoo.demo import build as build_module
 from zoo.demo import vendor
 from zoo.demo.build import PAGE, SPACE, build
-from zoo.demo.models import MODELS, TABS, find_export
+from zoo.demo.models import MODELS, TABS, describe, find_export
 from zoo.demo.serve import HOST, make_server
+from zoo.export.record import ExportRecord
 
 ROOT = vendor.HERE
 
@@ -91,6 +92,28 @@ def test_an_export_of_other_weights_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.export.export.export", lambda path, *args, **kwargs: calls.append(path))
     find_export(MODELS[0], tmp_path)
     assert len(calls) == 1
+
+
+def test_a_damaged_export_is_named(tmp_path, offline, capsys):
+    folder = offline / MODELS[0]
+    record = ExportRecord("onnx", MODELS[0], "image_classification", "float32")
+    record.add_files(folder)
+    record.write(folder)
+    (folder / "model.onnx").write_bytes(b"13")
+    assert main(["--models", MODELS[0], "--exports_dir", str(offline), "--output_dir", str(tmp_path / "page")]) == 1
+    assert "model.onnx is damaged" in capsys.readouterr().err
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_metric_has_its_unit_and_says_how_it_was_decoded(tmp_path):
+    (tmp_path / "encoder_model.onnx").touch()
+    (tmp_path / "generation_config.json").write_text('{"num_beams": 3}')
+    assert re.fullmatch(
+        r"WER \d+\.\d\d% on the test split with 3 beams; this page decodes greedily",
+        describe("speech-commands-arabic", tmp_path).info["metric"],
+    )
+    (tmp_path / "generation_config.json").unlink()
+    assert re.fullmatch(r"accuracy \d\d\.\d% on the test split", describe("fashion-cnn", tmp_path).info["metric"])
 
 
 def test_the_lock_names_every_package_and_no_host():

@@ -110,10 +110,11 @@ def test_intervals_are_calibrated_as_in_python():
         ("date,load,price\n2024-01-01 00:00,5,7\n2024-01-01 01:00,6,8", ["load", "price"], [[5, 6], [7, 8]]),
         ("Zeit;Last\n01.01.2024;1.234,5\n02.01.2024;7,25", ["Last"], [[1234.5, 7.25]]),
         ("Last\n1,5\n2,25", ["Last"], [[1.5, 2.25]]),
+        ("1,5\nNA\n\n2,25", ["values"], [[1.5, None, None, 2.25]]),
         ('"a"\t"b"\n1\t2\n3\t4', ["a", "b"], [[1, 3], [2, 4]]),
         ("1e3\n-2\n+.5", ["values"], [[1000, -2, 0.5]]),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_pasted_columns_are_read(text, names, values):
     columns = call("series.js", "readColumns", text)

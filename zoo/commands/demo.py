@@ -52,7 +52,11 @@ def demo(argv: list[str]) -> None:
     page = arguments.output_dir or cache() / "page"
     build(page, arguments.models, arguments.exports_dir, arguments.refresh)
     if arguments.output_dir is not None:
-        print(f"wrote {page}: upload it to a static Space with `hf upload NAME {page} --repo-type space`")
+        size = sum(path.stat().st_size for path in page.rglob("*") if path.is_file())
+        print(
+            f"wrote {page} ({size / 1e6:.0f} MB): "
+            f"upload it to a static Space with `hf upload NAME {page} --repo-type space`"
+        )
         return
     serve(page, arguments.port)
 

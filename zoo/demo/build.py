@@ -1,10 +1,11 @@
 """The static page: its own files, what it runs on, and the exported models."""
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .models import MODELS, describe, find_export, write_models
+from .models import MODELS, describe, find_export, has_export, write_models
 from .vendor import HERE, RUNTIME, fetch_vendor
 
 PAGE = HERE / "page"
@@ -21,15 +22,17 @@ def cache() -> Path:
 def stored_vendor(folder: Path) -> Path:
     """The vendor folder of the current package-lock.json, fetched once."""
     lock = (HERE / "package-lock.json").read_bytes()
-    vendor, lock_of_vendor = folder / "vendor", folder / "vendor.lock"
-    if not (vendor.is_dir() and lock_of_vendor.is_file() and lock_of_vendor.read_bytes() == lock):
-        print("fetching the page's runtime with npm")
+    vendor, note = folder / "vendor", folder / "vendor.lock"
+    if not (vendor.is_dir() and note.is_file() and note.read_bytes() == lock):
+        print("fetching the page's runtime with npm (a download of about 30 MB, once)")
+        begun = time.monotonic()
         shutil.rmtree(vendor, ignore_errors=True)
         temporary = folder / ".vendor"
         shutil.rmtree(temporary, ignore_errors=True)
         fetch_vendor(temporary)
         temporary.rename(vendor)
-        lock_of_vendor.write_bytes(lock)
+        note.write_bytes(lock)
+        print(f"fetched the runtime in {time.monotonic() - begun:.0f} s")
     return vendor
 
 
@@ -49,6 +52,9 @@ def build(output: Path, models: Sequence[str] = MODELS, exports: Path | None = N
     check_target(output)
     vendor = stored_vendor(cache())
     folder = cache() / "exports" if exports is None else exports
+    missing = [model_id for model_id in models if refresh or not has_export(model_id, folder)]
+    if missing:
+        print(f"{len(missing)} of {len(models)} models are exported to ONNX first, once: half a minute or more each")
     exported = {model_id: describe(model_id, find_export(model_id, folder, refresh)) for model_id in models}
     temporary = output.with_name(f".{output.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -67,7 +73,7 @@ def build(output: Path, models: Sequence[str] = MODELS, exports: Path | None = N
 
 
 def check_target(output: Path) -> None:
-    """Refuse to replace anything but a page of this demo."""
+    """Refuse to replace what is no page of this demo."""
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output_dir {output} is a file: choose a folder")
     if output.is_dir() and any(output.iterdir()) and not (output / "catalogue.json").is_file():

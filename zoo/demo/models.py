@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zoo.export.record import EXPORT_NAME, ExportRecord
 from zoo.pretrained import pretrained
 from zoo.record import RunRecord, sha256
 
@@ -17,6 +19,8 @@ TABS = {
     "listen": ("speech-commands-arabic",),
 }
 MODELS = tuple(model_id for ids in TABS.values() for model_id in ids)
+# The file beside an export that names the weights it was made from.
+NOTE = "weights.sha256"
 # Of an export the page reads the graphs and these files.
 SETTINGS = (
     "config.json",
@@ -26,13 +30,18 @@ SETTINGS = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
-# Metrics that are written in another way.
-METRIC_NAMES = {"bleu": "BLEU", "smape": "sMAPE", "wer": "WER"}
+# How the primary metrics are written, with their units: the accuracy is a share, error rates are in percent.
+FORMATS = {
+    "accuracy": "accuracy {:.1%}",
+    "bleu": "BLEU {:.1f}",
+    "smape": "sMAPE {:.2f}%",
+    "wer": "WER {:.2f}%",
+}
 
 
 @dataclass
-class DemoModel:
-    """An exported model, as the page shows it.
+class Exported:
+    """A model as the page knows it.
 
     Args:
         folder: Of the export.
@@ -41,6 +50,18 @@ class DemoModel:
 
     folder: Path
     info: dict[str, Any] = field(default_factory=dict)
+
+
+def stored_weights(model_id: str) -> str:
+    """Checksum of a shipped model's weights."""
+    return RunRecord.read(Path(pretrained(model_id))).weights_sha256
+
+
+def has_export(model_id: str, exports: Path) -> bool:
+    """Whether a folder has an export of a model's present weights; what is there without a note is taken as it is."""
+    note = exports / model_id / NOTE
+    is_current = not note.is_file() or note.read_text().strip() == stored_weights(model_id)
+    return is_current and any((exports / model_id).glob("*.onnx"))
 
 
 def find_export(model_id: str, exports: Path, refresh: bool = False) -> Path:
@@ -52,43 +73,48 @@ def find_export(model_id: str, exports: Path, refresh: bool = False) -> Path:
         refresh: Export again what is there.
     """
     folder = exports / model_id
-    checksum_file = folder / "weights.sha256"
-    weights = RunRecord.read(Path(pretrained(model_id))).weights_sha256
-    # A folder without the file is the user's own export, and is used as it is.
-    is_current = not checksum_file.is_file() or checksum_file.read_text().strip() == weights
-    if any(folder.glob("*.onnx")) and is_current and not refresh:
+    if has_export(model_id, exports) and not refresh:
         return folder
+    from transformers.utils import logging
+
     from zoo.export.export import export
 
+    begun = time.monotonic()
     print(f"exporting {model_id} to {folder}")
-    # Without a measurement on the data set, which is on few machines.
-    export(pretrained(model_id), "onnx", output_dir=folder, rows=None)
-    checksum_file.write_text(f"{weights}\n")
+    logging.disable_progress_bar()
+    (folder / NOTE).unlink(missing_ok=True)  # an export replaces its own files only
+    # Without a measurement on the data set, which is on few machines, and of the speed, which takes minutes.
+    export(pretrained(model_id), "onnx", output_dir=folder, rows=None, timed=False)
+    (folder / NOTE).write_text(f"{stored_weights(model_id)}\n")
+    print(f"exported {model_id} in {time.monotonic() - begun:.0f} s")
     return folder
 
 
-def describe(model_id: str, folder: Path) -> DemoModel:
+def describe(model_id: str, folder: Path) -> Exported:
     """What the page shows and checks of a model.
 
     Raises:
-        FileNotFoundError: The folder holds no ONNX graph.
+        FileNotFoundError: The folder holds no ONNX graph, or lacks a file of its record.
+        ValueError: A file is damaged.
     """
     files = sorted(folder.glob("*.onnx")) + [folder / name for name in SETTINGS if (folder / name).is_file()]
     if not any(file.suffix == ".onnx" for file in files):
         raise FileNotFoundError(f"{folder} holds no .onnx file: export {model_id} again with `zoo demo --refresh`")
+    if (folder / EXPORT_NAME).is_file():
+        ExportRecord.read(folder).check_files(folder)
     record = RunRecord.read(Path(pretrained(model_id)))
     split = "test" if "test" in record.metrics else "validation"
     metric = record.fit["metric"]
     value = record.metrics[split][metric]
     parameters = record.compute["parameters"]
-    size = f"{parameters / 1e6:.1f} M" if parameters >= 1e6 else f"{parameters:,}"
-    digits = 1 if value >= 10 else 3
-    return DemoModel(
+    return Exported(
         folder,
         {
             "id": model_id,
-            "parameters": f"{size} parameters",
-            "metric": f"{METRIC_NAMES.get(metric, metric)} {value:.{digits}f} on the {split} split",
+            "parameters": f"{parameters / 1e6:.1f} M parameters"
+            if parameters >= 1e6
+            else f"{parameters:,} parameters",
+            "metric": f"{FORMATS.get(metric, metric + ' {:.3f}').format(value)} on the {split} split{beams(folder)}",
             "weights": record.weights_sha256,
             "license": record.recipe["publish"].get("license", ""),
             "bytes": sum(file.stat().st_size for file in files),
@@ -97,7 +123,14 @@ def describe(model_id: str, folder: Path) -> DemoModel:
     )
 
 
-def write_models(exported: dict[str, DemoModel], runtime: Path, page: Path) -> None:
+def beams(folder: Path) -> str:
+    """A hint where the metric was measured with beams, which the page decodes without."""
+    settings = folder / "generation_config.json"
+    number = json.loads(settings.read_text(encoding="utf-8")).get("num_beams", 1) if settings.is_file() else 1
+    return f" with {number} beams; this page decodes greedily" if number > 1 else ""
+
+
+def write_models(exported: dict[str, Exported], runtime: Path, page: Path) -> None:
     """Copy exports into the page and write its catalogue.
 
     Args:
@@ -119,4 +152,4 @@ def write_models(exported: dict[str, DemoModel], runtime: Path, page: Path) -> N
     (page / "catalogue.json").write_text(json.dumps(catalogue, indent=1) + "\n", encoding="utf-8")
 
 
-__all__ = ["MODELS", "TABS", "DemoModel", "describe", "find_export", "write_models"]
+__all__ = ["MODELS", "TABS", "Exported", "describe", "find_export", "has_export", "write_models"]

@@ -1,9 +1,9 @@
 """Compare an exported folder with its original, in a process that did not write it.
 
-`python -m zoo.export.compare MODEL FOLDER ROWS` prints JSON: the difference of outputs or logits on real rows, how
-many generated texts are the same, the metric of both on the same rows of the validation split, and how many times
-faster the exported model is with one thread. ROWS is 0 for the whole split. With -1 no data is read: there is no
-metric, and inputs are random.
+`python -m zoo.export.compare MODEL FOLDER ROWS [untimed]` prints JSON: the difference of outputs or logits on real
+rows, how many generated texts are the same, the metric of both on the same rows of the validation split, and how many
+times faster the exported model is with one thread, unless that is left out. ROWS is 0 for the whole split. With -1 no
+data is read: there is no metric, and inputs are random.
 """
 
 import json
@@ -27,6 +27,7 @@ IGNORED = -100
 TIMED_BATCH_SIZES = (1, 64)
 TIMED_RUNS = 5
 BATCH_SIZE = 32
+RANDOM_LENGTH = 5  # tokens of random labels
 
 
 @dataclass
@@ -170,8 +171,8 @@ def count_same_texts(tokenizer: Any, pytorch: "Prediction", exported: "Predictio
     return sum(expected == actual for expected, actual in zip(*texts))
 
 
-def compare_on_random_inputs(path: str, exported: PreTrainedModel) -> dict[str, Any]:
-    """Differences of outputs, and speed. Logits of an encoder-decoder are compared on real rows only."""
+def compare_on_random_inputs(path: str, exported: PreTrainedModel, timed: bool) -> dict[str, Any]:
+    """Differences of outputs or logits, and speed."""
     from zoo.export.examples import example
     from zoo.export.export import load_original
 
@@ -180,10 +181,13 @@ def compare_on_random_inputs(path: str, exported: PreTrainedModel) -> dict[str, 
     result: dict[str, Any] = {}
     if not original.config.is_encoder_decoder:
         result["max_difference"] = difference_of_outputs(original, exported, inputs)
-    return result | {"speedup": speedup(original, exported, inputs)}
+    elif hasattr(exported, "begin_cache"):  # CTranslate2 shows no logits
+        labels = torch.randint(0, original.config.vocab_size, (len(inputs["attention_mask"]), RANDOM_LENGTH))
+        result["max_difference"] = difference_of_logits(original, exported, LabelledBatch(inputs, labels.numpy()))
+    return result | ({"speedup": speedup(original, exported, inputs)} if timed else {})
 
 
-def compare_on_data(path: str, exported: PreTrainedModel, rows: int) -> dict[str, Any]:
+def compare_on_data(path: str, exported: PreTrainedModel, rows: int, timed: bool) -> dict[str, Any]:
     """Differences, metrics and speed on rows of the validation split; 0 is the whole split."""
     from zoo.export.export import load_original, task_of
     from zoo.training.evaluate import prepare
@@ -213,33 +217,37 @@ def compare_on_data(path: str, exported: PreTrainedModel, rows: int) -> dict[str
     result |= {name: float(values[metric]) for name, values in metrics.items()}
     if original.config.is_encoder_decoder:
         result["same_texts"] = count_same_texts(evaluation.processor, **predictions)
-    return result | {"speedup": speedup(original, exported, batch.inputs)}
+    return result | ({"speedup": speedup(original, exported, batch.inputs)} if timed else {})
 
 
-def compare(path: str, folder: str, rows: int) -> dict[str, Any]:
+def compare(path: str, folder: str, rows: int, timed: bool = True) -> dict[str, Any]:
     """What the module prints.
 
     Args:
         path: Folder or Hub id of the original.
         folder: The exported folder.
         rows: Of the validation split; 0 for all, -1 for none.
+        timed: Measure the speed, too.
     """
     from zoo.export.loading import load_exported
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     exported = load_exported(folder)
-    compared = compare_on_random_inputs(path, exported) if rows < 0 else compare_on_data(path, exported, rows)
+    if rows < 0:
+        compared = compare_on_random_inputs(path, exported, timed)
+    else:
+        compared = compare_on_data(path, exported, rows, timed)
     return {"threads": 1, **compared}
 
 
 def main() -> None:
     """Print the comparison as the last line."""
-    path, folder, rows = sys.argv[1:]
+    path, folder, rows, *untimed = sys.argv[1:]
     from zoo.training.recipe import UsageError
 
     try:
-        print(json.dumps(compare(path, folder, int(rows))))
+        print(json.dumps(compare(path, folder, int(rows), not untimed)))
     except (OSError, ValueError, RuntimeError, UsageError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)

@@ -70,13 +70,14 @@ def check_target(target: Path) -> None:
                 raise ValueError(f"{path} is no file of the export, and would be lost: name another --output_dir")
 
 
-def compare_in_clean_process(path: str, folder: Path, rows: int) -> dict[str, Any]:
+def compare_in_clean_process(path: str, folder: Path, rows: int, timed: bool = True) -> dict[str, Any]:
     """What `zoo.export.compare` measures.
 
     Raises:
         ValueError: The files do not load, or the data is missing; the message is the process's last.
     """
     command = [sys.executable, "-W", "ignore", "-m", "zoo.export.compare", path, str(folder), str(rows)]
+    command += [] if timed else ["untimed"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"the process ended with code {done.returncode}"]
@@ -104,6 +105,7 @@ def export(
     output_dir: Path | str | None = None,
     dtype: str = "float32",
     rows: int | None = ROWS,
+    timed: bool = True,
     **options: Any,
 ) -> tuple[Path, ExportRecord]:
     """Export a model: into a temporary folder first, which takes its place when everything is right.
@@ -114,6 +116,7 @@ def export(
         output_dir: Where to; default: exports/<model id>-<format>.
         dtype: Type of the weights, as far as the format has it.
         rows: Rows of the validation split to measure it on; 0 for all, None to measure nothing (no data is needed).
+        timed: Measure the speed, too, which takes minutes for a model that generates text.
         options: `opset` of ONNX.
 
     Returns:
@@ -151,7 +154,7 @@ def export(
         record.add_versions(writer.PACKAGES)
         record.write(folder)
         print("comparing it with PyTorch in another process", flush=True)
-        record.comparison = compare_in_clean_process(path, folder, -1 if rows is None else rows)
+        record.comparison = compare_in_clean_process(path, folder, -1 if rows is None else rows, timed)
         check_comparison(record)
         record.write(folder)
         if target.exists():  # deleted with the temporary folder

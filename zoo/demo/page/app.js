@@ -27,7 +27,8 @@ async function start(name) {
     get: (id) => panel.querySelector(`#${id}`),
     progress: (done, total) => drawProgress(panel, done, total),
     describe: (info, milliseconds) => drawFooter(panel, info, milliseconds),
-    fail: (error) => drawError(panel, error, () => started.set(name, start(name))),
+    /** Explain an error; `retry` is what its button does, by default loading the demo again. */
+    fail: (error, retry = () => started.set(name, start(name))) => drawError(panel, error, retry),
     ready: () => panel.querySelector(".loading")?.remove(),
   };
   panel.querySelector(".notice")?.remove();
@@ -67,9 +68,14 @@ function drawFooter(panel, info, milliseconds) {
     info.metric,
     `${(info.bytes / 1e6).toFixed(1)} MB`,
     info.license,
-    milliseconds === undefined ? "" : `<output>answered in ${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms</output>`,
+    milliseconds === undefined ? "" : `<output>answered in ${duration(milliseconds)}</output>`,
   ];
   panel.querySelector("footer.model").innerHTML = parts.filter(Boolean).map((part) => `<span>${part}</span>`).join("");
+}
+
+function duration(milliseconds) {
+  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`;
+  return `${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
 }
 
 function drawError(panel, error, retry) {
@@ -86,7 +92,10 @@ function drawError(panel, error, retry) {
   text.append(strong, ` ${known ? error.advice : `Reload the page; if it happens again, please report: ${error.message}`}`);
   const button = document.createElement("button");
   button.textContent = "Try again";
-  button.addEventListener("click", retry);
+  button.addEventListener("click", () => {
+    notice.remove();
+    retry();
+  });
   notice.append(text, button);
   panel.querySelector(".lead").after(notice);
 }
@@ -102,8 +111,9 @@ for (const [name, tab] of tabs) {
     show(name);
   });
   tab.addEventListener("keydown", (event) => {
-    const place = NAMES.indexOf(name);
-    const last = NAMES.length - 1;
+    const offered = NAMES.filter((other) => !tabs.get(other).hidden);
+    const place = offered.indexOf(name);
+    const last = offered.length - 1;
     const target = {
       ArrowRight: place === last ? 0 : place + 1,
       ArrowLeft: place === 0 ? last : place - 1,
@@ -112,11 +122,22 @@ for (const [name, tab] of tabs) {
     }[event.key];
     if (target === undefined) return;
     event.preventDefault();
-    history.replaceState(null, "", `#${NAMES[target]}`);
-    show(NAMES[target], true);
+    history.replaceState(null, "", `#${offered[target]}`);
+    show(offered[target], true);
   });
 }
-addEventListener("hashchange", () => show(fromAddress()));
+addEventListener("hashchange", () => NAMES.includes(location.hash.slice(1)) && show(fromAddress()));
+
+// A file that is dropped anywhere goes to the demo that is shown; the browser would leave the page for it.
+addEventListener("dragover", (event) => event.dataTransfer.types.includes("Files") && event.preventDefault());
+addEventListener("drop", (event) => {
+  if (!event.dataTransfer.files.length) return;
+  event.preventDefault();
+  const input = document.querySelector("main section:not([hidden]) input[type=file]");
+  if (!input) return;
+  input.files = event.dataTransfer.files;
+  input.dispatchEvent(new Event("change"));
+});
 show(fromAddress());
 
 // Tabs of networks that the page was built without are not offered.

@@ -1,7 +1,7 @@
 /** Classify: a canvas of 28 by 28 pixels and ten bars that move with every stroke. */
 
 import { normalize, resize, toGray } from "./image.js";
-import { DemoError, openModel, softmax } from "./runtime.js";
+import { openModel, softmax } from "./runtime.js";
 
 const MODEL = "fashion-cnn";
 const SIDE = 28;
@@ -172,7 +172,7 @@ export async function start(page) {
     drawing.pixels.forEach((value, place) => image.data.set([value, value, value, 255], 4 * place));
     context.putImageData(image, 0, 0);
     page.get("undo").disabled = !drawing.past.length;
-    answer().catch(page.fail);
+    answer().catch((error) => page.fail(error, paint));
   }
 
   // Pen, eraser and fill, by pointer or by keys.
@@ -279,14 +279,14 @@ export async function start(page) {
     const [file] = event.target.files;
     event.target.value = "";
     if (!file) return;
+    page.get("garment-message").textContent = "";
     try {
       const { gray, side } = crop(await readPicture(file));
       const small = resize(gray, side, side, SIDE);
       drawing.replace(hasLightGround(small) ? small.map((value) => 255 - value) : small);
-      page.panel.querySelector(".notice")?.remove();
       paint();
     } catch {
-      page.fail(new DemoError(`${file.name} is not a picture that this browser reads.`, "Choose a PNG, JPEG or WebP file."));
+      page.get("garment-message").textContent = `${file.name} is not a picture that this browser reads. Choose a PNG, JPEG or WebP file.`;
     }
   };
 

@@ -5,6 +5,7 @@ import { DemoError, openModel } from "./runtime.js";
 import { calibrate, checkSeries, exampleSeries, readColumns, spread, window as cutWindow } from "./series.js";
 
 const MODEL = "lstm-forecaster-m4-hourly";
+const LARGEST = 5e6; // bytes of a file; the network reads its last ten days only
 
 /**
  * Calibrated quantiles of the steps after a series.
@@ -74,7 +75,11 @@ export async function start(page) {
     origin.max = next.values.length;
     origin.value = next.values.length;
     origin.closest("label").hidden = least === next.values.length;
-    answer().catch(page.fail);
+    redraw();
+  }
+
+  function redraw() {
+    answer().catch((error) => page.fail(error, redraw));
   }
 
   function tell(error) {
@@ -124,12 +129,18 @@ export async function start(page) {
     waiting = setTimeout(readText, 250);
   };
   column.onchange = readText;
-  origin.oninput = () => answer().catch(page.fail);
+  origin.oninput = redraw;
   page.get("series-file").onchange = async (event) => {
     const [file] = event.target.files;
     event.target.value = "";
     if (!file) return;
-    text.value = await file.text();
+    const content = file.size > LARGEST ? "" : await file.text();
+    if (!content || content.includes("\0")) {
+      const reason = content ? "is not a text file in UTF-8." : file.size ? "has more than 5 MB." : "is empty.";
+      tell(new DemoError(`${file.name} ${reason}`, "Choose a CSV or a text file with one value an hour."));
+      return;
+    }
+    text.value = content;
     readText();
   };
   page.get("fan-copy").onclick = async (event) => {

@@ -83,6 +83,21 @@ export async function start(page) {
     }),
   );
 
+  page.get("sound-file").onchange = async (event) => {
+    const [file] = event.target.files;
+    event.target.value = "";
+    if (!file) return;
+    try {
+      const samples = await decode(await file.arrayBuffer());
+      player.src = URL.createObjectURL(file);
+      player.play().catch(() => {});
+      await answer(loudest(samples, HEARD * settings.sampling_rate));
+    } catch (error) {
+      if (error.name !== "EncodingError") throw error;
+      tell(new DemoError(`${file.name} is not a sound that this browser reads.`, "Choose a WAV, MP3, Ogg or FLAC file."));
+    }
+  };
+
   // Microphone.
   let recorder = null;
   record.onclick = async () => {

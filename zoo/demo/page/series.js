@@ -33,12 +33,12 @@ export function readColumns(text) {
   // With ; or tabs between cells, or one column of 12,5: the comma is the decimal sign.
   const commas = lines.map((line) => (line.match(/,/g) ?? []).length);
   const oneColumn = delimiter === "," && lines.length > 1 && commas.every((count) => count < 2) &&
-    lines.slice(1).every((line) => /^-?\d*(,\d+)?$/.test(line)) && lines.slice(1).some((line) => /^-?\d+,\d+$/.test(line));
+    lines.slice(1).every((line) => MISSING.has(line.toLowerCase()) || /^[+-]?\d*(,\d+)?$/.test(line)) && lines.slice(1).some((line) => /^[+-]?\d+,\d+$/.test(line));
   const decimalComma = oneColumn || ((delimiter === ";" || delimiter === "\t") && /\d,\d/.test(sample));
   const cells = oneColumn ? null : delimiter;
   if (lines.length === 1) lines = lines[0].split(delimiter ?? /\s+/);
   const rows = lines.map((line) => split(line, lines.length > 1 ? cells : null));
-  const width = Math.max(...rows.map((row) => row.length));
+  const width = rows.reduce((most, row) => Math.max(most, row.length), 0);
   const isHeader = rows[0].some((cell, place) => toNumber(cell, decimalComma) === undefined && rows[1] && toNumber(rows[1][place] ?? "", decimalComma) !== undefined);
   const first = isHeader ? 1 : 0;
   const columns = [];

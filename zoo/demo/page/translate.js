@@ -32,6 +32,9 @@ export async function start(page) {
   let newest = 0;
   let shown = null;
 
+  /** Translate, and explain what fails. */
+  const go = () => translate().catch((error) => page.fail(error, go));
+
   async function open(id) {
     const model = await openModel(id, page.progress);
     if (!tokenizers.has(id)) tokenizers.set(id, await openTokenizer(model));
@@ -132,13 +135,13 @@ export async function start(page) {
     [...map.tHead.rows[0].cells].slice(1).forEach((cell, place) => cell.style.setProperty("--weight", weights ? (weights[place] ** 0.7).toFixed(3) : 0));
   }
   let pointed = null;
-  page.get("attention").addEventListener("keydown", (event) => {
+  page.get("attention").onkeydown = (event) => {
     const last = (shown?.target.length ?? 0) - 1;
     const target = { ArrowDown: Math.min(last, (pointed ?? -1) + 1), ArrowUp: Math.max(0, (pointed ?? 1) - 1), Escape: null }[event.key];
     if (target === undefined || last < 0) return;
     event.preventDefault();
     point(target);
-  });
+  };
 
   function offer() {
     const buttons = EXAMPLES[chosen()].map((text) => {
@@ -147,7 +150,7 @@ export async function start(page) {
       button.textContent = text;
       button.addEventListener("click", () => {
         sentence.value = text;
-        translate().catch(page.fail);
+        go();
       });
       return button;
     });
@@ -157,18 +160,18 @@ export async function start(page) {
 
   page.get("translate-form").onsubmit = (event) => {
     event.preventDefault();
-    translate().catch(page.fail);
+    go();
   };
   sentence.onkeydown = (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
-    translate().catch(page.fail);
+    go();
   };
   for (const choice of page.panel.querySelectorAll("input[name=direction]")) {
     choice.onchange = () => {
       offer();
       [sentence.value] = EXAMPLES[chosen()];
-      translate().catch(page.fail);
+      go();
     };
   }
   const { models } = await catalogue();
@@ -177,5 +180,5 @@ export async function start(page) {
   if (!sentence.value) [sentence.value] = EXAMPLES[chosen()];
   const { model } = await open(chosen());
   page.describe(model.info);
-  translate().catch(page.fail);
+  go();
 }

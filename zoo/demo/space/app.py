@@ -153,7 +153,10 @@ def make_app() -> Any:
     import gradio as gr
 
     with gr.Blocks(title="Classic networks") as app:
-        gr.Markdown("# Classic networks\nFour small models of the `primer-zoo` library.")
+        gr.Markdown(
+            "# Classic networks\nFour small models of the `primer-zoo` library. Translations are decoded greedily; "
+            "the models' cards measure beam search."
+        )
         with gr.Tab("Classify"):
             gr.Interface(
                 classify,
@@ -189,4 +192,4 @@ def make_app() -> Any:
 
 
 if __name__ == "__main__":
-    make_app().launch()
+    make_app().launch(show_error=True)

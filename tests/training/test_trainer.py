@@ -204,6 +204,17 @@ def test_checkpoints_are_averaged_by_the_primary_metric(tmp_path):
     }  # fmt: skip
 
 
+def test_a_run_that_reached_its_last_step_does_not_train_on(tmp_path):
+    """transformers' Trainer would add a step."""
+    settings = {"max_steps": 3, "save_strategy": "steps", "save_steps": 3, "eval_strategy": "no"}
+    first, second = make_trainer(tmp_path, **settings), make_trainer(tmp_path, **settings)
+    first.train()
+    second.train(resume_from_checkpoint=True)
+    assert second.state.global_step == 3
+    for name, weight in first.model.state_dict().items():
+        torch.testing.assert_close(second.model.state_dict()[name], weight)
+
+
 def test_a_run_that_stopped_early_does_not_train_on(tmp_path):
     values = iter([3.0, 2.0, 1.0])
     settings = {"num_train_epochs": 5, "early_stopping_patience": 1, "metric_for_best_model": "bleu"}

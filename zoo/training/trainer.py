@@ -306,7 +306,7 @@ class ZooTrainer(Trainer):
 
         Args:
             resume_from_checkpoint: A checkpoint folder, or True for the last one in `output_dir`. A run that had
-                stopped early at this checkpoint does not train on.
+                ended at this checkpoint, early or at `max_steps`, does not train on.
             kwargs: Further arguments of transformers' `train`.
         """
         checkpoint = resume_from_checkpoint or None
@@ -320,22 +320,26 @@ class ZooTrainer(Trainer):
         if checkpoint and self.average is not None and self.is_world_process_zero():
             self.average.load(Path(checkpoint), Path(self.args.output_dir))
         output = None
-        if not checkpoint or not self._stopped_early(checkpoint):
+        if not checkpoint or not self._is_over(checkpoint):
             output = super().train(resume_from_checkpoint=checkpoint, **kwargs)
         if self.average is not None:
             self.leave_autocast()
             self.averaging = choose_weights(self, self.average)
         return output
 
-    def _stopped_early(self, checkpoint: str) -> bool:
-        """Whether the run had stopped early at a checkpoint; model and state are then those of its end.
+    def _is_over(self, checkpoint: str) -> bool:
+        """Whether the run had ended at a checkpoint, early or at `max_steps`; model and state are then those of its end.
 
-        transformers' Trainer would train on: a checkpoint does not hold what stopped the run.
+        transformers' Trainer would train on: a checkpoint does not hold what stopped the run, and the last step is
+        looked for only after another one.
         """
-        if self.early_stopping is None:
+        path = Path(checkpoint) / "trainer_state.json"
+        if not path.is_file():
             return False
-        state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
-        if not self.early_stopping.is_over(self.args, state.log_history):
+        state = TrainerState.load_from_json(str(path))
+        reached_end = 0 < self.args.max_steps <= state.global_step
+        stopped = self.early_stopping is not None and self.early_stopping.is_over(self.args, state.log_history)
+        if not reached_end and not stopped:
             return False
         self.state = state
         best = state.best_model_checkpoint if self.args.load_best_model_at_end else None

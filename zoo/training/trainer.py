@@ -328,7 +328,7 @@ class ZooTrainer(Trainer):
         return output
 
     def _is_over(self, checkpoint: str) -> bool:
-        """Whether the run had ended at a checkpoint, early or at `max_steps`; model and state are then those of its end.
+        """Whether the run had ended at a checkpoint, early or at `max_steps`; model and state then are of its end.
 
         transformers' Trainer would train on: a checkpoint does not hold what stopped the run, and the last step is
         looked for only after another one.

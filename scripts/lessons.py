@@ -1,8 +1,7 @@
-"""Make the notebooks of the lessons: convert docs/lessons/*.md, run them, keep outputs and plots.
+"""python scripts/lessons.py [LESSON ...] [--text]
 
-    python scripts/lessons.py                         # all lessons
-    python scripts/lessons.py 01-fashion-cnn 03-lstm-forecasting
-    python scripts/lessons.py --text                  # after a change of text alone: outputs are kept, nothing runs
+Makes the notebooks of the lessons, all of them or those named (01-fashion-cnn): converts docs/lessons/*.md, runs them
+and keeps outputs and plots. With --text, after a change of text alone, nothing runs and the outputs are kept.
 
 A lesson is written to docs/lessons/<lesson>.ipynb when all of its cells have run; after an error the earlier notebook
 stays. `ZOO_LESSON_BUDGET=small` runs a lesson in seconds, with few rows and steps, as the test does.

@@ -13,7 +13,7 @@ pytest.importorskip("ipykernel", reason='pip install "primer-zoo[lessons]"')
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
-from lessons import LARGEST, LESSONS, read_lesson  # noqa: E402
+from lessons import LESSONS, MAX_BYTES, read_lesson  # noqa: E402
 
 NAMES = sorted(path.stem for path in LESSONS.glob("0*.md"))
 # Folder under ZOO_DATA that a lesson needs beside Fashion-MNIST, which is a tiny made-up one here.
@@ -99,7 +99,7 @@ def test_a_notebook_is_made_of_its_text(name):
     assert cells == [(cell.cell_type, cell.source) for cell in read_lesson(LESSONS / f"{name}.md").cells], again
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code"), again
     assert shows_plots(notebook), again
-    assert path.stat().st_size <= LARGEST
+    assert path.stat().st_size <= MAX_BYTES
 
 
 def test_a_lesson_has_an_end():

@@ -636,18 +636,19 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
                 output_hidden_states=output_hidden_states,
                 return_dict=True,
             )
-        elif isinstance(encoder_outputs, tuple) and len(encoder_outputs) > 1:
-            encoder_outputs = RNNSeq2SeqEncoderOutput(encoder_outputs[0], final_states=encoder_outputs[-1])
+        elif isinstance(encoder_outputs, tuple):
+            final_states = encoder_outputs[-1] if len(encoder_outputs) > 1 else None
+            encoder_outputs = RNNSeq2SeqEncoderOutput(encoder_outputs[0], final_states=final_states)
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             raise ValueError("decoder_input_ids is missing: give the target so far, or labels")
         inputs = self.encoder.embed(decoder_input_ids, decoder_inputs_embeds)
         memory = encoder_outputs.last_hidden_state
         cache, keeps_cache = past_key_values, use_cache or past_key_values is not None
         if cache is None:
-            final_states = getattr(encoder_outputs, "final_states", None)
-            if final_states is None:
+            states = getattr(encoder_outputs, "final_states", None)
+            if states is None:
                 raise ValueError("encoder_outputs must be what this model's encoder returned, with its final_states")
-            cache = self.decoder.begin(memory, final_states)
+            cache = self.decoder.begin(memory, states)
         elif not isinstance(cache, RNNCache):
             raise ValueError(f"past_key_values is a {type(cache).__name__}, but a recurrent decoder keeps an RNNCache")
         vectors, hidden_states, weights = self.decoder(

@@ -13,7 +13,10 @@ import yaml
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="zoo-tests-")
 os.environ["MPLBACKEND"] = "Agg"
-REAL_DATA = os.environ.pop("ZOO_DATA", None)  # for the tests of published figures alone
+# For the few tests that name it. xdist's workers inherit the environment that is left here.
+REAL_DATA = os.environ.pop("ZOO_DATA", None) or os.environ.get("ZOO_REAL_DATA")
+if REAL_DATA:
+    os.environ["ZOO_REAL_DATA"] = REAL_DATA
 
 import zoo  # noqa: E402, F401  registers the families with transformers
 

@@ -7,15 +7,15 @@ import pytest
 from zoo.data.named_series import NAMED_SERIES, load_named_series
 from zoo.data.series import SeriesScaler
 from zoo.data.series_windows import WindowDataset
+from zoo.data.sources import find_files
 from zoo.tasks.forecasting.baselines import forecast_windows, window_scales, window_truth
 from zoo.tasks.forecasting.metrics import forecasting_metrics, mse
 
 
 def load(name, real_data):
     named = NAMED_SERIES[name]
-    folder = real_data / named.folder if real_data else None
-    if folder is None or not any(all((folder / file).is_file() for file in files) for files in named.files):
-        pytest.skip(f"needs ZOO_DATA, with {' and '.join(named.files[0])} of {named.homepage} in its {named.folder}/")
+    if not real_data or not find_files(named.folder, named.files):
+        pytest.skip(f"needs ZOO_DATA, with {' and '.join(named.files)} of {named.homepage} in its {named.folder}/")
     series = load_named_series(name)
     assert series.is_release
     return series, named

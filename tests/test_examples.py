@@ -9,6 +9,7 @@ import pytest
 from examples import forecast_csv, new_language_pair, use_models
 from tests.hub.conftest import api, hub, shared_workers, workers  # noqa: F401
 from tests.tasks.pairs import pairs, write_tsv
+from zoo.hub import publish  # noqa: F401 -- before the fixtures replace what it imports
 from zoo.record import RunRecord
 
 QUICK = ("--num_train_epochs", "1", "--use_cpu", "true", "--disable_tqdm", "true", "--average_checkpoints", "0",

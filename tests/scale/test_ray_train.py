@@ -131,6 +131,7 @@ def test_a_misspelt_recipe_needs_no_ray(capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray Train reads a deprecated setting of Ray Data
 def test_two_workers_learn_what_accelerate_launch_learns(address, recipe, tmp_path, capsys):  # noqa: F811
     """Two machines of one CPU each; the weights are equal bit by bit. A failing worker is one line."""
     flags = ["--num_train_epochs", "3", "--output_dir"]

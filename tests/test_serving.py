@@ -92,6 +92,7 @@ def test_the_benchmarks_ways_give_the_same_answers(finished):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Ray: its own deprecations, files that it leaves open
 def test_ray_data_and_ray_serve_with_real_workers(pictures):
     """Ray Data labels two pictures, Ray Serve answers a request."""
     pytest.importorskip("ray.serve", reason='needs pip install "primer-zoo[scale]"')

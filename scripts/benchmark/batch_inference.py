@@ -22,8 +22,9 @@ from zoo.data.fashion_mnist import load_fashion_mnist
 class Classify:
     """Batches of images in, batches of class numbers out: what each of the three ways calls."""
 
-    def __init__(self, path: str):
+    def __init__(self, model: str):
         torch.set_num_threads(1)
+        path = zoo.pretrained(model)  # in Ray's workers, too: importing zoo registers its classes
         self.processor = AutoImageProcessor.from_pretrained(path)
         self.model = AutoModelForImageClassification.from_pretrained(path).eval()
 
@@ -34,8 +35,8 @@ class Classify:
         return {"label": logits.argmax(-1).numpy()}
 
 
-def plain_loop(images: np.ndarray, path: str, batch_size: int) -> Callable[[], Any]:
-    classify = Classify(path)
+def plain_loop(images: np.ndarray, model: str, batch_size: int) -> Callable[[], Any]:
+    classify = Classify(model)
 
     def work() -> np.ndarray:
         starts = range(0, len(images), batch_size)
@@ -44,20 +45,20 @@ def plain_loop(images: np.ndarray, path: str, batch_size: int) -> Callable[[], A
     return work
 
 
-def datasets_map(images: np.ndarray, path: str, batch_size: int) -> Callable[[], Any]:
-    classify = Classify(path)
+def datasets_map(images: np.ndarray, model: str, batch_size: int) -> Callable[[], Any]:
+    classify = Classify(model)
     rows = Dataset.from_dict({"image": images}).with_format("numpy")
     options: dict[str, Any] = {"batched": True, "batch_size": batch_size, "remove_columns": ["image"]}
     return lambda: np.asarray(rows.map(classify, load_from_cache_file=False, **options)["label"])
 
 
-def ray_data(images: np.ndarray, path: str, batch_size: int, workers: int) -> Callable[[], Any]:
+def ray_data(images: np.ndarray, model: str, batch_size: int, workers: int) -> Callable[[], Any]:
     import ray
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     ray.data.DataContext.get_current().execution_options.preserve_order = True
     rows = ray.data.from_items([{"image": image} for image in images], override_num_blocks=4 * workers)
-    options: dict[str, Any] = {"fn_constructor_args": (path,), "batch_size": batch_size, "concurrency": workers}
+    options: dict[str, Any] = {"fn_constructor_args": (model,), "batch_size": batch_size, "concurrency": workers}
     return lambda: np.array([row["label"] for row in rows.map_batches(Classify, **options).take_all()])
 
 
@@ -65,12 +66,11 @@ def main(model: str, rows: int, batch_size: int, workers: int) -> None:
     """Print one line for each way."""
     disable_progress_bars()
     disable_progress_bar()
-    path = zoo.pretrained(model)
     images = load_fashion_mnist().test.images[:rows]
     ways = {
-        "plain loop": plain_loop(images, path, batch_size),
-        "datasets.map": datasets_map(images, path, batch_size),
-        f"Ray Data, {workers}": ray_data(images, path, batch_size, workers),
+        "plain loop": plain_loop(images, model, batch_size),
+        "datasets.map": datasets_map(images, model, batch_size),
+        f"Ray Data, {workers}": ray_data(images, model, batch_size, workers),
     }
     first = ways["plain loop"]()  # also warms up
     base = 0.0

@@ -37,8 +37,9 @@ def one_worker(monkeypatch):
     monkeypatch.setattr(ray_train, "check_room", lambda suffix, cpus, gpus: 2 // cpus)
 
 
-def same_files(one: Path, other: Path) -> bool:
-    return {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()}
+def file_names(run: Path) -> set[str]:
+    """What a run wrote beside its checkpoints, whose number depends on the epochs."""
+    return {path.name for path in run.iterdir() if not path.name.startswith("checkpoint-")}
 
 
 def test_a_run_of_a_worker_is_a_run(one_worker, recipe, finished, tmp_path, capsys):  # noqa: F811
@@ -47,9 +48,7 @@ def test_a_run_of_a_worker_is_a_run(one_worker, recipe, finished, tmp_path, caps
     assert main([str(recipe), "--ray_workers", "1", "--output_dir", str(folder)]) == 0
     record = RunRecord.read(folder)
     assert "ray_workers" not in record.command and record.compute["processes"] == 1
-    assert same_files(folder, finished / "run") or {"checkpoint-10", "checkpoint-20"} <= {
-        p.name for p in folder.iterdir()
-    }
+    assert file_names(folder) == file_names(finished / "run")
     out = capsys.readouterr().out
     assert "1 workers of Ray Train" in out and f"results.json in {folder}" in out
     assert [path.name for path in folder.parent.iterdir()] == ["mine"]
@@ -144,7 +143,7 @@ def test_two_workers_learn_what_accelerate_launch_learns(address, recipe, tmp_pa
     one, other = RunRecord.read(tmp_path / "ray"), RunRecord.read(tmp_path / "accelerate")
     assert one.compute["processes"] == other.compute["processes"] == 2
     assert one.weights_sha256 == other.weights_sha256 and one.metrics == other.metrics
-    assert same_files(tmp_path / "ray", tmp_path / "accelerate")
+    assert file_names(tmp_path / "ray") == file_names(tmp_path / "accelerate")
     assert f"results.json in {tmp_path / 'ray'}" in capsys.readouterr().out
 
     assert main([*with_ray, str(tmp_path / "failed"), "--data_dir", "/nowhere"]) == 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zoo.export.export import SETTINGS_FILES
 from zoo.export.record import EXPORT_NAME, ExportRecord
 from zoo.pretrained import pretrained
 from zoo.record import RunRecord, sha256
@@ -21,15 +22,6 @@ TABS = {
 MODELS = tuple(model_id for ids in TABS.values() for model_id in ids)
 # The file beside an export that names the weights it was made from.
 NOTE = "weights.sha256"
-# Of an export the page reads the graphs and these files.
-SETTINGS = (
-    "config.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
 # How the primary metrics are written, with their units: the accuracy is a share, error rates are in percent.
 FORMATS = {
     "accuracy": "accuracy {:.1%}",
@@ -97,7 +89,7 @@ def describe(model_id: str, folder: Path) -> Exported:
         FileNotFoundError: The folder holds no ONNX graph, or lacks a file of its record.
         ValueError: A file is damaged.
     """
-    files = sorted(folder.glob("*.onnx")) + [folder / name for name in SETTINGS if (folder / name).is_file()]
+    files = sorted(folder.glob("*.onnx")) + [folder / name for name in SETTINGS_FILES if (folder / name).is_file()]
     if not any(file.suffix == ".onnx" for file in files):
         raise FileNotFoundError(f"{folder} holds no .onnx file: export {model_id} again with `zoo demo --refresh`")
     if (folder / EXPORT_NAME).is_file():

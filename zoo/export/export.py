@@ -15,7 +15,8 @@ from .record import EXPORT_NAME, ExportRecord
 ROWS = 64
 # Of float32 outputs and logits.
 TOLERANCE = 1e-3
-COPIED = (
+# What is beside the weights and belongs to the model in any format.
+SETTINGS_FILES = (
     "config.json",
     "generation_config.json",
     "preprocessor_config.json",
@@ -49,7 +50,7 @@ def copy_settings(path: str, folder: Path) -> None:
     """Config, generation settings and processor files, as they are beside the weights."""
     from transformers.utils import cached_file
 
-    for name in COPIED:
+    for name in SETTINGS_FILES:
         file = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
         if file is not None:
             shutil.copyfile(file, folder / name)
@@ -189,4 +190,4 @@ def card_entry(record: ExportRecord) -> dict[str, Any]:
     }
 
 
-__all__ = ["ROWS", "card_entry", "export", "load_original", "task_of"]
+__all__ = ["SETTINGS_FILES", "ROWS", "card_entry", "export", "load_original", "task_of"]

@@ -15,8 +15,8 @@ from datasets import Dataset, disable_progress_bars
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 from transformers.utils.logging import disable_progress_bar
 
-import zoo
 from zoo.data.fashion_mnist import load_fashion_mnist
+from zoo.training.weights import find_model
 
 
 class Classify:
@@ -24,7 +24,7 @@ class Classify:
 
     def __init__(self, model: str):
         torch.set_num_threads(1)
-        path = zoo.pretrained(model)  # in Ray's workers, too: importing zoo registers its classes
+        path = find_model(model)  # a name or a folder; in Ray's workers its import registers the classes
         self.processor = AutoImageProcessor.from_pretrained(path)
         self.model = AutoModelForImageClassification.from_pretrained(path).eval()
 

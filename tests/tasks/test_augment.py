@@ -8,6 +8,8 @@ from scipy import stats
 from zoo.tasks.image_classification.augment import Augmentation, integers, uniform
 
 DRAWS = ("flip", "shift_y", "shift_x", "erase_y", "erase_x", "mix", "box_y", "box_x", "box_size")
+DRAWS += ("erase", "erase_area", "erase_ratio", "erase_fill")
+CHANGES = [{"flip": "random"}, {"shift": 2}, {"erase": 4}, {"erase_area": 0.4}, {"mixup": 1.0}, {"cutmix": 1.0}]
 ALL = {"flip": "alternate", "shift": 3, "erase": 5, "seed": 7}
 
 
@@ -82,13 +84,14 @@ def test_another_process_or_machine_draws_the_same_numbers(seed, epoch):
     assert uniform(torch.tensor(numbers), seed, epoch, "shift_x").tolist() == expected
 
 
-@pytest.mark.parametrize("change", [{"flip": "random"}, {"shift": 2}, {"erase": 4}, {"mixup": 1.0}, {"cutmix": 1.0}])
+@pytest.mark.parametrize("change", CHANGES)
 def test_seed_and_epoch_decide(change):
     batch, index = images().float(), torch.arange(32)
 
     def changed(seed, epoch):
         augmentation = Augmentation(**change, seed=seed)
-        batch_now = augmentation.erasing(augmentation.geometric(batch, index, epoch), index, epoch)
+        batch_now = augmentation.random_erasing(augmentation.geometric(batch, index, epoch), index, epoch)
+        batch_now = augmentation.erasing(batch_now, index, epoch)
         return augmentation.mixing(batch_now, index % 10, index, epoch)[0]
 
     first = changed(7, 4)
@@ -102,6 +105,7 @@ def test_nothing_asked_for_nothing_changed(dtype):
     batch, index, labels = images().to(dtype), torch.arange(32), torch.arange(32) % 10
     augmentation = Augmentation()
     assert torch.equal(augmentation.geometric(batch, index, 1), batch)
+    assert torch.equal(augmentation.random_erasing(batch, index, 1), batch)
     assert torch.equal(augmentation.erasing(batch, index, 1), batch)
     mixed, targets = augmentation.mixing(batch, labels, index, 1)
     assert torch.equal(mixed, batch) and torch.equal(targets, labels)
@@ -167,6 +171,25 @@ def test_erasing_sets_one_square_to_the_mean(side):
     assert heights.min() >= side // 2 and widths.min() >= side // 2
     assert hole.any(0).all()  # every pixel has its turn
     assert torch.equal(pixel_values, torch.ones_like(pixel_values))  # not in place
+
+
+def test_random_erasing_covers_a_rectangle_with_noise():
+    batch = torch.zeros(4000, 1, 20, 20, dtype=torch.uint8)
+    index = torch.arange(4000) * 7
+    erased = Augmentation(erase_area=0.4, erase_probability=0.25).random_erasing(batch, index, epoch=0)
+    hole = erased[:, 0] != 0  # a noise pixel of 0 is missed: 1 in 256
+    changed = hole.any(2).any(1)
+    assert changed.float().mean() == pytest.approx(0.25, abs=0.03)
+    heights, widths = hole[changed].any(2).sum(1), hole[changed].any(1).sum(1)
+    assert (hole[changed].sum((1, 2)) / (heights * widths)).min() > 0.85  # a rectangle
+    areas, ratios = heights * widths / 400, heights / widths
+    assert areas.min() < 0.05 and 0.33 < areas.max() < 0.46
+    assert ratios.log().mean() == pytest.approx(0, abs=0.1) and ratios.max() < 4.1
+    assert hole.any(0).all()  # every pixel has its turn
+    assert stats.kstest(erased[:, 0][hole].numpy() / 256, "uniform").pvalue > 1e-4
+    assert not batch.any()  # not in place
+    again = Augmentation(erase_area=0.4, erase_probability=0.25).random_erasing(batch[5:9], index[5:9], epoch=0)
+    assert torch.equal(again, erased[5:9])  # whatever else is in the batch
 
 
 # Mixup and cutmix

@@ -210,7 +210,7 @@ def test_a_batch_is_its_rows():
 
 
 def test_only_training_batches_are_augmented():
-    collate = make_task(random_shift=4, random_erasing=9, mixup=1.0).collate
+    collate = make_task(random_shift=4, random_erasing=9, random_erasing_area=0.3, mixup=1.0).collate
     training = ImageDataset(make_split(), training=True)
     rows = list(range(40))
     changed, plain = collate(training.__getitems__(rows)), collate(training.view().__getitems__(rows))
@@ -303,6 +303,9 @@ def test_data_and_model_must_fit(small_data):
         ({"test_time_augmentation": "crop"}, "test_time_augmentation='crop' is not one of none, flip, flip_shift"),
         ({"random_shift": -1}, "random_shift=-1 must be at least 0"),
         ({"cutmix": 1.1}, "cutmix=1.1 is a share of batches"),
+        ({"random_erasing_area": 1.5}, "random_erasing_area=1.5 is a share of the image"),
+        ({"random_erasing_area": 0.01}, "random_erasing_area=0.01 must be 0 or at least 0.02"),
+        ({"random_erasing_probability": -0.1}, "random_erasing_probability=-0.1 must be at least 0"),
         ({"max_train_samples": 0}, "max_train_samples=0 must be at least 1"),
     ],
 )

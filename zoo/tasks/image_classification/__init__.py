@@ -125,6 +125,8 @@ class ImageClassificationTask(Task):
             flip=self.arguments.random_flip,
             shift=self.arguments.random_shift,
             erase=self.arguments.random_erasing,
+            erase_area=self.arguments.random_erasing_area,
+            erase_probability=self.arguments.random_erasing_probability,
             mixup=self.arguments.mixup,
             cutmix=self.arguments.cutmix,
             num_labels=self.config.num_labels,
@@ -144,6 +146,7 @@ class ImageClassificationTask(Task):
             return {"pixel_values": (images.float() - self.mean) / self.std, "labels": labels}
         index, epoch = rows["index"], rows["epoch"]
         images = self.augmentation.geometric(images, index, epoch)
+        images = self.augmentation.random_erasing(images, index, epoch)
         pixel_values = self.augmentation.erasing((images.float() - self.mean) / self.std, index, epoch)
         pixel_values, labels = self.augmentation.mixing(pixel_values, labels, index, epoch)
         return {"pixel_values": pixel_values, "labels": labels}

@@ -8,7 +8,9 @@ from zoo.tasks.base import DataArguments, option
 LEAST = {
     **dict.fromkeys(("max_train_samples", "max_eval_samples", "max_predict_samples"), 1),
     **dict.fromkeys(("random_shift", "random_erasing", "mixup", "cutmix"), 0),
+    **dict.fromkeys(("random_erasing_area", "random_erasing_probability"), 0),
 }
+_SHARES = {"cutmix": "batches", "random_erasing_area": "the image", "random_erasing_probability": "images"}
 CHOICES = {
     "random_flip": ("none", "random", "alternate"),
     "test_time_augmentation": ("none", "flip", "flip_shift"),
@@ -39,6 +41,10 @@ class ImageClassificationArguments(DataArguments):
     random_flip: str = option("none", "none, random or alternate (every other epoch).", loading=False)
     random_shift: int = option(0, "Shift training images by up to this many pixels.", loading=False)
     random_erasing: int = option(0, "Side in pixels of a square to erase (cutout).", loading=False)
+    random_erasing_area: float = option(
+        0.0, "Cover a rectangle of noise, at most this share of the image (the paper's: 0.4).", loading=False
+    )
+    random_erasing_probability: float = option(0.5, "Share of images with such a rectangle.", loading=False)
     mixup: float = option(0.0, "alpha of mixup.", loading=False)
     cutmix: float = option(0.0, "Share of batches with cutmix.", loading=False)
     test_time_augmentation: str = option(
@@ -51,8 +57,11 @@ class ImageClassificationArguments(DataArguments):
 
     def __post_init__(self):
         self.check(LEAST, CHOICES)
-        if self.cutmix > 1:
-            raise ValueError(f"cutmix={self.cutmix} is a share of batches and must be at most 1")
+        for name, of in _SHARES.items():
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name}={getattr(self, name)} is a share of {of} and must be at most 1")
+        if 0 < self.random_erasing_area < 0.02:
+            raise ValueError(f"random_erasing_area={self.random_erasing_area} must be 0 or at least 0.02")
 
 
 __all__ = ["ImageClassificationArguments"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.tasks.summarization.metrics import rouge_scores, summarization_metrics
+from zoo.tasks.summarization.metrics import name_metrics, names, rouge_scores, summarization_metrics
 from zoo.tasks.text.baselines import lead, nearest
 
 
@@ -21,6 +21,24 @@ def test_english_stems_are_equal():
     assert rouge_scores(["running dogs"], ["run dog"])["rouge1"] == pytest.approx([100])
     with pytest.raises(ValueError, match="as many summaries as references"):
         summarization_metrics([], [])
+
+
+def test_names():
+    assert names("Tools for GNOME and libfoo2. These read PDF/A files of X.org, e-mail or C++.") == {
+        "GNOME", "libfoo2", "PDF", "A", "X.org", "C++",
+    }  # fmt: skip
+    assert names("Python bindings") == set() and names("GNOME bindings") == {"GNOME"}
+
+
+def test_names_that_are_copied_rightly():
+    sources = ["A viewer of FITS images for GNOME", "A game"]
+    metrics = name_metrics(
+        ["a FITS viewer for Gnomeo", "a game"], ["the GNOME viewer of FITS by NASA", "a game"], sources
+    )
+    assert metrics == {"name_recall": 50.0, "name_precision": 50.0}  # NASA is not in the text
+    assert name_metrics(["a game"], ["a game"], ["A game"]) == {}
+    measured = summarization_metrics(["a FITS viewer"], ["FITS viewer"], intervals=True, sources=["shows FITS"])
+    assert measured["name_precision"] == 100.0
 
 
 def test_training_and_record_measure_the_same_and_intervals_hold_the_mean():

@@ -52,10 +52,10 @@ class SummarizationTask(TextTask):
     def text_metrics(
         self, predictions: Sequence[str], dataset: TextDataset, intervals: bool = False
     ) -> dict[str, float]:
-        """ROUGE of the summaries."""
+        """ROUGE of the summaries; with `intervals` also how well names are copied."""
         from .metrics import summarization_metrics
 
-        return summarization_metrics(predictions, dataset.targets, intervals)
+        return summarization_metrics(predictions, dataset.targets, intervals, dataset.sources)
 
     def baselines(self, train: Any, dataset: Any) -> dict[str, dict[str, float]]:
         """The first words of the text, as many as the median training summary has; the summary of the nearest training
@@ -81,6 +81,12 @@ class SummarizationTask(TextTask):
         lines = [f"{metrics['n']:,} texts"]
         for name in NAMES:
             lines += [f"{name}  {metrics[name]:.2f}  ({metrics[f'{name}_low']:.2f} to {metrics[f'{name}_high']:.2f})"]
+        for name, of in (
+            ("name_recall", "of the names that belong there"),
+            ("name_precision", "of the names written"),
+        ):
+            if name in metrics:
+                lines += [f"{name}  {metrics[name]:.1f}%  {of}"]
         lines += [f"perplexity of a target token  {metrics['perplexity']:.3f}"]
         tables = {"by_length": lengths, "samples": sample_rows(single, "rougeL", texts, rows)}
         return Report("\n".join(lines), tables, {"rouge_by_length": plot})

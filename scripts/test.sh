@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 install "[test]"
 fashion_mnist
-# Tests use no network beyond loopback. Small models run fastest on one thread, tests on two processes.
+# Tests use no network beyond loopback. Small models run fastest on one thread, tests on two processes, which take
+# whole files in the order of tests/conftest.py.
 export HF_HUB_OFFLINE=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec .venv/bin/python -m pytest -n "${ZOO_TEST_PROCESSES:-2}" --dist loadfile "$@"
+exec .venv/bin/python -m pytest -n "${ZOO_TEST_PROCESSES:-2}" --dist loadfile --no-loadscope-reorder "$@"

@@ -20,6 +20,30 @@ if REAL_DATA:
 
 import zoo  # noqa: E402, F401  registers the families with transformers
 
+# Files that take more than half a minute, the longest first. Several processes get whole files in this order
+# (scripts/test.sh), so that none of them works alone through a long file at the end.
+LONG_FILES = (
+    "test_lessons.py",
+    "tuning/test_search.py",
+    "tasks/test_new_pair.py",
+    "training/test_run.py",
+    "tuning/test_study.py",
+    "test_contract.py",
+    "tasks/test_replay.py",
+    "test_contract_onnx.py",
+    "tuning/test_speech.py",
+    "test_docs.py",
+    "export/test_onnx.py",
+    "hub/test_publish_models.py",
+    "data/test_synthetic_speech.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 def write_idx(path: Path, array: np.ndarray) -> None:
     """A gzipped IDX file of unsigned bytes."""

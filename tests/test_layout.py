@@ -16,19 +16,21 @@ FILES = sorted(ZOO.rglob("*.py"))
 PORTABLE = re.compile(
     r"zoo/models/[^/]+/(configuration|modeling|image_processing|feature_extraction|processing|generation|cache|heads)_\w+\.py$"
 )
+TRAINING = {"data", "record", "plotting", "models.base", "tasks.base", "registry", "pretrained", "training"}
 # Folder (or the base class in it) -> what of zoo it may import. A folder that is missing here may import everything.
 MAY_IMPORT = {
     "data": {"data"},
     "record": set(),
+    "plotting": set(),
     "pretrained": {"record", "registry"},
     "registry": {"models", "tasks"},
     "models": {"models"},
     # The public Trainer is no part of a run: a task may subclass it, as code outside of the library does.
-    "tasks": {"data", "record", "tasks", "models.base", "training.trainer", "training.arguments"},
+    "tasks": {"data", "record", "plotting", "tasks", "models.base", "training.trainer", "training.arguments"},
     "training.trainer": {"training"},
     "training.arguments": {"training"},
-    "training": {"data", "record", "models.base", "tasks.base", "registry", "pretrained", "training"},
-    "tuning": {"data", "record", "models.base", "tasks.base", "registry", "pretrained", "training", "tuning"},
+    "training": TRAINING,
+    "tuning": TRAINING | {"tuning"},
     "scale": {"training", "tuning", "scale"},
     "hub": {"record", "registry", "pretrained", "models.base", "tasks.base", "hub"},
 }

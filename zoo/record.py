@@ -29,9 +29,9 @@ class RunRecord:
         seed: Seed of weights, order and augmentation.
         metrics: Split -> metric -> value, with the final weights; `<split>_plain` holds the metrics without test-time
             augmentation where a recipe uses it.
-        baselines: Name of a baseline -> metrics on the test (else validation) split.
+        baselines: Name of a baseline -> metrics on `split`.
         fit: Verdict underfit, good fit or overfit, with the rule and its numbers.
-        tables: Tables of the task's report on the test (else validation) split.
+        tables: Tables of the task's report on `split`.
         history: The Trainer's log, one entry an evaluation or log step.
         averaging: Which checkpoints were averaged, the validation metric of the average and of the single weights, and
             which of the two the run saved; empty if nothing was averaged.
@@ -65,6 +65,11 @@ class RunRecord:
     before: dict[str, dict[str, Any]] = field(default_factory=dict)
     usage: dict[str, Any] = field(default_factory=dict)
     exports: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def split(self) -> str:
+        """The split whose metrics cards and lists show: test, or validation without one."""
+        return "test" if "test" in self.metrics else "validation"
 
     def write(self, folder: Path | str) -> Path:
         """Write results.json into the folder, whole or not at all."""

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.tasks.pairs import pairs
 
 # What has no letter in common with the parent's languages.
@@ -17,6 +19,8 @@ MODELS = {
         "dropout": 0.0,
     },
 }
+# Runs a test with a parent of each family; without it the parent is a Transformer.
+each_family = pytest.mark.parametrize("parent", MODELS, indirect=True)
 QUICK = ["--use_cpu", "true", "--disable_tqdm", "true", "--num_train_epochs", "1", "--batch_tokens", "400"]
 QUICK += "--generation_max_length 12 --num_beams 1 --max_target_length 24 --average_checkpoints 0".split()
 

@@ -234,7 +234,7 @@ def test_the_pipeline_rejects(inputs, options, message):
         (["--test_file", "MINE"], 1, "need --train_file"),
         (["--train_file", "MINE", "--target_columns", "c"], 1, "'c'"),
         (["--train_file", "MINE", "--model_overrides", "context_length=900"], 1, "too few for"),
-        (["--train_file", "MINE", "--validation_size", "-1"], 2, "validation_size=-1.0 must not be negative"),
+        (["--train_file", "MINE", "--validation_size", "-1"], 2, "validation_size=-1.0 must be at least 0"),
         (["--train_file", "MINE", "--validation_size", "0"], 1, "no validation rows to choose the checkpoint by"),
         (
             ["--train_file", "MINE", "--validation_size", "40"],

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
 
-from tests.tasks.new_pairs import QUICK, new_pair
+from tests.tasks.new_pairs import QUICK, each_family, new_pair
 from tests.tasks.pairs import pairs
 from zoo.commands.card import main as card
 from zoo.commands.evaluate import main as evaluate
@@ -23,6 +23,7 @@ from zoo.tasks.translation.arguments import TranslationArguments
 from zoo.tasks.translation.new_pair import checks
 
 
+@each_family
 @pytest.mark.parametrize("vocabulary", ["extend", "replace", "keep"])
 def test_a_child_of_either_family_by_one_command(parent, vocabulary, tmp_path, capsys):
     # The old tokens spell Russian in bytes, two a letter.
@@ -169,6 +170,7 @@ def test_every_command_of_the_page_runs(parent, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "runs/mine/README.md").is_file()
 
 
+@each_family
 @pytest.mark.parametrize("tied", [True, False])
 def test_lora_trains_less_and_saves_a_plain_model(parent, tied, tmp_path):
     if not tied:
@@ -209,6 +211,7 @@ def test_swapped_columns_are_a_warning(parent, monkeypatch):
     assert checks.check_pairs(french, AutoModelForSeq2SeqLM, train) == []  # it cannot tell
 
 
+@each_family
 def test_a_model_is_surer_of_what_it_knows(parent):
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(parent), AutoTokenizer.from_pretrained(parent)
     values = [checks.uncertainty(model, tokenizer, [pair[side] for pair in pairs(8)]) for side in (0, 1)]

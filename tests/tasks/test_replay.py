@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
 
-from tests.tasks.new_pairs import new_pair
+from tests.tasks.new_pairs import each_family, new_pair
 from zoo.commands.card import main as card
 from zoo.commands.evaluate import main as evaluate
 from zoo.commands.train import main as train
@@ -60,6 +60,7 @@ def test_metrics_before_and_after_are_of_every_pair():
     assert TASK(TranslationArguments()).compared_metrics(found) == ["bleu", "bleu_en-pt_BR", "bleu_zh_Hans-en"]
 
 
+@each_family
 def test_rows_of_several_directions_begin_with_their_tags(parent):
     data, old = load(parent, keep_pair=[f"en-eo:{parent.parent / 'eo.tsv'}"]), AutoTokenizer.from_pretrained(parent)
     tags = language_ids(data.processor)
@@ -74,6 +75,7 @@ def test_rows_of_several_directions_begin_with_their_tags(parent):
     assert all(number < data.train.own for number in data.train.measured.numbers)
 
 
+@each_family
 def test_replay_is_learned_from_the_parent(parent, tmp_path):
     """The loss of a batch by hand: labels of the new pair, the parent's probabilities of the replayed one."""
     keep = ["--keep_pair", f"en-eo:{parent.parent / 'eo.tsv'}", "--keep_ratio", "0.5", "--output_dir", str(tmp_path)]
@@ -166,6 +168,7 @@ def test_a_flag_for_several_pairs_may_be_repeated(parent):
     assert parse_run(new_pair(parent, *flags)).data.keep_pair == ["en-eo:a.tsv", "eo-ru:b.tsv", "en-fr:c.tsv"]
 
 
+@each_family
 def test_pairs_that_are_too_long_are_counted_for_their_own_pair(parent):
     keep = {"keep_pair": [f"en-eo:{parent.parent / 'eo.tsv'}"], "vocabulary": "keep"}
     with pytest.raises(ValueError, match="ru.tsv: every pair has more than max_source_length=128 or max_target"):

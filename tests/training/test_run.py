@@ -108,9 +108,13 @@ def test_every_row_is_measured_but_those_of_the_test_split_if_it_is_skipped(tiny
     assert line in capsys.readouterr().out
 
 
-def kill_once_saved(command: list[str], folder: Path, environment: dict) -> None:
-    """Start the command and kill it -9 as soon as its second checkpoint is whole."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def kill_once_saved(argv: list[str], folder: Path) -> None:
+    """Start `zoo train` and kill it -9 as soon as its second checkpoint is whole."""
+    command, root = [sys.executable, "scripts/train.py", *argv], Path(__file__).parents[2]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}  # as in this process
+    process = subprocess.Popen(
+        command, env=environment, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 240
     try:
         while len(whole_checkpoints(folder, needs_average=True)) < 2:
@@ -125,17 +129,12 @@ def kill_once_saved(command: list[str], folder: Path, environment: dict) -> None
 def test_a_killed_run_resumes_to_the_same_weights(tiny_recipe, tmp_path):
     """kill -9 in mid-epoch, with dropout, augmentation, Muon, a moving average and a schedule at work."""
     flags = ["--save_strategy", "steps", "--save_steps", "3", "--eval_strategy", "epoch", "--save_total_limit", "3"]
-    command = [sys.executable, "scripts/train.py", str(tiny_recipe), "--num_train_epochs", "8", *flags]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    root = Path(__file__).parents[2]
+    command = [str(tiny_recipe), "--num_train_epochs", "8", *flags]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    os.chdir(root)
-    kill_once_saved([*command, "--output_dir", str(killed)], killed, environment)
+    kill_once_saved([*command, "--output_dir", str(killed)], killed)
     assert not (killed / "results.json").exists()
-    for folder, more in ((killed, ["--resume_from_checkpoint", "last"]), (whole, [])):
-        subprocess.run(
-            [*command, "--output_dir", str(folder), *more], env=environment, check=True, capture_output=True
-        )
+    assert main([*command, "--output_dir", str(killed), "--resume_from_checkpoint", "last"]) == 0
+    assert main([*command, "--output_dir", str(whole)]) == 0
     assert same_weights(killed, whole)
     first, second = RunRecord.read(killed), RunRecord.read(whole)
     assert first.metrics == second.metrics

@@ -174,7 +174,9 @@ def test_a_checkpoint_gets_the_rates_of_its_new_point():
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5)
     old = {"training.learning_rate": 0.02, "training.weight_decay": 0.1}
     new = {"training.learning_rate": 0.04, "training.weight_decay": 0.3}
-    TuneReport(ACCURACY, new, {"point": old}).on_train_begin(None, None, None, optimizer, schedule)
+    TuneReport(ACCURACY, new, {"point": old}).on_train_begin(
+        None, None, None, optimizer=optimizer, lr_scheduler=schedule
+    )
     assert schedule.base_lrs == pytest.approx([0.04, 0.04, 0.5])
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.02, 0.25])
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0, 0.0]

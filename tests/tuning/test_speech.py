@@ -56,7 +56,7 @@ def test_a_search(address, recipe, tmp_path, monkeypatch):
     assert all(trial["score"] > 0 for trial in results["trials"])
 
 
-def test_a_study(address, recipe, tmp_path):
+def test_a_study(in_this_process, recipe, tmp_path):
     content = {
         "title": "Tones",
         "question": "Does CTC help?",
@@ -65,7 +65,7 @@ def test_a_study(address, recipe, tmp_path):
         "variants": {"no-ctc": {"model": {"ctc_loss_weight": 0.0}}},
     }
     (tmp_path / "tones-study.yaml").write_text(yaml.safe_dump(content))
-    flags = ["--output_dir", str(tmp_path / "out"), "--report_dir", str(tmp_path / "report"), "--address", address]
+    flags = ["--output_dir", str(tmp_path / "out"), "--report_dir", str(tmp_path / "report")]
     assert study([str(tmp_path / "tones-study.yaml"), *flags]) == 0
     page = (tmp_path / "report" / "tones-study.md").read_text()
     assert "validation wer" in page and "| no-ctc | `ctc_loss_weight=0.0` |" in page

@@ -13,14 +13,14 @@ from transformers import TrainerCallback
 
 pytest.importorskip("ray")
 
-from zoo.commands.study import main, without_places
+from zoo.commands.study import command_of, main, make_parser
 from zoo.record import RunRecord
 from zoo.training.command_line import parse_overrides
 from zoo.training.recipe import UsageError
 from zoo.tuning.fingerprint import code_of, recipe_key
 from zoo.tuning.log import write_event
 from zoo.tuning.overrides import flags_of
-from zoo.tuning.runs import plan
+from zoo.tuning.runs import locked, plan
 from zoo.tuning.settings import Objective
 from zoo.tuning.study import Variant, check_study, load_study
 from zoo.tuning.table import Row, compare, describe, tabulate
@@ -169,6 +169,13 @@ def test_other_code_is_another_run_unless_it_is_accepted(done, place, monkeypatc
     assert all(run["other_code"] for row in rows for run in row.runs)
 
 
+def test_two_processes_do_not_work_in_one_folder(tmp_path):
+    with locked(tmp_path), pytest.raises(UsageError, match="another process works in"), locked(tmp_path):
+        pass
+    with locked(tmp_path):  # it is free again
+        pass
+
+
 def test_comments_do_not_make_other_code(tmp_path):
     one, two, three = (tmp_path / f"{name}.py" for name in ("one", "two", "three"))
     one.write_text('"""A."""\ndef f():\n    """B."""\n    return 1\n')
@@ -279,21 +286,10 @@ def test_a_wrong_call_is_an_error_in_one_line(place, flags, message, capsys, tmp
     assert message in capsys.readouterr().err
 
 
-def test_the_command_of_the_page_keeps_the_study():
-    argv = [
-        "--jobs",
-        "2",
-        "mine",
-        "--table_only",
-        "--seeds",
-        "1",
-        "2",
-        "--output_dir=x",
-        "--test",
-        "--address",
-        "auto",
-    ]
-    assert without_places(argv) == ["mine", "--seeds", "1", "2", "--test"]
+def test_the_command_of_the_page_has_what_changes_the_numbers():
+    argv = "--jobs 2 mine --table_only --seeds 1 2 --output_dir=x --test --address auto --weight_decay 0.1".split()
+    expected = "python scripts/study.py mine --seeds 1 2 --test --weight_decay 0.1"
+    assert command_of(*make_parser().parse_known_args(argv)) == expected
 
 
 def test_flags_set_the_primary_metric_of_a_study(place, tmp_path):

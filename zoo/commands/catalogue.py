@@ -26,8 +26,8 @@ COLUMNS = {
 def describe_model(name: str, folder: Path) -> dict[str, str]:
     """The columns of a shipped model in the lists."""
     record = RunRecord.read(folder)
-    split = "test" if "test" in record.metrics else "validation"
-    metric, metrics = record.fit["metric"], record.metrics[split]
+    split, metric = record.split, record.fit["metric"]
+    metrics = record.metrics[split]
     text = f"{metric} {metrics[metric]:.4f}"
     if f"{metric}_low" in metrics:
         text += f" ({metrics[f'{metric}_low']:.4f} to {metrics[f'{metric}_high']:.4f})"

@@ -12,11 +12,13 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import Parser, guarded
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zoo.hub.options import PublishOptions
 
 INTERRUPTED = (
@@ -58,15 +60,13 @@ def find_folder(name: str) -> Path:
     Raises:
         UsageError: There is neither.
     """
-    from zoo.pretrained import pretrained, shipped_models
-    from zoo.registry import nearest
     from zoo.training.recipe import UsageError
+    from zoo.training.weights import find_model
 
-    if Path(name).is_dir():
-        return Path(name)
-    if name in shipped_models():
-        return Path(pretrained(name))
-    raise UsageError(f"{name} is neither a folder nor a shipped model; {nearest(name, list(shipped_models()))}")
+    folder = Path(find_model(name))
+    if not folder.is_dir():
+        raise UsageError(f"{name} is not on this machine: name the folder of a run, or a shipped model")
+    return folder
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -87,7 +87,7 @@ def check_account(repo_id: str, options: "PublishOptions") -> None:
     Remote(repo_id, find_token()).check_account(options.create_pr)
 
 
-def remeasure(folder: Path, rows: int) -> Any:
+def remeasure(folder: Path, rows: int) -> "dict[str, Tensor]":
     """Measure the staged model on a sample and print the result; a batch of the sample.
 
     Raises:

@@ -8,17 +8,17 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from zoo.training.command_line import flag_names
 from zoo.training.recipe import UsageError
 
 from . import Parser, guarded
 
+if TYPE_CHECKING:
+    from zoo.tuning.study import Study
+
 INTERRUPTED = "interrupted; the same command goes on where it stopped"
-# Flags that do not change what is measured.
-PLACES = ("--output_dir", "--report_dir", "--jobs", "--minutes", "--address", "--cpus_per_run", "--gpus_per_run")
-SWITCHES = ("--table_only", "--accept_other_code", "--retry_failed")
 REFUSED = (
     "seed", "output_dir", "skip_test", "resume_from_checkpoint", "push_to_hub", "model_overrides", "ray_workers",
 )  # fmt: skip
@@ -67,17 +67,13 @@ def check_flags(flags: Sequence[str], why: str, advice: str = "") -> None:
             raise UsageError(f"{flag}: {why}{advice if 'overrides' in flag else ''}")
 
 
-def without_places(argv: Sequence[str]) -> list[str]:
-    """The command line without the flags that do not change what is measured."""
-    kept, is_value = [], False
-    for argument in argv:
-        if is_value:
-            is_value = False
-        elif argument.split("=")[0] in PLACES:
-            is_value = "=" not in argument
-        elif argument not in SWITCHES:
-            kept.append(argument)
-    return kept
+def command_of(arguments: argparse.Namespace, flags: Sequence[str]) -> str:
+    """The command that the page shows, without the flags that do not change what is measured."""
+    own = [arguments.study]
+    for name in ("seeds", "only"):
+        if values := getattr(arguments, name):
+            own += [f"--{name}", *map(str, values)]
+    return shlex.join(["python", "scripts/study.py", *own, *["--test"] * arguments.test, *flags])
 
 
 @contextlib.contextmanager
@@ -108,14 +104,14 @@ def study(argv: list[str]) -> None:
     if arguments.seeds:
         chosen = dataclasses.replace(chosen, seeds=list(dict.fromkeys(arguments.seeds)))
     check_study(chosen, flags)
-    compare(chosen, arguments, flags, shlex.join(["python", "scripts/study.py", *without_places(argv)]))
+    compare(chosen, arguments, flags, command_of(arguments, flags))
 
 
-def compare(chosen: Any, arguments: argparse.Namespace, flags: list[str], command: str) -> None:
+def compare(chosen: "Study", arguments: argparse.Namespace, flags: list[str], command: str) -> None:
     """Run what is missing of a study and write its table.
 
     Args:
-        chosen (`zoo.tuning.study.Study`): With the seeds of the command line.
+        chosen: With the seeds of the command line.
         arguments: The command's own flags.
         flags: Flags of `zoo train`, for every run.
         command: The command line, which the page shows.

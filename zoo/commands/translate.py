@@ -14,9 +14,12 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import Parser, guarded
+
+if TYPE_CHECKING:
+    from transformers import Pipeline
 
 # A translation this many times longer or shorter than its sentence went wrong.
 MAX_RATIO = 2.0
@@ -107,25 +110,24 @@ def choose_pairs(
     return pairs
 
 
-def load_translator(model: str) -> Any:
+def load_translator(model: str) -> "Pipeline":
     """The translation pipeline of a folder, a shipped model or a model of the Hub.
 
     Raises:
-        ValueError: It is not a translator, or there is no such model.
+        UsageError: There is no such model.
+        ValueError: It is not a translator.
     """
-    from zoo.pretrained import check_weights, pretrained
     from zoo.registry import register_all
     from zoo.tasks.translation.translator import load
+    from zoo.training.weights import find_model
 
     register_all()
-    if Path(model).is_dir():
-        check_weights(model)
-    elif "/" not in model:
-        model = pretrained(model)
-    return load(model)
+    return load(find_model(model))
 
 
-def translate_lines(translator: Any, lines: Sequence[str], batch_size: int, **generate_kwargs: Any) -> list[str]:
+def translate_lines(
+    translator: "Pipeline", lines: Sequence[str], batch_size: int, **generate_kwargs: int
+) -> list[str]:
     """The translation of each line, with a progress bar; lines of about one length share a batch.
 
     Args:

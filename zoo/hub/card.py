@@ -13,7 +13,7 @@ from zoo.record import RunRecord, write_whole
 from zoo.registry import load_task
 
 from .blocks import Card, merge
-from .metadata import check_metadata, measured_split, metadata
+from .metadata import check_metadata, metadata
 
 TEMPLATES = Path(__file__).parent / "templates"
 CARD_NAME = "README.md"
@@ -51,7 +51,7 @@ def table_cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def quoted(text: Any) -> str:
+def quoted(text: object) -> str:
     """A text of the data as a Python literal for an example's code."""
     text = str(text)
     plain = text.isprintable() and "\\" not in text and '"""' not in text and not text.endswith('"')
@@ -67,7 +67,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
     return {
         "record": record,
         "publish": record.recipe.get("publish", {}),
-        "split": measured_split(record),
+        "split": record.split,
         "metric": record.fit["metric"],
         "auto_class": load_task(record.recipe["task"]).auto_class.__name__,
         "repo_id": repo_id,

@@ -65,7 +65,7 @@ class CleanProcess:
                 text=True,
             )
 
-    def ask(self, do: str, **request: Any) -> dict[str, Any]:
+    def ask(self, do: str, **request: object) -> dict[str, Any]:
         """Send one request.
 
         Args:

@@ -3,8 +3,8 @@
 import inspect
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from transformers.dynamic_module_utils import get_relative_import_files
 
@@ -22,7 +22,7 @@ def code_files(classes: list[type]) -> list[Path]:
     return [files[name] for name in sorted(files)]
 
 
-def name_classes(folder: Path, models: dict[Any, type], processors: dict[Any, type]) -> None:
+def name_classes(folder: Path, models: Mapping[type, type], processors: Mapping[type, type]) -> None:
     """Write `auto_map` into the files of a folder in which transformers looks for it.
 
     Args:
@@ -60,7 +60,7 @@ def add_code(folder: Path, record: RunRecord) -> list[Path]:
     from transformers import AutoConfig, AutoModel
 
     family, task = load_family(record.recipe["family"]), load_task(record.recipe["task"])
-    models: dict[Any, type] = {
+    models: dict[type, type] = {
         AutoConfig: family.config_class,
         AutoModel: family.base_model_class,
         task.auto_class: family.model_classes[task.name],

@@ -31,11 +31,6 @@ FORMS = {
 LISTS = ("language", "datasets", "metrics", "tags")
 
 
-def measured_split(record: RunRecord) -> str:
-    """The split whose metrics a card shows: test, or validation without one."""
-    return "test" if "test" in record.metrics else "validation"
-
-
 def base_model(record: RunRecord) -> str | None:
     """The Hub id of the model that training started from; None for random weights or a local folder."""
     start = record.recipe.get("model_name_or_path") or ""
@@ -48,7 +43,7 @@ def base_model(record: RunRecord) -> str | None:
 
 def metadata(record: RunRecord, metric: str) -> dict[str, Any]:
     """The head of a run's card; `metric` is the primary one."""
-    publish, split, base = record.recipe.get("publish", {}), measured_split(record), base_model(record)
+    publish, split, base = record.recipe.get("publish", {}), record.split, base_model(record)
     task = load_task(record.recipe["task"]).hub_tag()
     dataset = (publish.get("datasets") or [record.recipe.get("data", {}).get("dataset_name") or "own data"])[0]
     result = EvalResult(
@@ -102,4 +97,4 @@ def check_metadata(head: dict[str, Any], where: str) -> None:
         raise ValueError(f"{where}: the card's metadata: {'; '.join(errors)}")
 
 
-__all__ = ["check_metadata", "measured_split", "metadata"]
+__all__ = ["check_metadata", "metadata"]

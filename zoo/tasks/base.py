@@ -218,7 +218,7 @@ class Task(ABC):
         """Rows of a data set -> arguments of the model's forward."""
 
     @abstractmethod
-    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, Any]:
+    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, float]:
         """The metrics of predictions, during training and for the record alike.
 
         Args:
@@ -263,7 +263,7 @@ class Task(ABC):
         """The rows as the parent reads them, if the record should compare the metrics before and after training."""
         return None
 
-    def compared_metrics(self, metrics: Mapping[str, Any]) -> list[str]:
+    def compared_metrics(self, metrics: Mapping[str, float]) -> list[str]:
         """Names of the metrics that the terminal compares before and after training."""
         return [self.metric]
 

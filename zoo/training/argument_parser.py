@@ -3,17 +3,19 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
 from copy import copy
 from enum import Enum
-from typing import Any, NoReturn, get_args, get_type_hints
+from typing import NoReturn, TypeVar, get_args, get_type_hints
 
 from transformers import HfArgumentParser
 
 from zoo.registry import nearest
 
-from .recipe import UsageError, default_values
+from .recipe import Fields, UsageError, default_values
 
+T = TypeVar("T")
 # What argparse reads of a field's metadata; the rest is for the library.
 ARGPARSE_KEYS = ("help", "action", "choices", "aliases")
 
@@ -37,7 +39,7 @@ class RecipeParser(HfArgumentParser):
                 action.type = _or_null(action.type)  # type: ignore[arg-type]
 
     @staticmethod
-    def _parse_dataclass_field(parser: Any, field: dataclasses.Field) -> None:
+    def _parse_dataclass_field(parser: ArgumentParser, field: dataclasses.Field) -> None:
         field = copy(field)
         metadata = {key: value for key, value in field.metadata.items() if key in ARGPARSE_KEYS}
         field.metadata = metadata  # type: ignore[assignment]
@@ -47,11 +49,11 @@ class RecipeParser(HfArgumentParser):
         """Raise a UsageError."""
         raise UsageError(message)
 
-    def set_recipe(self, values: Mapping[str, Any]) -> None:
+    def set_recipe(self, values: Fields) -> None:
         """Make the values of a recipe the defaults."""
         self.set_defaults(**{key: json.dumps(v) if isinstance(v, dict) else v for key, v in values.items()})
 
-    def parse_values(self, flags: Sequence[str]) -> dict[type, dict[str, Any]]:
+    def parse_values(self, flags: Sequence[str]) -> dict[type, Fields]:
         """The values of each dataclass's fields.
 
         Raises:
@@ -65,25 +67,25 @@ class RecipeParser(HfArgumentParser):
         return {cls: {name: getattr(namespace, name) for name in default_values(cls)} for cls in self.dataclass_types}
 
 
-def _or_null(read: Callable[[str], Any]) -> Callable[[str], Any]:
+def _or_null(read: Callable[[str], T]) -> Callable[[str], T | None]:
     @functools.wraps(read)  # argparse's messages name the type
-    def read_or_null(text: str) -> Any:
+    def read_or_null(text: str) -> T | None:
         return None if text == "null" else read(text)
 
     return read_or_null
 
 
-def changed_values(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def changed_values(cls: type, values: Fields) -> Fields:
     """The values that differ from the defaults of a dataclass, as a recipe holds them."""
 
-    def plain(value: Any) -> Any:
+    def plain(value: object) -> object:
         return value.value if isinstance(value, Enum) else value
 
     defaults = default_values(cls)
     return {name: plain(value) for name, value in values.items() if plain(value) != plain(defaults[name])}
 
 
-def make_arguments(cls: type, values: Mapping[str, Any], where: str) -> Any:
+def make_arguments(cls: type[T], values: Fields, where: str) -> T:
     """An arguments object.
 
     Raises:

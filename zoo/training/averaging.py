@@ -4,14 +4,17 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import broadcast
 from safetensors import safe_open
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .callbacks import logged_metric
+
+if TYPE_CHECKING:
+    from .trainer import ZooTrainer
 
 FOLDER = "averaging"
 WEIGHTS = "model.safetensors"
@@ -77,7 +80,7 @@ class AverageCallback(TrainerCallback):
             int(file.stem.removeprefix("step-")): file for file in sorted((folder / FOLDER).glob("step-*.safetensors"))
         }
 
-    def chosen(self, args: Any, state: Any, until: int) -> list[int]:
+    def chosen(self, args: TrainingArguments, state: TrainerState, until: int) -> list[int]:
         """The steps that are averaged if the run ends at step `until`."""
         steps = [step for step in self.saved(Path(args.output_dir)) if step <= until]
         history = [entry for entry in state.log_history if entry["step"] <= until]
@@ -98,7 +101,7 @@ class AverageCallback(TrainerCallback):
                 shutil.copyfile(checkpoint / WEIGHTS, temporary)
             temporary.replace(target)
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Keep the newest weights, and delete those that no checkpoint needs."""
         if not state.is_world_process_zero:
             return
@@ -125,11 +128,11 @@ def set_weights(model: torch.nn.Module, values: Mapping[str, torch.Tensor]) -> N
         tensor.copy_(broadcast(values.get(name, tensor).to(tensor.device)))
 
 
-def choose_weights(trainer: Any, callback: AverageCallback) -> dict[str, Any]:
+def choose_weights(trainer: "ZooTrainer", callback: AverageCallback) -> dict[str, Any]:
     """Give the model the averaged weights if their primary metric on the validation split is not worse.
 
     Args:
-        trainer (`ZooTrainer`): After training.
+        trainer: After training.
         callback: This Trainer's.
 
     Returns:

@@ -15,7 +15,7 @@ from zoo.tasks.base import Parent, Task, TaskData
 
 from .command_line import RunSettings
 from .lora import Lora
-from .recipe import UsageError, load_recipe
+from .recipe import Fields, UsageError, load_recipe
 from .trainer import ZooTrainer
 from .weights import find_model
 
@@ -49,7 +49,7 @@ class Parts:
     warnings: list[str] = field(default_factory=list)
 
 
-def build_config(family: Family, fields: dict[str, Any], start_from: str | None) -> PreTrainedConfig:
+def build_config(family: Family, fields: Fields, start_from: str | None) -> PreTrainedConfig:
     """The family's config with the recipe's fields, on top of a saved one if the run starts from a model.
 
     Raises:

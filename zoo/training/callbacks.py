@@ -7,8 +7,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
-from transformers import ProgressCallback, TrainerCallback
+from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from .token_batches import TokenBatchSampler
 
 EMA_NAME = "ema.safetensors"
 
@@ -18,12 +22,14 @@ class ClockCallback(TrainerCallback):
 
     start: float | None = None
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Start, or continue from the last entry of a resumed run's log."""
         before = max((entry.get("seconds", 0.0) for entry in state.log_history), default=0.0)
         self.start = time.perf_counter() - before
 
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Stamp the newest entry."""
         if state.log_history and self.start is not None:
             state.log_history[-1]["seconds"] = round(time.perf_counter() - self.start, 1)
@@ -40,20 +46,22 @@ class EpochCallback(TrainerCallback):
         batch_sampler: Its attribute `epoch` is set.
     """
 
-    def __init__(self, dataset: Any = None, batch_sampler: Any = None):
+    def __init__(self, dataset: Dataset | None = None, batch_sampler: TokenBatchSampler | None = None):
         self.dataset, self.batch_sampler = dataset, batch_sampler
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Also called when a run is resumed in the middle of an epoch; `state.epoch` is a fraction then."""
         # Step numbers times the step's size: 6.999... is the end of epoch 7.
         epoch = int((state.epoch or 0) + 1e-6)
-        if hasattr(self.dataset, "set_epoch"):
+        if self.dataset is not None and hasattr(self.dataset, "set_epoch"):
             self.dataset.set_epoch(epoch)
         if self.batch_sampler is not None:
             self.batch_sampler.epoch = epoch
 
 
-def logged_metric(args: Any) -> str:
+def logged_metric(args: TrainingArguments) -> str:
     """Name in the Trainer's log of the metric that compares evaluations, e.g. eval_bleu."""
     return f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}"
 
@@ -90,12 +98,14 @@ class StopEarlyCallback(TrainerCallback):
     def __init__(self, patience: int, threshold: float = 0.0):
         self.patience, self.threshold = patience, threshold
 
-    def is_over(self, args: Any, history: Sequence[Mapping[str, Any]]) -> bool:
+    def is_over(self, args: TrainingArguments, history: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a run with this log has stopped."""
         since = evaluations_since_best(history, logged_metric(args), bool(args.greater_is_better), self.threshold)
         return since >= self.patience
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """The log holds this evaluation already."""
         if self.is_over(args, state.log_history):
             control.should_training_stop = True
@@ -117,7 +127,7 @@ class EMACallback(TrainerCallback):
         self.training_weights: dict[str, torch.Tensor] | None = None
 
     @staticmethod
-    def _state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    def _state(model: nn.Module) -> dict[str, torch.Tensor]:
         """The averaged tensors, a tied weight once."""
         seen: set[int] = set()
         state = {}
@@ -128,12 +138,14 @@ class EMACallback(TrainerCallback):
         return state
 
     @torch.no_grad()
-    def _copy_into(self, model: torch.nn.Module, values: dict[str, torch.Tensor]) -> None:
+    def _copy_into(self, model: nn.Module, values: dict[str, torch.Tensor]) -> None:
         state = self._state(model)
         for name, value in values.items():
             state[name].copy_(value)
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: object
+    ) -> None:
         """Start from the model's weights, or from the average that was loaded from a checkpoint."""
         self.average = {
             name: self.average.get(name, value).to(value.device, copy=True)
@@ -141,26 +153,32 @@ class EMACallback(TrainerCallback):
         }
 
     @torch.no_grad()
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: object
+    ) -> None:
         """Update the average, and use it in an evaluation that follows."""
         decay = min(self.decay, (1 + state.global_step) / (10 + state.global_step))
         current = self._state(model)
         torch._foreach_lerp_(list(self.average.values()), [current[name] for name in self.average], 1 - decay)
         self.on_epoch_end(args, state, control, model=model)
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: object
+    ) -> None:
         """Use the average in an evaluation that follows."""
         if control.should_evaluate and self.training_weights is None:
             self.training_weights = {name: value.detach().clone() for name, value in self._state(model).items()}
             self._copy_into(model, self.average)
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: object
+    ) -> None:
         """Train on with the raw weights."""
         if self.training_weights is not None:
             self._copy_into(model, self.training_weights)
             self.training_weights = None
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Write the average into the checkpoint, whole or not at all."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if state.is_world_process_zero and folder.is_dir():
@@ -168,7 +186,9 @@ class EMACallback(TrainerCallback):
             save_file({name: value.contiguous() for name, value in self.average.items()}, temporary)
             temporary.replace(folder / EMA_NAME)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: object
+    ) -> None:
         """The average becomes the model: that of the best checkpoint if the best checkpoint was loaded."""
         if args.load_best_model_at_end and state.best_model_checkpoint:
             self.load(Path(state.best_model_checkpoint))
@@ -182,15 +202,19 @@ class EMACallback(TrainerCallback):
 class NamedProgressCallback(ProgressCallback):
     """transformers' progress bars, with a name before each: "Training", "Measuring test", ..."""
 
-    prediction_bar: Any
+    prediction_bar: tqdm | None
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Open the bar of training."""
         super().on_train_begin(args, state, control, **kwargs)
         if self.training_bar is not None:
             self.training_bar.set_description("Training")
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Close the bar of training; a resumed run that had stopped early has none."""
         if self.training_bar is not None:
             super().on_train_end(args, state, control, **kwargs)

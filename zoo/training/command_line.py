@@ -1,15 +1,16 @@
 """The command line of training: flags win over the recipe, the recipe wins over the defaults of the arguments."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from zoo.registry import load_task, register_all
 
 from .recipe import (
+    Fields,
     Recipe,
     UsageError,
     available_recipes,
@@ -53,13 +54,13 @@ class RunSettings:
     run: "RunArguments"
 
 
-def parse_overrides(text: str) -> dict[str, Any]:
+def parse_overrides(text: str) -> Fields:
     """`"a=1,b=[2,3]"` -> {"a": 1, "b": [2, 3]}, values read as YAML.
 
     Raises:
         UsageError: A part is not KEY=VALUE.
     """
-    overrides: dict[str, Any] = {}
+    overrides: Fields = {}
     parts = text.split(",") if text else []
     while parts:
         key, separator, _ = parts[0].partition("=")
@@ -97,7 +98,7 @@ def replaced_by(flags: Iterable[str]) -> set[str]:
     return {name for flag in flags for name in REPLACED.get(flag, ())} - {*flags}
 
 
-def metric_arguments(recipe: Recipe, task: "type[Task]", training: Mapping[str, Any]) -> dict[str, Any]:
+def metric_arguments(recipe: Recipe, task: "type[Task]", training: Fields) -> Fields:
     """The Trainer's arguments that say how evaluations are compared; transformers' default would be the loss.
 
     Raises:

@@ -20,7 +20,7 @@ from .arguments import ZooTrainingArguments, argument
 from .build import RECIPE_NAME, load_processor
 from .command_line import flag_names, replaced_by
 from .measure import PLOTS, Measured, measure, show_metrics
-from .recipe import Recipe, UsageError, load_recipe
+from .recipe import Fields, Recipe, UsageError, load_recipe
 from .trainer import ZooTrainer
 from .weights import load_config, named_model
 
@@ -90,7 +90,7 @@ def check_fields(config: PreTrainedConfig, model_fields: Mapping[str, Any], mode
             )
 
 
-def recipe_values(recipe: Recipe, task_class: type[Task], flags: set[str]) -> dict[str, Any]:
+def recipe_values(recipe: Recipe, task_class: type[Task], flags: set[str]) -> Fields:
     """The values of a model's recipe that hold for its evaluation with these flags."""
     arguments = task_class.arguments_class
     dropped = {*arguments.names("used_by", "training"), *replaced_by(flags)}
@@ -160,7 +160,7 @@ def evaluation_trainer(evaluation: Evaluation, scratch: str, **values: Any) -> Z
     return task.make_trainer(model=model, args=arguments, processing_class=evaluation.processor)
 
 
-def recorded_metrics(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+def recorded_metrics(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     """The record's metrics of those splits whose rows are the ones that were measured."""
     if not (Path(evaluation.path) / RECORD_NAME).is_file():
         return {}

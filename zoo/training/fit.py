@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.plotting import drawing
+
 SMALL_GAP = 0.4  # of the gap
 RISE = 0.05
 
@@ -76,30 +78,23 @@ def describe_fit(fit: Mapping[str, Any]) -> str:
 
 def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -> None:
     """Training and validation loss, and the validation metric, by epoch."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for key, label in (("loss", "training (as optimised)"), ("eval_loss", "validation")):
-        points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
-        left.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None) if points else None
-    left.set(xlabel="epoch", ylabel="loss", title="Loss")
-    if left.lines:
-        left.legend()
-    points = [(entry["epoch"], entry[f"eval_{metric}"]) for entry in history if f"eval_{metric}" in entry]
-    if points:
-        right.plot(*zip(*points), marker="." if len(points) < 40 else None, color="tab:orange")
-        best = max if points[-1][1] >= points[0][1] else min
-        right.set_title(
-            f"Validation {metric}: best {best(value for _, value in points):.4f}, last {points[-1][1]:.4f}"
-        )
-    right.set(xlabel="epoch", ylabel=metric)
-    for axes in (left, right):
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    with drawing(path, 1, 2, figsize=(10, 4)) as (_, (left, right)):
+        for key, label in (("loss", "training (as optimised)"), ("eval_loss", "validation")):
+            points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
+            left.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None) if points else None
+        left.set(xlabel="epoch", ylabel="loss", title="Loss")
+        if left.lines:
+            left.legend()
+        points = [(entry["epoch"], entry[f"eval_{metric}"]) for entry in history if f"eval_{metric}" in entry]
+        if points:
+            right.plot(*zip(*points), marker="." if len(points) < 40 else None, color="tab:orange")
+            best = max if points[-1][1] >= points[0][1] else min
+            right.set_title(
+                f"Validation {metric}: best {best(value for _, value in points):.4f}, last {points[-1][1]:.4f}"
+            )
+        right.set(xlabel="epoch", ylabel=metric)
+        for axes in (left, right):
+            axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 __all__ = ["describe_fit", "diagnose", "draw_learning_curves"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.utils.data import Dataset
 
 from zoo.tasks.base import Report, Task
 
@@ -28,10 +29,10 @@ class Measured:
         datasets: Split -> the rows that were measured.
     """
 
-    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     reported: str = ""
     report: Report = field(default_factory=Report)
-    datasets: dict[str, Any] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
 
 
 def views_of(trainer: ZooTrainer, task: Task, name: str, split: Any) -> list[Any]:
@@ -100,7 +101,7 @@ def measure(trainer: ZooTrainer, task: Task, splits: Mapping[str, Any], reported
     return measured
 
 
-def show_metrics(name: str, measured: Measured, record: Mapping[str, Mapping[str, Any]], metric: str) -> None:
+def show_metrics(name: str, measured: Measured, record: Mapping[str, Mapping[str, float]], metric: str) -> None:
     """Print the report and, split by split, what was measured and what the model's record holds."""
     print(f"\n{measured.report.text}\n")
     for split, metrics in measured.metrics.items():

@@ -1,7 +1,7 @@
 """Muon for inner matrices and filters, AdamW for the rest, as one optimizer that a Trainer can schedule and save."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -9,6 +9,9 @@ from torch.optim.adamw import adamw
 from transformers import PreTrainedModel
 
 from .arguments import ZooTrainingArguments
+
+# Parameters with their settings, as torch.optim has them.
+Group: TypeAlias = dict[str, Any]
 
 
 def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
@@ -35,7 +38,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
             `betas` and `eps`. Weight decay is decoupled in both.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]]):
+    def __init__(self, groups: Iterable[Group]):
         defaults = {
             "lr": 0.0,
             "weight_decay": 0.0,
@@ -62,7 +65,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
                 self._adamw_step(parameters, group)
         return loss
 
-    def _muon_step(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+    def _muon_step(self, parameter: torch.Tensor, gradient: torch.Tensor, group: Group) -> None:
         state = self.state[parameter]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
@@ -71,7 +74,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         scale = max(1.0, len(parameter) / parameter[0].numel()) ** 0.5
         parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
 
-    def _adamw_step(self, parameters: list[torch.Tensor], group: dict[str, Any]) -> None:
+    def _adamw_step(self, parameters: list[torch.Tensor], group: Group) -> None:
         for parameter in parameters:
             if not self.state[parameter]:
                 zeros = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
@@ -95,7 +98,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         )
 
 
-def muon_groups(model: PreTrainedModel, arguments: ZooTrainingArguments, decay: set[str]) -> list[dict[str, Any]]:
+def muon_groups(model: PreTrainedModel, arguments: ZooTrainingArguments, decay: set[str]) -> list[Group]:
     """Parameter groups: Muon for the weight matrices and filters inside the base model but its first, which reads the
     input; AdamW for first layer, embeddings, norms, biases and heads.
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from zoo.registry import load_family, load_task, nearest
 
@@ -14,6 +14,8 @@ from .strict_yaml import UsageError, read_value, read_yaml, write_yaml
 if TYPE_CHECKING:  # a wrong recipe is reported before torch and transformers are imported
     from zoo.tasks.base import Task
 
+# Name -> value, as YAML reads it.
+Fields: TypeAlias = dict[str, Any]
 RECIPES = Path(__file__).parents[1] / "recipes"
 SECTIONS = ("data", "model", "training", "search", "publish")
 SEARCH_KEYS = (
@@ -48,13 +50,13 @@ class Recipe:
     task: str
     description: str = ""
     model_name_or_path: str = ""
-    data: dict[str, Any] = field(default_factory=dict)
-    model: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    search: dict[str, Any] = field(default_factory=dict)
-    publish: dict[str, Any] = field(default_factory=dict)
+    data: Fields = field(default_factory=dict)
+    model: Fields = field(default_factory=dict)
+    training: Fields = field(default_factory=dict)
+    search: Fields = field(default_factory=dict)
+    publish: Fields = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Everything but empty sections, in the order of a recipe file."""
         return {key: value for key, value in dataclasses.asdict(self).items() if value not in ("", {})}
 
@@ -62,7 +64,7 @@ class Recipe:
         """The recipe as a file that `load_recipe` reads back."""
         return write_yaml(self.to_dict())
 
-    def what_is_learnt(self) -> dict[str, Any]:
+    def what_is_learnt(self) -> Fields:
         """The part that decides the weights: two runs with the same are the same run."""
         from .arguments import NOT_LEARNED
 
@@ -94,7 +96,7 @@ def available_recipes() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def check_keys(section: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+def check_keys(section: Mapping[str, object], known: Iterable[str], where: str) -> None:
     """Raise a UsageError that names the first unknown key, where it is and the nearest known one."""
     names = list(known)
     for key in section:
@@ -102,7 +104,7 @@ def check_keys(section: Mapping[str, Any], known: Iterable[str], where: str) -> 
             raise UsageError(f"{where}: unknown key {key!r}; {nearest(str(key), names)}")
 
 
-def default_values(cls: type) -> dict[str, Any]:
+def default_values(cls: type) -> Fields:
     """Name -> default of each field that a dataclass takes in its constructor."""
     return {
         f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
@@ -184,6 +186,7 @@ def load_recipe(name: str | os.PathLike) -> Recipe:
 
 
 __all__ = [
+    "Fields",
     "Recipe",
     "UsageError",
     "available_recipes",

@@ -7,9 +7,9 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch.utils.data import Dataset
 from transformers import TrainerCallback
 
 from zoo.record import (
@@ -106,13 +106,16 @@ def claim_folder(settings: RunSettings, checkpoint: Path | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def measure_parent(parts: Parts, settings: RunSettings, splits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def measure_parent(parts: Parts, settings: RunSettings, splits: Mapping[str, Dataset]) -> dict[str, dict[str, float]]:
     """The metrics of the weights that the run started from, if the task compares them."""
     parent, training = parts.parent, settings.training
     if parent is None or training.random_weights:
         return {}
-    views = {name: parts.task.parent_view(rows, parent.processor) for name, rows in splits.items() if name != "train"}
-    views = {name: view for name, view in views.items() if view is not None}
+    views = {
+        name: view
+        for name, rows in splits.items()
+        if name != "train" and (view := parts.task.parent_view(rows, parent.processor)) is not None
+    }
     if not views:
         return {}
     task = type(parts.task)(settings.data, training.seed)
@@ -164,7 +167,7 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[str, Any]:
+def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[str, float]:
     """Train; seconds, samples a second and peak memory."""
     trainer, folder = parts.trainer, Path(settings.training.output_dir)
     # A finished run that is measured again was trained by an earlier process.
@@ -178,7 +181,7 @@ def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[
     }
 
 
-def throughput(trainer: ZooTrainer, seconds: float) -> dict[str, Any]:
+def throughput(trainer: ZooTrainer, seconds: float) -> dict[str, float]:
     """Samples a second, evaluations included; with batches by tokens, tokens a second and the share of padding too."""
     sampler, steps = trainer.batch_sampler, trainer.state.global_step
     if sampler is None:
@@ -195,7 +198,7 @@ def throughput(trainer: ZooTrainer, seconds: float) -> dict[str, Any]:
 
 
 def make_record(
-    parts: Parts, settings: RunSettings, argv: Sequence[str], measured: Measured, compute: dict[str, Any]
+    parts: Parts, settings: RunSettings, argv: Sequence[str], measured: Measured, compute: dict[str, float]
 ) -> RunRecord:
     """Everything that results.json says of a run."""
     trainer, task, data, metrics = parts.trainer, parts.task, parts.data, measured.metrics

@@ -2,9 +2,9 @@
 
 import dataclasses
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -51,7 +51,7 @@ class Sample:
         return abs(self.value - self.recorded) <= max(abs(self.baseline - self.recorded) / 2, self.chance)
 
 
-def chance_of(recorded: dict[str, Any], metric: str, n: int) -> float:
+def chance_of(recorded: Mapping[str, float], metric: str, n: int) -> float:
     """Three standard errors of a metric on n rows, from its recorded 95% interval; 0 without one."""
     low, high = recorded.get(f"{metric}_low"), recorded.get(f"{metric}_high")
     if low is None or high is None:
@@ -75,7 +75,7 @@ def measure_sample(folder: Path | str, rows: int = ROWS) -> Sample:
         FileNotFoundError, ValueError: The data is missing, or does not fit the model.
     """
     record = RunRecord.read(folder)
-    split = "test" if "test" in record.metrics else "validation"
+    split = record.split
     flags = limits(load_task(record.recipe["task"]).arguments_class, rows)
     evaluation = prepare([str(folder), "--split", split, *flags], "zoo publish")
     metric = record.fit["metric"]
@@ -87,14 +87,15 @@ def measure_sample(folder: Path | str, rows: int = ROWS) -> Sample:
         fetch = getattr(dataset, "__getitems__", None)  # as a data loader hands rows to the collator
         batch = evaluation.task.collate(fetch(numbers) if fetch else [dataset[number] for number in numbers])
     metrics = measured.metrics[split]
+    n = int(metrics["n"])
     return Sample(
         split=split,
         metric=metric,
-        n=metrics["n"],
+        n=n,
         value=metrics[metric],
         recorded=record.metrics[split][metric],
         baseline=next(values[metric] for values in record.baselines.values() if metric in values),
-        chance=chance_of(record.metrics[split], metric, metrics["n"]),
+        chance=chance_of(record.metrics[split], metric, n),
         batch={name: value.cpu() for name, value in batch.items() if torch.is_tensor(value)},
     )
 

@@ -37,7 +37,7 @@ for side in (StrictLoader, Dumper):
     )
 
 
-def write_yaml(content: Any) -> str:
+def write_yaml(content: object) -> str:
     """A recipe's content, or a part of it, in the order of its keys."""
     return yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True)
 

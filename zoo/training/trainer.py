@@ -1,7 +1,7 @@
 """ZooTrainer and ZooSeq2SeqTrainer: transformers' Trainers with what the library's arguments add."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,19 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
-from transformers import EvalPrediction, PreTrainedModel, ProgressCallback, Seq2SeqTrainer, Trainer, TrainerState
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    ProgressCallback,
+    Seq2SeqTrainer,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.integrations.fsdp import is_fsdp_managed_module
-from transformers.trainer_utils import EvalLoopOutput, denumpify_detensorize, get_last_checkpoint
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput, denumpify_detensorize, get_last_checkpoint
 
 from .arguments import ZooSeq2SeqTrainingArguments, ZooTrainingArguments
 from .averaging import AverageCallback, choose_weights
@@ -103,21 +112,21 @@ class ZooTrainer(Trainer):
     """
 
     arguments_class: type[ZooTrainingArguments] = ZooTrainingArguments
-    args: Any
-    optimizer: Any
-    control: Any
+    args: ZooTrainingArguments
+    optimizer: torch.optim.Optimizer | None
+    control: TrainerControl
 
     def __init__(
         self,
         model: PreTrainedModel | torch.nn.Module | None = None,
         args: ZooTrainingArguments | None = None,
         *,
-        train_dataset: Any = None,
-        eval_dataset: Any = None,
+        train_dataset: Dataset | None = None,
+        eval_dataset: Dataset | Mapping[str, Dataset] | None = None,
         data_collator: Callable[[Any], dict[str, Any]] | None = None,
         compute_metrics: Callable[[Prediction], dict[str, float]] | None = None,
         processing_class: Any = None,
-        callbacks: Collection[Any] = (),
+        callbacks: Collection[TrainerCallback] = (),
         no_decay: Collection[str] = (),
         compute_loss_func: Callable[..., torch.Tensor] | None = None,
         **kwargs: Any,
@@ -171,11 +180,11 @@ class ZooTrainer(Trainer):
             self.add_callback(self.progress)
         self._trains_with_autocast = self.accelerator.native_amp
 
-    def get_decay_parameter_names(self, model: Any) -> list[str]:
+    def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
         """Names of the parameters that weight decay changes."""
         return [name for name in super().get_decay_parameter_names(model) if name not in self.no_decay]
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Muon and AdamW if `muon_learning_rate` is set, else `optim`."""
         if self.optimizer is None and self.args.muon_learning_rate:
             trained = self.model if model is None else model
@@ -183,7 +192,7 @@ class ZooTrainer(Trainer):
             self.optimizer = MuonWithAdamW(muon_groups(trained, self.args, decay))
         return super().create_optimizer(model)
 
-    def _loader(self, dataset: Any, batch_sampler: Any) -> Any:
+    def _loader(self, dataset: Dataset, batch_sampler: TokenBatchSampler | LengthBatches) -> DataLoader:
         """A data loader whose batches are lists of rows."""
         loader = DataLoader(
             dataset,
@@ -196,13 +205,13 @@ class ZooTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
-    def get_train_dataloader(self) -> Any:
+    def get_train_dataloader(self) -> DataLoader:
         """Batches of `batch_tokens`, or transformers' batches."""
         if self.batch_sampler is None:
             return super().get_train_dataloader()
         return self._loader(self.train_dataset, self.batch_sampler)
 
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+    def get_eval_dataloader(self, eval_dataset: Dataset | str | None = None) -> DataLoader:
         """Every row, sorted by length if the rows have lengths."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         dataset = self.eval_dataset[dataset] if isinstance(dataset, str) else dataset
@@ -217,22 +226,25 @@ class ZooTrainer(Trainer):
         finally:
             self.args.dataloader_drop_last = drop_last
 
-    def get_test_dataloader(self, test_dataset: Any) -> Any:
+    def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
         """As `get_eval_dataloader`."""
         return self.get_eval_dataloader(test_dataset)
 
-    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+    def _get_eval_sampler(self, eval_dataset: Sized) -> SequentialSampler | None:
         # Predictions are returned in this order, also with train_sampling_strategy=group_by_length.
         return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
-    def _run_loop(self, dataloader: Any, description: str, prefix: str, **kwargs: Any) -> tuple[Any, Prediction]:
+    def _run_loop(
+        self, dataloader: DataLoader, description: str, prefix: str, **kwargs: Any
+    ) -> tuple[EvalLoopOutput, Prediction]:
         """(transformers' output, which has the loss, predictions of every row in the data set's order)."""
         self.gather_function = self.accelerator.gather_for_metrics  # without the rows that fill the last batch
         if self.progress is not None and self.is_world_process_zero():
             self.progress.begin(description, len(dataloader))
         started = time.perf_counter()
         output = super().evaluation_loop(dataloader, description, metric_key_prefix=prefix, **kwargs)
-        dataset, predictions, labels = dataloader.dataset, output.predictions, output.label_ids
+        dataset: Any = dataloader.dataset
+        predictions, labels = output.predictions, output.label_ids
         self.seconds_per_row = (time.perf_counter() - started) / max(len(dataset), 1)
         if isinstance(dataset, SortedRows):
             predictions, labels = dataset.restore(predictions), dataset.restore(labels)
@@ -241,7 +253,7 @@ class ZooTrainer(Trainer):
 
     def evaluation_loop(
         self,
-        dataloader: Any,
+        dataloader: DataLoader,
         description: str,
         prediction_loss_only: bool | None = None,
         ignore_keys: list[str] | None = None,
@@ -259,7 +271,7 @@ class ZooTrainer(Trainer):
         named = {f"{prefix}{name.removeprefix(prefix)}": value for name, value in metrics.items()}
         return output._replace(metrics={**named, **output.metrics})
 
-    def predict_rows(self, dataset: Any, phase: str = "Measuring", **generation: Any) -> Prediction:
+    def predict_rows(self, dataset: Dataset, phase: str = "Measuring", **generation: Any) -> Prediction:
         """Predictions of the final weights for every row, in full precision.
 
         Args:
@@ -275,8 +287,9 @@ class ZooTrainer(Trainer):
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, {})
         labels = prediction.label_ids
         measured = len(labels[0] if isinstance(labels, tuple) else labels)
-        if measured != len(dataset):
-            raise RuntimeError(f"there are predictions for {measured:,} of {len(dataset):,} rows")
+        rows = len(dataset)  # type: ignore[arg-type]
+        if measured != rows:
+            raise RuntimeError(f"there are predictions for {measured:,} of {rows:,} rows")
         return prediction
 
     def final_cost(self) -> float:
@@ -297,7 +310,7 @@ class ZooTrainer(Trainer):
         if "_original_forward" in vars(model):
             model.forward = vars(model).pop("_original_forward")
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput | None:
         """Train, or resume.
 
         The model ends with the weights of the last step, or, with `load_best_model_at_end`, those of the checkpoint
@@ -308,6 +321,9 @@ class ZooTrainer(Trainer):
             resume_from_checkpoint: A checkpoint folder, or True for the last one in `output_dir`. A run that had
                 ended at this checkpoint, early or at `max_steps`, does not train on.
             kwargs: Further arguments of transformers' `train`.
+
+        Returns:
+            None if the run had ended.
         """
         checkpoint = resume_from_checkpoint or None
         if isinstance(checkpoint, bool):
@@ -347,7 +363,7 @@ class ZooTrainer(Trainer):
         self.control = self.callback_handler.on_train_end(self.args, self.state, self.control)
         return True
 
-    def _determine_best_metric(self, metrics: Any, trial: Any) -> bool:
+    def _determine_best_metric(self, metrics: Mapping[str, float], trial: object) -> bool:
         name = logged_metric(self.args)
         if self.args.metric_for_best_model is not None and name not in metrics:
             known = ", ".join(sorted(key.removeprefix("eval_") for key in metrics if key.startswith("eval_")))
@@ -374,10 +390,13 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
     """
 
     arguments_class = ZooSeq2SeqTrainingArguments
+    args: ZooSeq2SeqTrainingArguments
     # Settings of `generate` in the loop that runs; None: only losses are measured.
     _generation: dict[str, Any] | None = None
 
-    def __init__(self, model: Any = None, args: ZooSeq2SeqTrainingArguments | None = None, **kwargs: Any):
+    def __init__(
+        self, model: PreTrainedModel | None = None, args: ZooSeq2SeqTrainingArguments | None = None, **kwargs: Any
+    ):
         super().__init__(model, args, **kwargs)
         # A model that smooths its own loss need not hold all logits for it, as the Trainer's smoother must.
         self.smooths_in_model = bool(
@@ -386,15 +405,22 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
         if self.smooths_in_model:
             self.label_smoother = None
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
         """The model's loss, smoothed by `label_smoothing_factor`."""
         if self.smooths_in_model:
             inputs = {**inputs, "label_smoothing": self.args.label_smoothing_factor}
         return super().compute_loss(model, inputs, *args, **kwargs)
 
     def prediction_step(
-        self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None, **kwargs: Any
-    ) -> tuple[Any, Any, Any]:
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], torch.Tensor]:
         """(mean token loss, (generated tokens,) and the summed token losses of each row, labels) of a batch."""
         inputs = self._prepare_inputs(inputs)
         labels = inputs["labels"]
@@ -414,7 +440,9 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
             tokens = self.model.generate(**given, **settings)
         return mean, (tokens, losses), labels
 
-    def _run_loop(self, dataloader: Any, description: str, prefix: str, **kwargs: Any) -> tuple[Any, Prediction]:
+    def _run_loop(
+        self, dataloader: DataLoader, description: str, prefix: str, **kwargs: Any
+    ) -> tuple[EvalLoopOutput, Prediction]:
         kwargs["prediction_loss_only"] = False
         output, raw = super()._run_loop(dataloader, description, prefix, **kwargs)
         *generated, losses = raw.predictions
@@ -424,11 +452,12 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
         output = output._replace(predictions=tokens, metrics={**output.metrics, f"{prefix}_loss": loss})
         return output, Prediction(tokens, raw.label_ids, raw.dataset, losses)
 
-    def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+    def evaluation_loop(self, dataloader: DataLoader, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """The loop of `evaluate` and `predict`; during training it generates for `generation_samples` rows."""
         settings = self._gen_kwargs if self.args.predict_with_generate else None
-        dataset, sample = dataloader.dataset, self.args.generation_samples
+        dataset: Any = dataloader.dataset
         dataset = dataset.dataset if isinstance(dataset, SortedRows) else dataset
+        sample = self.args.generation_samples
         samples = self.is_in_train and settings is not None and 0 < sample < len(dataset) and hasattr(dataset, "take")
         self._generation = None if samples else settings
         whole = super().evaluation_loop(dataloader, *args, **kwargs)
@@ -438,7 +467,7 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
         part = super().evaluation_loop(self.get_eval_dataloader(dataset.take(sample)), *args, **kwargs)
         return part._replace(metrics={**part.metrics, **whole.metrics}, num_samples=whole.num_samples)
 
-    def predict_rows(self, dataset: Any, phase: str = "Measuring", **generation: Any) -> Prediction:
+    def predict_rows(self, dataset: Dataset, phase: str = "Measuring", **generation: Any) -> Prediction:
         """Predictions of the final weights, generated with the model's own settings; see [`ZooTrainer`]."""
         self._generation = generation
         return super().predict_rows(dataset, phase, **generation)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.pretrained import check_weights, pretrained, shipped_models
+from zoo.pretrained import check_weights, pretrained, published_models, shipped_models
 from zoo.registry import FAMILIES, load_family, nearest
 
 from .recipe import Recipe, UsageError, check_family
@@ -22,7 +22,7 @@ def find_model(name: str) -> str:
         UsageError: It is neither a folder nor shipped, and it cannot be a Hub id, which has an organisation.
         ValueError: The folder's weights are a pickle, or its index names files elsewhere.
     """
-    if name in shipped_models():
+    if name in shipped_models() or name in published_models():
         return pretrained(name)
     if Path(name).is_dir() and (Path(name) / "config.json").is_file():
         check_weights(name)

@@ -3,19 +3,25 @@
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
+from ray.tune.search import SearchAlgorithm, Searcher
 from ray.tune.search.basic_variant import BasicVariantGenerator
+from ray.tune.search.sample import Domain
 
 from zoo.training.recipe import UsageError
 
+from .overrides import Point
 from .settings import SearchSettings
 from .space import Dimension, Space
 
+if TYPE_CHECKING:
+    import optuna
 
-def make_searcher(settings: SearchSettings, mode: str, jobs: int) -> Any:
+
+def make_searcher(settings: SearchSettings, mode: str, jobs: int) -> SearchAlgorithm | Searcher:
     """What proposes points.
 
     Args:
@@ -53,11 +59,11 @@ class SuggestPoint:
     def __init__(self, space: Space):
         self.space = space
 
-    def __call__(self, trial: Any) -> dict[str, Any]:
+    def __call__(self, trial: "optuna.Trial") -> dict[str, Point]:
         return {"point": self.space.suggest(trial)}
 
 
-def make_scheduler(settings: SearchSettings, mode: str, epochs: int) -> Any:
+def make_scheduler(settings: SearchSettings, mode: str, epochs: int) -> TrialScheduler:
     """What stops or changes trials while they train.
 
     Args:
@@ -82,14 +88,14 @@ def make_scheduler(settings: SearchSettings, mode: str, epochs: int) -> Any:
     )
 
 
-def mutation(dimension: Dimension) -> Any:
+def mutation(dimension: Dimension) -> list[object] | Domain:
     """What a population resamples a field from; otherwise it multiplies by 0.8 or 1.2, or takes a neighbour."""
     if dimension.has_choices or dimension.kind == "randint":
         return list(dimension.choices())
     return (tune.loguniform if dimension.kind == "loguniform" else tune.uniform)(*dimension.values)
 
 
-def keep_in_range(dimensions: Sequence[Dimension], config: dict[str, Any]) -> dict[str, Any]:
+def keep_in_range(dimensions: Sequence[Dimension], config: dict[str, Point]) -> dict[str, Point]:
     """Round what a population changed, and keep it in the range of the space."""
     changed = [dimension for dimension in dimensions if dimension.kind in ("uniform", "loguniform")]
     rounded = {dimension.name: dimension.rounded(config["point"][dimension.name]) for dimension in changed}

@@ -5,33 +5,29 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from zoo.record import installed_versions, sha256
+from zoo.training.command_line import RunSettings
 
 MODELS = Path(__file__).parents[1] / "models"
 # The packages that decide a result.
 VERSIONS = ("primer-zoo", "torch", "transformers")
 
 
-def digest(content: Any) -> str:
+def digest(content: object) -> str:
     """Ten characters of the sha256 of a JSON value."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:10]
 
 
-def recipe_key(settings: Any) -> str:
-    """Hash of what a run learns from: resolved recipe, seed, and the content of the files that the recipe names.
-
-    Args:
-        settings (`zoo.training.command_line.RunSettings`): Settings of the run.
-    """
+def recipe_key(settings: RunSettings) -> str:
+    """Hash of what a run learns from: resolved recipe, seed, and the content of the files that the recipe names."""
     content = {**settings.recipe.what_is_learnt(), "seed": settings.training.seed}
     named = [*files_in(settings.recipe.data), *weights_of(settings.recipe.model_name_or_path)]
     files = [_content_of(path, path.stat().st_mtime_ns) for path in named]
     return digest({**content, "files": files} if files else content)
 
 
-def files_in(value: Any) -> list[Path]:
+def files_in(value: object) -> list[Path]:
     """The files that a recipe's `data` section names: paths, and those of `en-de:FILE,FILE`."""
     if isinstance(value, (list, tuple, dict)):
         return [path for part in (value.values() if isinstance(value, dict) else value) for path in files_in(part)]

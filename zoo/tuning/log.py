@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .overrides import Point
+
 LOG_NAME = "trials.jsonl"
 EPOCH_KEYS = ("score", "metrics", "seconds", "host", "pid", "time")
 
@@ -27,11 +29,11 @@ class Trial:
 
     id: str
     number: int
-    point: dict[str, Any]
+    point: Point
     status: str = "running"
     reason: str = ""
     epochs: dict[int, dict[str, Any]] = field(default_factory=dict)
-    points: dict[int, dict[str, Any]] = field(default_factory=dict)
+    points: dict[int, Point] = field(default_factory=dict)
 
     @property
     def score(self) -> float | None:
@@ -74,7 +76,7 @@ class Trial:
             self.status = "finished" if len(self.epochs) >= event["epochs"] else "stopped"
 
 
-def write_event(folder: Path, kind: str, trial: str, **content: Any) -> None:
+def write_event(folder: Path, kind: str, trial: str, **content: object) -> None:
     """Append an event."""
     line = json.dumps({"event": kind, "trial": trial, "time": round(time.time(), 2), **content}, default=str)
     with open(folder / LOG_NAME, "a+b") as file:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
 
 from .log import read_trials, write_event
 from .overrides import plain
@@ -36,15 +37,15 @@ class TrialLogger(tune.Callback):
         self.progress: dict[str, str] = {}
         self.best: float | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, tuple]:
         return {"arguments": self.arguments}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, tuple]) -> None:
         folder, objective, total, _, epochs = state["arguments"]
         done = sum(trial.status != "running" for trial in read_trials(Path(folder)))
         self.__init__(folder, objective, total, done, epochs)  # type: ignore[misc]
 
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
         """Also called after a pause or an interruption."""
         self.numbers.setdefault(trial.trial_id, len(self.numbers) + 1)
         write_event(self.folder, "start", trial.trial_id, point=trial.config["point"])
@@ -53,7 +54,7 @@ class TrialLogger(tune.Callback):
         self.show_progress()
 
     def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: object
     ) -> None:
         """An evaluation, or why the trial failed."""
         if "failed" in result:
@@ -72,7 +73,7 @@ class TrialLogger(tune.Callback):
         self.progress[trial.trial_id] = text
         self.show_progress()
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
         """Trained to the end, stopped, or failed with a reason."""
         write_event(self.folder, "end", trial.trial_id, epochs=self.epochs)
         last = trial.last_result or {}
@@ -81,14 +82,14 @@ class TrialLogger(tune.Callback):
         else:
             self.show_end(trial, last.get("failed", ""))
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
         """Its process died."""
         text = " ".join(str(trial.get_pickled_error() or trial.get_error() or "").split())
         failure = f"the worker died: {text[:200]}".removesuffix(": ")
         write_event(self.folder, "failed", trial.trial_id, reason=failure)
         self.show_end(trial, failure)
 
-    def name_of(self, trial: Any) -> str:
+    def name_of(self, trial: TuneTrial) -> str:
         """What the terminal calls it."""
         point = trial.config["point"]
         if "run" in point:
@@ -104,7 +105,7 @@ class TrialLogger(tune.Callback):
         seconds = (time.monotonic() - self.begun) / here * (self.total - self.ended)
         return f", about {seconds / 60:.0f} min left" if seconds > 90 else f", about {seconds:.0f} s left"
 
-    def show_end(self, trial: Any, failure: str) -> None:
+    def show_end(self, trial: TuneTrial, failure: str) -> None:
         """Print a line that stays."""
         self.ended += 1
         progress = self.progress.pop(trial.trial_id, "").removeprefix("starts")

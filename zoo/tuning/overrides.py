@@ -3,16 +3,20 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
-from zoo.training.recipe import UsageError, check_keys, read_value
+from zoo.training.recipe import Fields, UsageError, check_keys, read_value
 
 SECTIONS = ("data", "model", "training")
+# Section -> field -> value.
+Overrides: TypeAlias = Mapping[str, Mapping[str, Any]]
+# A point of a space: `section.field` -> value.
+Point: TypeAlias = dict[str, Any]
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """A value as a command line and a table write it, without spaces."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -22,7 +26,7 @@ def plain(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False) if is_nested else str(value)
 
 
-def quoted(value: Any) -> str:
+def quoted(value: object) -> str:
     """A value as `--model_overrides` reads it back."""
     if not isinstance(value, str):
         return plain(value)
@@ -33,8 +37,8 @@ def quoted(value: Any) -> str:
     return value if simple else json.dumps(value, ensure_ascii=False)
 
 
-def flags_of(overrides: Mapping[str, Any]) -> list[str]:
-    """Overrides (section -> field -> value) as flags of `zoo train`."""
+def flags_of(overrides: Overrides) -> list[str]:
+    """Overrides as flags of `zoo train`."""
     flags: list[str] = []
     if overrides.get("model"):
         fields = (f"{key}={quoted(value)}" for key, value in overrides["model"].items())
@@ -47,7 +51,7 @@ def flags_of(overrides: Mapping[str, Any]) -> list[str]:
     return flags
 
 
-def merged(*sources: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def merged(*sources: Overrides) -> Overrides:
     """Overrides of several sources; later ones win."""
     sections: dict[str, dict[str, Any]] = {}
     for section in SECTIONS:
@@ -57,8 +61,8 @@ def merged(*sources: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return sections
 
 
-def overrides_of(point: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """A point of a space (`section.field` -> value) as overrides."""
+def overrides_of(point: Point) -> Overrides:
+    """A point as overrides."""
     sections: dict[str, dict[str, Any]] = {}
     for name, value in point.items():
         section, _, key = name.partition(".")
@@ -66,7 +70,7 @@ def overrides_of(point: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return sections
 
 
-def check_sections(content: Any, where: str, keys: Sequence[str] = SECTIONS) -> dict[str, Any]:
+def check_sections(content: object, where: str, keys: Sequence[str] = SECTIONS) -> Fields:
     """A mapping of sections, each of which is a mapping.
 
     Raises:
@@ -82,4 +86,4 @@ def check_sections(content: Any, where: str, keys: Sequence[str] = SECTIONS) -> 
     return content
 
 
-__all__ = ["SECTIONS", "check_sections", "flags_of", "merged", "overrides_of", "plain"]
+__all__ = ["SECTIONS", "Overrides", "Point", "check_sections", "flags_of", "merged", "overrides_of", "plain"]

@@ -1,11 +1,11 @@
 """Plots of searches and studies."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
+from zoo.plotting import drawing
 
 from .importance import as_number, comparable
 from .log import Trial, ranked
@@ -13,21 +13,6 @@ from .overrides import plain
 from .settings import Objective
 from .study import BASE
 from .table import Row, compared_split
-
-
-@contextmanager
-def drawing(path: Path, *shape: int, **options: Any) -> Iterator[tuple[Any, Any]]:
-    """(figure, axes) of a new plot, which is written to the path at the end."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(*shape, layout="constrained", **options)
-    yield figure, axes
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def draw_study(rows: Sequence[Row], metric: str, title: str, path: Path) -> bool:

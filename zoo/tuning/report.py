@@ -14,7 +14,7 @@ from zoo.registry import load_task
 
 from .importance import importances
 from .log import Trial, ranked, read_trials, wall_seconds
-from .overrides import flags_of, overrides_of, plain
+from .overrides import Point, flags_of, overrides_of, plain
 from .plots import draw_history, draw_importance, draw_parallel, draw_study
 from .runs import Run
 from .settings import Objective
@@ -40,7 +40,7 @@ def direction(objective: Objective) -> str:
     return f"{objective.metric} ({'higher' if objective.greater_is_better else 'lower'} is better)"
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write a JSON file, whole or not at all."""
     write_whole(path, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
 
@@ -252,7 +252,7 @@ def final_lines(rows: Sequence[Row], metric: str) -> list[str]:
     return ["", *markdown_table(heads, table), ""]
 
 
-def winning_recipe(search: "Search", point: Mapping[str, Any]) -> Path:
+def winning_recipe(search: "Search", point: Point) -> Path:
     """Write the winner as a recipe that `zoo train` runs, for the epochs and rows of the searched recipe."""
     from zoo.training.command_line import parse_run
     from zoo.training.recipe import load_recipe

@@ -3,10 +3,12 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from huggingface_hub.utils import WeakFileLock
+from transformers import TrainerCallback
 
 from zoo.record import RECORD_NAME
 from zoo.training.recipe import UsageError
@@ -48,11 +50,11 @@ class Run:
         return (self.folder / EVALUATION / "evaluation.json").is_file()
 
     @property
-    def point(self) -> dict[str, Any]:
+    def point(self) -> dict[str, str | int]:
         """Its values in the grid, and its folder, which identifies it in the log."""
         return {"variant": self.variant.name, "seed": self.seed, "run": self.folder.name}
 
-    def train(self, callbacks: Sequence[Any]) -> None:
+    def train(self, callbacks: Sequence[TrainerCallback]) -> None:
         """`zoo train` without the test split, from its last checkpoint if it was interrupted."""
         from zoo.training.command_line import parse_run
         from zoo.training.run import run, whole_checkpoints
@@ -82,15 +84,10 @@ def locked(folder: Path) -> Iterator[None]:
         UsageError: One does already.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
+    with ExitStack() as stack:
         try:
-            import fcntl
-        except ImportError:  # Windows
-            fcntl = None  # type: ignore[assignment]
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            stack.enter_context(WeakFileLock(folder / ".lock", timeout=0.1))
+        except TimeoutError:
             raise UsageError(f"another process works in {folder}: wait, or choose another --output_dir") from None
         yield
 

@@ -1,5 +1,6 @@
 """A search from its command line to its folder: settings, trials, report, and the winner against the default."""
 
+import argparse
 import dataclasses
 import json
 import math
@@ -7,15 +8,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zoo.record import write_whole
 from zoo.training.command_line import flag_names, parse_run
-from zoo.training.recipe import Recipe, UsageError, load_recipe
+from zoo.training.recipe import Fields, Recipe, UsageError, load_recipe
 
 from .cluster import check_room, cluster
 from .log import LOG_NAME
-from .overrides import merged, overrides_of
+from .overrides import Point, merged, overrides_of
 from .report import final_lines, search_content, winning_recipe, write_search
 from .runs import locked, missing_runs, plan, read_failures
 from .settings import SearchSettings, objective_of, read_settings
@@ -109,7 +109,7 @@ class Search:
                     raise RuntimeError(f"no trial succeeded: {'; '.join(reasons)[:300] or 'none began'}")
                 self.finish(content, seeds, jobs)
 
-    def finish(self, content: dict[str, Any], seeds: Sequence[int], jobs: int) -> None:
+    def finish(self, content: Fields, seeds: Sequence[int], jobs: int) -> None:
         """Write the winner's recipe, and compare it with the default."""
         path = winning_recipe(self, content["best"]["point"])
         content["winner"] = path.name
@@ -122,7 +122,7 @@ class Search:
         print("\n" + (self.folder / "search.md").read_text(encoding="utf-8"))
         print(f"search.json, search.md, plots and {path.name} in {self.folder}; train it with: zoo train {path}")
 
-    def compare(self, point: dict[str, Any], seeds: list[int], jobs: int) -> list[Row]:
+    def compare(self, point: Point, seeds: list[int], jobs: int) -> list[Row]:
         """Train default and winner at full length, measured on the test split: a study of two."""
         recipe, changes = self.work.recipe, overrides_of(point)
         variants = [Variant(BASE, recipe), Variant("winner", recipe, changes, changed=changes)]
@@ -138,11 +138,11 @@ class Search:
         return tabulate(study, runs, objective, read_failures(folder))
 
 
-def make_search(arguments: Any, flags: list[str], command: str = "") -> Search:
+def make_search(arguments: argparse.Namespace, flags: list[str], command: str = "") -> Search:
     """The search of a command line.
 
     Args:
-        arguments: Arguments of `zoo.commands.tune.make_parser`.
+        arguments: The own flags of `zoo tune`.
         flags: Flags of `zoo train`.
         command: The command line, which the page shows.
 

@@ -1,14 +1,14 @@
 """The settings of a search: the `search` section of a recipe, and the command line's flags."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from zoo.registry import load_task
-from zoo.training.recipe import SEARCH_KEYS, Recipe, UsageError, check_keys
+from zoo.training.recipe import SEARCH_KEYS, Fields, Recipe, UsageError, check_keys
 
-from .overrides import check_sections, merged
+from .overrides import Overrides, Point, check_sections, merged
 from .space import Space, default_space, is_number, parse_flag, read_space
 
 ALGORITHMS = ("random", "grid", "tpe", "pbt")
@@ -79,14 +79,14 @@ class SearchSettings:
     seed: int = 0
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
-    trial: dict[str, dict[str, Any]] = field(default_factory=dict)
+    trial: Overrides = field(default_factory=dict)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Fields:
         """For search.json."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "space"}
         return values | {"space": {dimension.name: dimension.describe() for dimension in self.space.dimensions}}
 
-    def points(self) -> list[dict[str, Any]]:
+    def points(self) -> list[Point]:
         """The points that are known before the search begins; none for TPE.
 
         Raises:
@@ -97,7 +97,7 @@ class SearchSettings:
         return self.space.grid() if self.algorithm == "grid" else self.space.sample(self.trials, self.seed)
 
 
-def check_values(values: Mapping[str, Any], where: str) -> None:
+def check_values(values: Fields, where: str) -> None:
     """Check names and numbers.
 
     Raises:
@@ -136,7 +136,7 @@ def read_spec(recipe: Recipe, flags: Sequence[str]) -> Any:
     return {**spec, **searched, **fixed} if isinstance(spec, dict) else spec
 
 
-def read_settings(recipe: Recipe, flags: Mapping[str, Any], space: Sequence[str] = ()) -> SearchSettings:
+def read_settings(recipe: Recipe, flags: Fields, space: Sequence[str] = ()) -> SearchSettings:
     """The recipe's `search` section with the command line's values over it.
 
     Args:

@@ -4,13 +4,18 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import yaml
 
 from zoo.registry import load_family, load_task, nearest
-from zoo.training.recipe import Recipe, UsageError, check_keys, config_fields, field_names, read_value
+from zoo.training.recipe import Fields, Recipe, UsageError, check_keys, config_fields, field_names, read_value
+
+from .overrides import Point
+
+if TYPE_CHECKING:
+    import optuna
 
 KINDS = ("uniform", "loguniform", "choice", "randint", "grid")
 OPTIONS = ("when", "round")
@@ -90,7 +95,7 @@ class Dimension:
             return self.rounded(math.exp(random.uniform(math.log(low), math.log(high))))
         return self.rounded(float(random.uniform(low, high)))
 
-    def suggest(self, trial: Any) -> Any:
+    def suggest(self, trial: "optuna.Trial") -> Any:
         """A value that an Optuna trial suggests."""
         if self.has_choices:  # by index: Optuna's choices are numbers and strings only
             return self.values[trial.suggest_categorical(self.name, list(range(len(self.values))))]
@@ -111,11 +116,11 @@ class Dimension:
             raise UsageError(f"search, space, {self.name}: a grid needs choices, not a {self.kind} range")
         return self.values
 
-    def is_active(self, point: Mapping[str, Any]) -> bool:
+    def is_active(self, point: Point) -> bool:
         """Whether the point's other fields activate this one."""
         return all(name in point and point[name] in allowed for name, allowed in self.when.items())
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Fields:
         """As in a recipe."""
         when = {name: list(values) for name, values in self.when.items()}
         options = {"when": when, "round": self.round}
@@ -133,18 +138,18 @@ class Space:
         """`section.field` of each dimension."""
         return [dimension.name for dimension in self.dimensions]
 
-    def _point(self, value_of: Callable[[Dimension], Any]) -> dict[str, Any]:
-        point: dict[str, Any] = {}
+    def _point(self, value_of: Callable[[Dimension], Any]) -> Point:
+        point: Point = {}
         for dimension in self.dimensions:
             if dimension.is_active(point):
                 point[dimension.name] = value_of(dimension)
         return point
 
-    def suggest(self, trial: Any) -> dict[str, Any]:
+    def suggest(self, trial: "optuna.Trial") -> Point:
         """A point that an Optuna trial suggests, field by field, so that it knows the conditions."""
         return self._point(lambda dimension: dimension.suggest(trial))
 
-    def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
+    def sample(self, count: int, seed: int) -> list[Point]:
         """Up to `count` different random points; field -> value, without inactive fields."""
         random, points = np.random.default_rng(seed), []
         for _ in range(100 * count):
@@ -155,18 +160,18 @@ class Space:
                 break
         return points
 
-    def grid(self) -> list[dict[str, Any]]:
+    def grid(self) -> list[Point]:
         """Every point of a space of choices.
 
         Raises:
             UsageError: A field has a range.
         """
 
-        def point_of(values: tuple[Any, ...]) -> dict[str, Any]:
+        def point_of(values: tuple[object, ...]) -> Point:
             chosen = dict(zip(self.names, values))
             return self._point(lambda dimension: chosen[dimension.name])
 
-        points: list[dict[str, Any]] = []
+        points: list[Point] = []
         for values in itertools.product(*(dimension.choices() for dimension in self.dimensions)):
             point = point_of(values)
             if point not in points:
@@ -185,7 +190,7 @@ def known_fields(recipe: Recipe) -> list[str]:
     return [f"{section}.{name}" for section, names in sections.items() for name in names]
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether this is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -284,7 +289,7 @@ def parse_flag(text: str) -> tuple[str, Any]:
         raise UsageError(f"--space {name}: cannot read {spec!r}: {' '.join(str(error).split())}") from None
 
 
-def default_space(recipe: Recipe) -> dict[str, Any]:
+def default_space(recipe: Recipe) -> Fields:
     """The space of the recipe's family, in a recipe's format; without the architecture where weights fix it.
 
     A recipe with batches by tokens searches their size, any other one the number of rows.

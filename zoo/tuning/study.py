@@ -8,10 +8,10 @@ from typing import Any
 
 from zoo.registry import load_task, nearest
 from zoo.training.command_line import RunSettings, parse_run
-from zoo.training.recipe import RECIPES, UsageError, check_keys, read_yaml
+from zoo.training.recipe import RECIPES, Fields, UsageError, check_keys, read_yaml
 
 from .fingerprint import recipe_key
-from .overrides import SECTIONS, check_sections, flags_of, merged, plain
+from .overrides import SECTIONS, Overrides, check_sections, flags_of, merged, plain
 
 STUDIES = RECIPES / "studies"
 BASE = "base"
@@ -34,7 +34,7 @@ class Variant:
 
     name: str
     recipe: str
-    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    overrides: Overrides = field(default_factory=dict)
     model_name_or_path: str = ""
     changed: Mapping[str, Any] = field(default_factory=dict)
 
@@ -103,7 +103,7 @@ def available_studies() -> list[str]:
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
-def read_study(path: Path) -> dict[str, Any]:
+def read_study(path: Path) -> Fields:
     """The content of a study's file, its keys checked.
 
     Raises:

@@ -12,11 +12,13 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import ray
 from ray import tune
-from transformers import TrainerCallback
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from zoo.registry import load_task
 from zoo.tasks.base import TaskData
@@ -24,7 +26,7 @@ from zoo.training.build import build, load_parent, load_run_data
 from zoo.training.command_line import RunSettings, parse_run
 
 from .fingerprint import digest
-from .overrides import flags_of, merged, overrides_of
+from .overrides import Overrides, Point, flags_of, merged, overrides_of
 from .runs import Run
 from .settings import Objective
 
@@ -70,15 +72,19 @@ class TuneReport(TrainerCallback):
             rate or decay, the new ones replace those of the checkpoint.
     """
 
-    def __init__(
-        self, objective: Objective, point: Mapping[str, Any] | None = None, resumed: Mapping[str, Any] | None = None
-    ):
+    def __init__(self, objective: Objective, point: Point | None = None, resumed: Mapping[str, Any] | None = None):
         self.objective, self.point, self.resumed = objective, point, resumed or {}
         self.best, self.metrics = self.resumed.get("best"), dict[str, Any]()
         self.start = time.perf_counter() - self.resumed.get("seconds", 0.0)
 
     def on_train_begin(
-        self, args: Any, state: Any, control: Any, optimizer: Any = None, lr_scheduler: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        optimizer: Optimizer,
+        lr_scheduler: LRScheduler,
+        **kwargs: object,
     ) -> None:
         """The optimizer and the schedule of the checkpoint are loaded by now."""
         old, new = self.resumed.get("point", {}), self.point or {}
@@ -94,23 +100,27 @@ class TuneReport(TrainerCallback):
         if old and hasattr(lr_scheduler, "base_lrs"):
             lr_scheduler.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict, **kwargs: object
+    ) -> None:
         """A NaN ends the run before its next evaluation."""
-        check_finite(logs or {}, state.epoch or 0)
+        check_finite(logs, state.epoch or 0)
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **kwargs: object
+    ) -> None:
         """Keep the metrics, or report them at once."""
-        check_finite(metrics or {}, state.epoch or 0)
-        self.metrics = {name.removeprefix("eval_"): value for name, value in (metrics or {}).items()}
+        check_finite(metrics, state.epoch or 0)
+        self.metrics = {name.removeprefix("eval_"): value for name, value in metrics.items()}
         if self.point is None:
             self.report(state, None)
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Report with the checkpoint; the run's own callbacks have written their files by now."""
         if self.point is not None and self.metrics:
             self.report(state, Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
-    def report(self, state: Any, checkpoint: Path | None) -> None:
+    def report(self, state: TrainerState, checkpoint: Path | None) -> None:
         """Report the kept metrics.
 
         Raises:
@@ -162,18 +172,6 @@ def load_without_test(settings: RunSettings) -> TaskData:
 _own_data: dict[str, TaskData] = {}  # of this worker, by `data_key`
 
 
-class Work(Protocol):
-    """What `run_trial` does for a point: a search trains it, a study makes a run of it."""
-
-    objective: Objective
-
-    def log(self, point: Mapping[str, Any]) -> str:
-        """The file that gets what the trial prints."""
-
-    def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
-        """Train, and report to Tune."""
-
-
 @dataclass
 class SearchWork:
     """The training of a search's points.
@@ -189,12 +187,12 @@ class SearchWork:
 
     recipe: str
     objective: Objective
-    trial: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    trial: Overrides = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
     seed: int = 42
     data_key: str = ""
 
-    def settings(self, point: Mapping[str, Any], folder: str = "unused") -> RunSettings:
+    def settings(self, point: Point, folder: str = "unused") -> RunSettings:
         """The settings of a point's training."""
         overrides = flags_of(merged(self.trial, overrides_of(point)))
         own = ["--seed", str(self.seed), "--output_dir", folder]
@@ -214,11 +212,11 @@ class SearchWork:
             raise RuntimeError("a trial must not hold the test split")
         return data
 
-    def log(self, point: Mapping[str, Any]) -> str:
+    def log(self, point: Point) -> str:
         """The null device: a search keeps no logs."""
         return os.devnull
 
-    def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
+    def do(self, point: Point, data: TaskData | None) -> None:
         """Train, from Tune's checkpoint if there is one, and report each epoch."""
         with tempfile.TemporaryDirectory(prefix="zoo-trial-") as folder:
             checkpoint, resumed = None, {}
@@ -249,11 +247,11 @@ class StudyWork:
     test: bool = False
     deadline: float = math.inf
 
-    def log(self, point: Mapping[str, Any]) -> str:
+    def log(self, point: Point) -> str:
         """A file for each run."""
         return str(self.logs / f"{point['run']}.log")
 
-    def do(self, point: Mapping[str, Any], data: TaskData | None) -> None:
+    def do(self, point: Point, data: TaskData | None) -> None:
         """Train unless that is done, then measure the test split if asked for."""
         run = self.runs[point["run"]]
         if time.time() > self.deadline:
@@ -263,6 +261,10 @@ class StudyWork:
             run.train([TuneReport(self.objective)])
         if self.test and not run.tested:
             run.test()
+
+
+# What `run_trial` does for a point: a search trains it, a study makes a run of it.
+Work: TypeAlias = SearchWork | StudyWork
 
 
 @dataclass
@@ -297,7 +299,7 @@ class WorkerSetup:
                 yield
 
 
-def run_trial(config: dict[str, Any], work: Work, setup: WorkerSetup, data: TaskData | None = None) -> None:
+def run_trial(config: dict[str, Point], work: Work, setup: WorkerSetup, data: TaskData | None = None) -> None:
     """Tune's trainable. A trial that fails reports why, and its worker goes on with the next one."""
     with setup.applied(work.log(config["point"])):
         try:

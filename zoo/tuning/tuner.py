@@ -14,10 +14,13 @@ from typing import Any
 from ray import tune
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
+from zoo.tasks.base import TaskData
+
 from .algorithms import make_scheduler, make_searcher
 from .cluster import check_room
 from .log import read_trials, write_event
 from .logger import TrialLogger
+from .overrides import Point
 from .runs import Run
 from .settings import Objective, SearchSettings
 from .trial import SearchWork, StudyWork, Work, WorkerSetup, data_key, load_without_test, run_trial
@@ -51,7 +54,7 @@ class EpochBudget(tune.Stopper):
         """Whether the search ends."""
         return bool(self.limit) and sum((self.counts or {}).values()) >= self.limit
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"folder": self.folder, "limit": self.limit, "counts": None}
 
 
@@ -59,9 +62,9 @@ def run_trials(
     folder: Path,
     work: Work,
     resources: tuple[float, float],
-    points: Sequence[dict[str, Any]],
+    points: Sequence[Point],
     logger: TrialLogger,
-    data: Any = None,
+    data: TaskData | None = None,
     resume: bool = False,
     stop: tune.Stopper | None = None,
     **options: Any,

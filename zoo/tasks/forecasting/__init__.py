@@ -1,7 +1,7 @@
 """Forecasting: the past of one or many series in, their future with its uncertainty out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -195,7 +195,7 @@ class ForecastingTask(Task):
             self.held_out = dataset, self.evaluate(prediction)
             self._fit_linear_skip(model, ConcatDataset([train, dataset]))
 
-    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, Any]:
+    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, float]:
         """MAE, MSE and sMAPE in the model's units; with `intervals` every metric of the record.
 
         After `refit_on_validation` the record has those of the validation split before it too, as `mae_held_out`...

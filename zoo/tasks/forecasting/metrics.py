@@ -63,13 +63,13 @@ def mase(prediction: np.ndarray, truth: np.ndarray, scale: np.ndarray) -> float:
     return _scaled(np.abs(prediction - truth), truth, scale)
 
 
-def rmsse(prediction: np.ndarray, truth: np.ndarray, squared_scale: np.ndarray, axis: int = 1) -> float:
-    """Root mean squared scaled error: the root over the horizon `axis` of each window, then the mean of windows."""
+def rmsse(prediction: np.ndarray, truth: np.ndarray, squared_scale: np.ndarray) -> float:
+    """Root mean squared scaled error: the root over the horizon (axis 1) of each window, then the mean of windows."""
     scale = np.broadcast_to(squared_scale, truth.shape)
     counted = _observed(truth) & (scale > 0)
     scaled = np.divide((prediction - truth) ** 2, scale, out=np.zeros_like(truth), where=counted)
-    cells = counted.sum(axis)
-    roots = np.sqrt(np.where(counted, scaled, 0).sum(axis) / np.maximum(cells, 1))
+    cells = counted.sum(1)
+    roots = np.sqrt(np.where(counted, scaled, 0).sum(1) / np.maximum(cells, 1))
     return _mean(roots, cells > 0)
 
 
@@ -151,7 +151,6 @@ def forecasting_metrics(
     squared_scale: np.ndarray | None = None,
     quantiles: np.ndarray | None = None,
     quantile_levels: Sequence[float] = (),
-    naive2: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """All metrics that the given arrays allow.
 
@@ -162,7 +161,6 @@ def forecasting_metrics(
         squared_scale (`np.ndarray` of the same shape): RMSSE's.
         quantiles (`np.ndarray` of shape `(levels, windows, horizon, channels)`): Quantile forecasts.
         quantile_levels: Their levels, between 0 and 1.
-        naive2: `smape` and `mase` of Naive2 on the same windows.
 
     Raises:
         ValueError: No value is observed, shapes or levels do not fit, or a forecast is not a finite number.
@@ -199,6 +197,4 @@ def forecasting_metrics(
             metrics[f"width_{100 * level:g}"] = width(lower, upper, truth)
             if scale is not None:
                 metrics[f"msis_{100 * level:g}"] = msis(lower, upper, truth, scale, level)
-    if naive2 is not None and "mase" in metrics:
-        metrics["owa"] = owa(metrics["smape"], metrics["mase"], naive2)
     return metrics

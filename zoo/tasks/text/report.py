@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from zoo.plotting import drawing
 from zoo.tasks.base import Report
 
 from .dataset import TextDataset
@@ -40,17 +41,13 @@ def by_length(sources: Sequence[str], metric: str, measure: Callable[[np.ndarray
 
 def draw_by_length(table: Table, metric: str, label: str, whole: float, path: Path) -> None:
     """Draw the metric by words of the source, and its value over all texts."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    names = [" to ".join(map(str, dict.fromkeys(row["words"]))) for row in table]
-    bars = axes.bar(names, [row[metric] for row in table])
-    axes.bar_label(bars, [f"n = {row['n']:,}" for row in table], fontsize=8)
-    axes.axhline(whole, color="grey", linestyle="--", label=f"all: {whole:.1f}")
-    axes.set(xlabel="words of the source", ylabel=label, title=f"{label} by length of the source")
-    axes.legend()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    with drawing(path, figsize=(7, 4)) as (_, axes):
+        names = [" to ".join(map(str, dict.fromkeys(row["words"]))) for row in table]
+        bars = axes.bar(names, [row[metric] for row in table])
+        axes.bar_label(bars, [f"n = {row['n']:,}" for row in table], fontsize=8)
+        axes.axhline(whole, color="grey", linestyle="--", label=f"all: {whole:.1f}")
+        axes.set(xlabel="words of the source", ylabel=label, title=f"{label} by length of the source")
+        axes.legend()
 
 
 def sample_rows(scores: np.ndarray, metric: str, predictions: Sequence[str], dataset: TextDataset) -> Table:
@@ -119,20 +116,16 @@ def attention_maps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, d
 
 def draw_attention(maps: Table, path: Path) -> None:
     """Draw a heat map for each row: source tokens from left to right, generated tokens from top to bottom."""
-    import matplotlib.pyplot as plt
-
-    figure, grid = plt.subplots(2, -(-len(maps) // 2), figsize=(14, 13), layout="constrained", squeeze=False)
-    for axes in grid.flat[len(maps) :]:
-        axes.axis("off")
-    for axes, item in zip(grid.flat, maps):
-        axes.imshow(item["weights"], cmap="Blues", vmin=0, aspect="auto")
-        labels = [[token.replace("▁", "_") for token in item[side]] for side in ("source", "target")]
-        axes.set_xticks(range(len(labels[0])), labels[0], rotation=90, fontsize=8)
-        axes.set_yticks(range(len(labels[1])), labels[1], fontsize=8)
-        axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
-    figure.suptitle("Attention to source tokens (across) while generating (down); mean over layers and heads")
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+    with drawing(path, 2, -(-len(maps) // 2), figsize=(14, 13), dpi=90, squeeze=False) as (figure, grid):
+        for axes in grid.flat[len(maps) :]:
+            axes.axis("off")
+        for axes, item in zip(grid.flat, maps):
+            axes.imshow(item["weights"], cmap="Blues", vmin=0, aspect="auto")
+            labels = [[token.replace("▁", "_") for token in item[side]] for side in ("source", "target")]
+            axes.set_xticks(range(len(labels[0])), labels[0], rotation=90, fontsize=8)
+            axes.set_yticks(range(len(labels[1])), labels[1], fontsize=8)
+            axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
+        figure.suptitle("Attention to source tokens (across) while generating (down); mean over layers and heads")
 
 
 def attention_report(

@@ -255,11 +255,8 @@ class TextTask(Task):
 
     def report(self, prediction: "Prediction", model: PreTrainedModel, folder: Path) -> Report:
         """Tables and plots of the texts, and attention maps of some."""
-        import matplotlib
-
         from .report import attention_report
 
-        matplotlib.use("Agg")
         rows: Any = prediction.dataset
         texts = decode(prediction.predictions, rows.tokenizer)
         report = self.text_report(self.evaluate(prediction, intervals=True), texts, rows, folder)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from zoo.plotting import drawing
 from zoo.record import RunRecord
 
 CHILD, SCRATCH, OWN = "child", "from scratch", "from scratch, own vocabulary"
@@ -22,32 +23,24 @@ def kind_of(recipe: dict[str, Any]) -> str:
 
 def draw(runs: pd.DataFrame, means: pd.DataFrame, metric: str, split: str, path: Path) -> None:
     """Draw the metric by number of training pairs, and the learning curves."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for kind, group in runs.groupby("kind"):
-        means[kind].dropna().plot(ax=left, color=COLOURS[kind], marker="D", label=kind)
-        left.plot(group.pairs, group.value, ".", color=COLOURS[kind], alpha=0.5)
-    ticks = list(means.index)
-    left.set(xscale="log", xlabel="training pairs", ylabel=f"{split} {metric}", title="By number of pairs")
-    left.set_xticks(ticks, [f"{size:,}" for size in ticks])
-    left.minorticks_off()
-    left.legend()
-    styles = dict(zip(ticks, STYLES))
-    for run in runs.itertuples():
-        if run.curve:
-            right.plot(*zip(*run.curve), color=COLOURS[run.kind], linestyle=styles.get(run.pairs, "-"), linewidth=1,
-                       label=f"{run.kind}, {run.pairs:,}")  # fmt: skip
-    right.set(xlabel="step", ylabel=f"validation {metric}", title="During training")
-    handles = dict(zip(*reversed(right.get_legend_handles_labels())))
-    if handles:
-        right.legend(handles.values(), handles.keys(), fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    with drawing(path, 1, 2, figsize=(11, 4.2)) as (_, (left, right)):
+        for kind, group in runs.groupby("kind"):
+            means[kind].dropna().plot(ax=left, color=COLOURS[kind], marker="D", label=kind)
+            left.plot(group.pairs, group.value, ".", color=COLOURS[kind], alpha=0.5)
+        ticks = list(means.index)
+        left.set(xscale="log", xlabel="training pairs", ylabel=f"{split} {metric}", title="By number of pairs")
+        left.set_xticks(ticks, [f"{size:,}" for size in ticks])
+        left.minorticks_off()
+        left.legend()
+        styles = dict(zip(ticks, STYLES))
+        for run in runs.itertuples():
+            if run.curve:
+                style = {"color": COLOURS[run.kind], "linestyle": styles.get(run.pairs, "-"), "linewidth": 1}
+                right.plot(*zip(*run.curve), label=f"{run.kind}, {run.pairs:,}", **style)
+        right.set(xlabel="step", ylabel=f"validation {metric}", title="During training")
+        handles = dict(zip(*reversed(right.get_legend_handles_labels())))
+        if handles:
+            right.legend(handles.values(), handles.keys(), fontsize=8)
 
 
 def by_pairs(results: Sequence[tuple[RunRecord, float]], metric: str, split: str, plot: Path) -> str:

@@ -38,8 +38,8 @@ def by_length(sources: Sequence[str], metric: str, measure: Callable[[np.ndarray
     return [{"words": [low, high], "n": len(rows), metric: measure(rows)} for low, high, rows in length_bins(lengths)]
 
 
-def draw_by_length(table: Table, metric: str, label: str, whole: float, path: Path) -> None:
-    """Draw the metric by words of the source, and its value over all texts."""
+def draw_by_length(table: Table, metric: str, label: str, whole: float, path: Path, of: str = "source") -> None:
+    """Draw the metric by words of the source, or of another text, and its value over all texts."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
@@ -47,7 +47,7 @@ def draw_by_length(table: Table, metric: str, label: str, whole: float, path: Pa
     bars = axes.bar(names, [row[metric] for row in table])
     axes.bar_label(bars, [f"n = {row['n']:,}" for row in table], fontsize=8)
     axes.axhline(whole, color="grey", linestyle="--", label=f"all: {whole:.1f}")
-    axes.set(xlabel="words of the source", ylabel=label, title=f"{label} by length of the source")
+    axes.set(xlabel=f"words of the {of}", ylabel=label, title=f"{label} by length of the {of}")
     axes.legend()
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -317,20 +317,23 @@ def test_bad_utterances_are_named_and_left_out(tmp_path):
     data = load(folder, validation_dir=str(validation), test_size=0)
     assert data.notes["left_out"] == {"train": 6, "validation": 0} and data.test is None
     text = "\n".join(data.warnings)
-    for message in ("metadata.csv:62: left out of train: it is silent", "2.0 seconds are more than 1",
-                    "the file is empty", "does not exist", "its text is missing", "1 more of 67"):  # fmt: skip
+    for message in ("metadata.csv:62 (silence.wav): left out of train: it is silent", "2.0 seconds are more than max",
+                    "the file is empty", "does not exist", "its text is missing"):  # fmt: skip
         assert message in text
-    with pytest.raises(ValueError, match="7 of 13 utterances cannot be used; metadata.csv"):
+    with pytest.raises(ValueError, match=r"7 of 13 utterances of train cannot be used; the first: metadata.csv:8 "):
         load(write_corpus(folder, 6, [lines[0]] * 7), test_size=0, validation_dir=str(validation))
 
 
 def test_the_vocabulary_of_a_parent_holds(corpus, trained, tmp_path):
-    folder = write_corpus(tmp_path / "tones", bad=["0.wav,العربية,s9,9"])
+    folder = write_corpus(tmp_path / "tones", bad=["0.wav,ال عربية,s9,9", "1.wav,löw,s9,9"])
     config = load_family("speech_transformer").config_class.from_pretrained(trained)
     sources = {"train_dir": str(folder), "validation_dir": str(corpus), "test_dir": str(corpus)}
     task = TASK(SpeechRecognitionArguments(**sources, max_seconds=1.0, max_target_length=16))
     data = task.load_data(config, AutoProcessor.from_pretrained(trained))
-    assert any("no character of the vocabulary" in warning for warning in data.warnings)
+    assert data.warnings == [
+        "metadata.csv:62 (0.wav): left out of train: its text has no character of the vocabulary: ال عربية",
+        "1 of 61 texts of train have characters that the vocabulary lacks, which the model cannot write: ö",
+    ]
     assert data.model_fields["vocab_size"] == config.vocab_size
 
 
@@ -347,7 +350,7 @@ def test_extra_speech_is_for_training_only(corpus, tmp_path):
 def test_a_group_that_the_data_lacks_is_named_before_training(corpus):
     data = load(corpus, validation_size=0.25, group_columns=["gender", "age<12"])
     assert [line for line in data.warnings if "group_columns" in line] == [
-        "group_columns=gender: the data has age; no error rate for these groups"
+        "no error rates by gender (group_columns): the data has age"
     ]
 
 
@@ -443,9 +446,9 @@ def test_the_pipeline_refuses_what_is_no_sound(recognize, tmp_path):
     soundfile.write(tmp_path / "whole.flac", tone("low"), RATE)
     content = (tmp_path / "whole.flac").read_bytes()
     for sound, message in (
-        (content[: len(content) // 2], "the sound is truncated|cannot be decoded"),
-        (str(tmp_path / "empty.wav"), "cannot be decoded"),
-        (str(tmp_path / "video.mp4"), "cannot be decoded"),
+        (content[: len(content) // 2], "the sound is truncated|the sound is damaged"),
+        (str(tmp_path / "empty.wav"), "empty.wav is empty"),
+        (str(tmp_path / "video.mp4"), "video.mp4 is damaged, or not WAV"),
         (str(tmp_path / "nan.wav"), "NaN"),
         (np.zeros(0, np.float32), "no samples"),
         ({"array": np.zeros(9)}, "sampling_rate"),
@@ -454,6 +457,8 @@ def test_the_pipeline_refuses_what_is_no_sound(recognize, tmp_path):
             recognize(sound)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         recognize("nowhere.wav")
+    with pytest.raises(FileNotFoundError, match="is a folder"):
+        recognize(str(tmp_path))
     with pytest.raises(TypeError, match="expected a path"):
         recognize(7)
 
@@ -465,8 +470,14 @@ def test_an_hour_is_divided_into_parts_that_the_model_reads(recognize):
     assert max(map(len, parts)) <= recognize.limit and np.array_equal(np.concatenate(parts), hour)
 
 
-def test_silence_is_a_sound(recognize):
-    assert isinstance(recognize(np.zeros(RATE, np.float32))["text"], str)
+def test_silence_has_no_text(recognize, tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    with pytest.warns(UserWarning, match="silence.wav is silent"):
+        batch = recognize([str(tmp_path / "silence.wav"), tone("low")], batch_size=2)
+    assert batch[0] == {"text": ""} and batch[1] == recognize(tone("low")) and batch[1]["text"]
+    with pytest.warns(UserWarning, match="divided"):
+        parts = list(recognize.preprocess(np.concatenate([tone("low", 1), np.zeros(3 * RATE, np.float32)])))
+    assert [part["is_last"] for part in parts] == [True]
 
 
 def test_ctc_models_have_the_pipeline_too(trained):

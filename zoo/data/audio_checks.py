@@ -9,7 +9,7 @@ from .audio import SpeechSplit
 from .audio_features import Features
 
 # Problems of a split that are shown one by one.
-SHOWN = 5
+SHOWN = 10
 
 
 def find_problems(
@@ -27,9 +27,10 @@ def find_problems(
         if problems[row]:
             continue
         own = [token for token in ids if token != tokenizer.eos_token_id]
+        said = [token for token in own if token != tokenizer.unk_token_id]
         if not text:
             problems[row] = "its text is missing"
-        elif all(token == tokenizer.unk_token_id for token in own):
+        elif not tokenizer.decode(said).strip():
             problems[row] = f"its text has no character of the vocabulary: {text[:40]}"
         elif len(ids) > max_tokens:
             problems[row] = f"its text has {len(ids)} tokens, more than {max_tokens}"
@@ -39,19 +40,36 @@ def find_problems(
     return problems
 
 
-def describe_problems(name: str, split: SpeechSplit, problems: list[str]) -> list[str]:
+def describe_problems(split_name: str, split: SpeechSplit, problems: list[str]) -> list[str]:
     """Warnings of what is left out of a split: a line for each of the first ones, and one for all others.
 
     Raises:
         ValueError: More than half is left out.
     """
     bad = [row for row, problem in enumerate(problems) if problem]
-    lines = [f"{split.places[row]}: left out of {name}: {problems[row]}" for row in bad[:SHOWN]]
+    lines = [f"{split.name(row)}: left out of {split_name}: {problems[row]}" for row in bad[:SHOWN]]
     if 2 * len(bad) > len(split):
-        raise ValueError(f"{len(bad):,} of {len(split):,} utterances cannot be used; {lines[0]}")
+        raise ValueError(
+            f"{len(bad):,} of {len(split):,} utterances of {split_name} cannot be used; the first: "
+            f"{split.name(bad[0])}: {problems[bad[0]]}"
+        )
     if len(bad) > SHOWN:
-        lines.append(f"{len(bad) - SHOWN:,} more of {len(split):,} utterances are left out of {name}")
+        lines.append(f"{len(bad) - SHOWN:,} more of {len(split):,} utterances are left out of {split_name}")
     return lines
+
+
+def describe_characters(name: str, split: SpeechSplit, tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """A warning if texts have characters that the vocabulary lacks."""
+    rows = tokenizer(split.texts, return_attention_mask=False, verbose=False)["input_ids"] if len(split) else []
+    texts = [text for text, ids in zip(split.texts, rows) if tokenizer.unk_token_id in ids]
+    unknown = {character for text in texts for character in set(text)} - {*"".join(tokenizer.get_vocab()), " "}
+    if not unknown:
+        return []
+    shown = " ".join(sorted(unknown)[:SHOWN]) + (" ..." if len(unknown) > SHOWN else "")
+    return [
+        f"{len(texts):,} of {len(split):,} texts of {name} have characters that the vocabulary lacks, which the model "
+        f"cannot write: {shown}"
+    ]
 
 
 def describe_rates(splits: Iterable[Features], sampling_rate: int) -> list[str]:
@@ -65,4 +83,4 @@ def describe_rates(splits: Iterable[Features], sampling_rate: int) -> list[str]:
     ]
 
 
-__all__ = ["describe_problems", "describe_rates", "find_problems"]
+__all__ = ["describe_characters", "describe_problems", "describe_rates", "find_problems"]

@@ -63,7 +63,7 @@ class SpeechRecognitionTask(GenerationTask):
             FileNotFoundError: The data is nowhere.
             ValueError: The data is damaged or does not fit the model.
         """
-        from zoo.data.audio_checks import describe_problems, describe_rates, find_problems
+        from zoo.data.audio_checks import describe_characters, describe_problems, describe_rates, find_problems
         from zoo.data.audio_features import load_features
         from zoo.data.transcripts import train_tokenizer
 
@@ -90,12 +90,14 @@ class SpeechRecognitionTask(GenerationTask):
             positions = (arguments.max_target_length, config.frames_per_position)
             problems = find_problems(split, features[name], tokenizer, *positions)
             warnings += describe_problems(name, split, problems)
-            left_out[name] = sum(map(bool, problems))
+            usable = np.flatnonzero([not problem for problem in problems])
+            warnings += describe_characters(name, split.take(usable), tokenizer)
+            left_out[name] = len(split) - len(usable)
             datasets[name] = SpeechDataset(
                 features[name],
                 split,
                 tokenizer,
-                np.flatnonzero([not problem for problem in problems]),
+                usable,
                 arguments.join_clips,
                 training=name == "train",
                 seed=arguments.split_seed,

@@ -61,11 +61,11 @@ def complete(splits: dict[str, SpeechSplit], arguments: SpeechRecognitionArgumen
 
 
 def describe_groups(groups: Iterable[str], splits: Iterable[SpeechSplit]) -> list[str]:
-    """A warning for each of `group_columns` that no split has."""
-    known = sorted({column for split in splits for column in split.columns})
+    """A warning if the data lacks some of `group_columns`."""
+    known = {column for split in splits for column in split.columns}
     missing = [group for group in groups if column_of(group)[0] not in known]
-    found = ", ".join(known) or "no further columns"
-    return [f"group_columns={group}: the data has {found}; no error rate for these groups" for group in missing]
+    found = ", ".join(sorted(known)) or "no further columns"
+    return [f"no error rates by {', '.join(missing)} (group_columns): the data has {found}"] if missing else []
 
 
 __all__ = ["complete", "describe_groups", "read"]

@@ -74,8 +74,8 @@ def text_report(metrics: Mapping[str, float], texts: Sequence[str], rows: Speech
         exact = metrics[f"sentence_accuracy_{name}"]
         lines.append(f"{name}: WER {metrics[f'wer_{name}']:.2f}%, {exact:.2f}% without an error")
     if len(voices) > 1:
-        ends = [f"WER {voice['wer']:.2f}% ({voice['speaker']})" for voice in (voices[0], voices[-1])]
-        lines.append(f"{len(voices)} speakers: {' to '.join(ends)}")
+        ends = [f"{voice['wer']:.2f}% ({voice['speaker']})" for voice in (voices[0], voices[-1])]
+        lines.append(f"{len(voices)} speakers: WER {' to '.join(ends)}")
     for row in lengths:
         words = " to ".join(map(str, dict.fromkeys(row["words"])))
         lines.append(f"words {words}: WER {row['wer']:.2f}% (n = {row['n']:,})")

@@ -25,9 +25,9 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 import zoo
 from zoo.data.audio import load_named_speech
+from zoo.data.transcripts import normalize_text
 from zoo.models.speech_transformer import SpeechTransformerFeatureExtractor
 from zoo.tasks.speech_recognition.metrics import speech_metrics
-from zoo.tasks.speech_recognition.texts import normalize_text
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 RATE = 16_000

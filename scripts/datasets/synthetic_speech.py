@@ -25,7 +25,7 @@ import numpy as np
 
 from zoo.data.audio import load_named_speech
 from zoo.data.sources import find_files
-from zoo.tasks.speech_recognition.texts import normalize_text
+from zoo.data.transcripts import normalize_text
 
 RATE = 16_000
 MOST_WORDS = 12

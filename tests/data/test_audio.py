@@ -116,12 +116,12 @@ def bad_files(folder):
     (folder / "truncated.flac").write_bytes(content[: len(content) // 2])
     return {
         "empty.wav": "the file is empty",
-        "video.mp4": "cannot be decoded",
+        "video.mp4": "damaged, or not WAV",
         "silence.wav": "it is silent",
         "nan.wav": "NaN",
         "nothing.wav": "there are no samples",
-        "hour.flac": "3,600.0 seconds are more than 30",
-        "truncated.flac": "truncated|cannot be decoded",
+        "hour.flac": "3,600.0 seconds are more than max_seconds=30",
+        "truncated.flac": "truncated|damaged",
         "missing.wav": "does not exist",
     }
 

@@ -13,13 +13,14 @@ import zoo
 from zoo.commands import main
 from zoo.data.audio import SpeechSplit
 from zoo.data.audio_features import load_features
+from zoo.data.transcripts import normalize_text, train_tokenizer
 from zoo.registry import load_family
 from zoo.tasks.speech_recognition import TASK
 from zoo.tasks.speech_recognition.arguments import SpeechRecognitionArguments
 from zoo.tasks.speech_recognition.augment import Augmentation, join, random_numbers
 from zoo.tasks.speech_recognition.dataset import SpeechDataset
 from zoo.tasks.speech_recognition.metrics import count_errors, speech_metrics
-from zoo.tasks.speech_recognition.texts import normalize_text, train_tokenizer
+from zoo.tasks.speech_recognition.report import text_report
 
 RATE = 8000
 PITCHES = {"low": 300, "mid": 900, "high": 2000}
@@ -153,7 +154,7 @@ def test_texts_come_back_from_tokens(kind):
             train_tokenizer(texts, kind, 5)
 
 
-def rows_of(count=12, speakers=3, join=1, training=False, lengths=None, **extra):
+def rows_of(count=12, speakers=3, join=1, training=False, lengths=None, extra=0, **options):
     class Frames:
         lengths = np.full(count, 10)
 
@@ -161,10 +162,10 @@ def rows_of(count=12, speakers=3, join=1, training=False, lengths=None, **extra)
             return np.full((10, 4), row, np.float16)
 
     names = [f"s{row % speakers}" for row in range(count)]
-    split = SpeechSplit([b""] * count, [f"w{row}" for row in range(count)], [""] * count, names)
+    split = SpeechSplit([b""] * count, [f"w{row}" for row in range(count)], [""] * count, names, extra=extra)
     features = Frames()
     features.lengths = Frames.lengths if lengths is None else lengths
-    return SpeechDataset(features, split, join=join, training=training, **extra)
+    return SpeechDataset(features, split, None, join=join, training=training, **options)
 
 
 def test_training_strings_are_of_one_speaker_and_change_every_epoch():
@@ -178,7 +179,7 @@ def test_training_strings_are_of_one_speaker_and_change_every_epoch():
     assert second != first and [len(string) for string in second] == sizes and (rows.lengths == lengths).all()
     rows.set_epoch(0)
     assert [tuple(string) for string in rows.strings] == first
-    assert rows[3]["key"] == (0, 3) and rows[3]["text"] == " ".join(f"w{u}" for u in first[3])
+    assert rows[3].key == (0, 3) and rows[3].text == " ".join(f"w{u}" for u in first[3])
 
 
 def test_evaluation_has_each_utterance_alone_and_in_one_string():
@@ -201,8 +202,7 @@ def test_a_last_utterance_is_not_joined_to_nothing():
 @pytest.mark.parametrize("join", [1, 2])
 def test_extra_utterances_take_turns_with_others_of_their_length(join):
     lengths = np.r_[np.full(6, 10), 31, 20, 32, 21, 33, 22, 99]
-    own, extra = np.arange(6), np.arange(6, 13)
-    rows = rows_of(13, join=join, training=True, lengths=lengths, rows=own, extra=extra, extra_epochs=3)
+    rows = rows_of(13, join=join, training=True, lengths=lengths, extra=7, extra_epochs=3)
     heard = []
     for epoch in range(3):
         rows.set_epoch(epoch)
@@ -212,7 +212,7 @@ def test_extra_utterances_take_turns_with_others_of_their_length(join):
         heard += [int(string[0]) for string in strings]
         assert lengths[heard[-2]] < 30 < lengths[heard[-1]] < 40
     assert sorted(heard) == [6, 7, 8, 9, 10, 11]
-    assert not set(np.concatenate(rows.measured.strings)) & set(extra)
+    assert not set(np.concatenate(rows.measured.strings)) & set(range(6, 13))
 
 
 def noise_features(frames=200, bins=40):
@@ -277,6 +277,26 @@ def test_error_rates_are_those_of_jiwer():
         speech_metrics(references, ["one"])
 
 
+def test_the_report_shows_errors_by_length_speaker_and_word(tmp_path):
+    rows = rows_of(60, join=3)
+    texts = ["w0", *(text.replace("w5", "w6") for text in rows.texts[1:])]
+    metrics = speech_metrics(rows.texts, texts, rows.groups([]), with_intervals=True)
+    report = text_report(metrics, texts, rows, tmp_path)
+    tables = report.tables
+    assert [row["n"] for row in tables["by_length"]][0] == 60 and len(tables["by_speaker"]) == 3
+    assert tables["samples"][0]["wer"] == 0 and tables["samples"][-1]["wer"] == 100
+    assert tables["confused_words"][0]["said"].startswith("w5") and report.plots["wer_by_length"].is_file()
+    for line in (f"WER {metrics['wer']:.2f}%", "single: WER", "3 speakers: WER", "words 1: WER", "said: w5"):
+        assert line in report.text
+
+
+def test_groups_are_those_of_columns():
+    rows = rows_of(4)
+    rows.split.columns |= {"age": [9, 12, 30, 11], "gender": ["f", "m", "f", "f"]}
+    groups = {name: np.flatnonzero(mask).tolist() for name, mask in rows.groups(["age<12", "gender", "no"]).items()}
+    assert groups == {"age_below_12": [0, 3], "age_from_12": [1, 2], "gender_f": [0, 2, 3], "gender_m": [1]}
+
+
 def load(corpus, **arguments):
     config = load_family("speech_transformer").config_class(num_mel_bins=20, max_source_positions=150)
     defaults = {"train_dir": str(corpus), "sampling_rate": RATE, "max_seconds": 1.0}
@@ -297,20 +317,23 @@ def test_bad_utterances_are_named_and_left_out(tmp_path):
     data = load(folder, validation_dir=str(validation), test_size=0)
     assert data.notes["left_out"] == {"train": 6, "validation": 0} and data.test is None
     text = "\n".join(data.warnings)
-    for message in ("metadata.csv:62: left out of train: it is silent", "2.0 seconds are more than 1",
-                    "the file is empty", "does not exist", "its text is missing", "1 more of 67"):  # fmt: skip
+    for message in ("metadata.csv:62 (silence.wav): left out of train: it is silent", "2.0 seconds are more than max",
+                    "the file is empty", "does not exist", "its text is missing"):  # fmt: skip
         assert message in text
-    with pytest.raises(ValueError, match="7 of 13 utterances cannot be used; metadata.csv"):
+    with pytest.raises(ValueError, match=r"7 of 13 utterances of train cannot be used; the first: metadata.csv:8 "):
         load(write_corpus(folder, 6, [lines[0]] * 7), test_size=0, validation_dir=str(validation))
 
 
 def test_the_vocabulary_of_a_parent_holds(corpus, trained, tmp_path):
-    folder = write_corpus(tmp_path / "tones", bad=["0.wav,العربية,s9,9"])
+    folder = write_corpus(tmp_path / "tones", bad=["0.wav,ال عربية,s9,9", "1.wav,löw,s9,9"])
     config = load_family("speech_transformer").config_class.from_pretrained(trained)
     sources = {"train_dir": str(folder), "validation_dir": str(corpus), "test_dir": str(corpus)}
     task = TASK(SpeechRecognitionArguments(**sources, max_seconds=1.0, max_target_length=16))
     data = task.load_data(config, AutoProcessor.from_pretrained(trained))
-    assert any("no character of the vocabulary" in warning for warning in data.warnings)
+    assert data.warnings == [
+        "metadata.csv:62 (0.wav): left out of train: its text has no character of the vocabulary: ال عربية",
+        "1 of 61 texts of train have characters that the vocabulary lacks, which the model cannot write: ö",
+    ]
     assert data.model_fields["vocab_size"] == config.vocab_size
 
 
@@ -322,6 +345,13 @@ def test_extra_speech_is_for_training_only(corpus, tmp_path):
     assert len(data.validation) == len(plain.validation) and len(data.test) == len(plain.test)
     assert data.notes["hours"].keys() == {"train", "validation", "test", "extra_train"}
     assert data.notes["left_out"]["train"] == 1 and data.fingerprint["train"] != plain.fingerprint["train"]
+
+
+def test_a_group_that_the_data_lacks_is_named_before_training(corpus):
+    data = load(corpus, validation_size=0.25, group_columns=["gender", "age<12"])
+    assert [line for line in data.warnings if "group_columns" in line] == [
+        "no error rates by gender (group_columns): the data has age"
+    ]
 
 
 def test_speakers_are_not_shared_between_splits(corpus):
@@ -357,7 +387,7 @@ def test_a_run_leaves_everything(trained):
     assert record["fit"]["metric"] == "wer" and record["baselines"]["most_frequent_text"]["wer"] > 50
     assert record["tables"]["samples"] and record["tables"]["by_length"] and record["tables"]["by_speaker"]
     assert record["data"]["notes"]["speakers"] == {"train": 2, "validation": 1, "test": 1}
-    for name in ("attention", "wer_by_length", "learning_curves"):
+    for name in ("attention", "learning_curves"):
         assert (trained / "pictures" / f"{name}.png").is_file()
     model = AutoModelForSpeechSeq2Seq.from_pretrained(trained)
     assert model.generation_config.num_beams == 2 and model.generation_config.max_length == 17
@@ -416,9 +446,9 @@ def test_the_pipeline_refuses_what_is_no_sound(recognize, tmp_path):
     soundfile.write(tmp_path / "whole.flac", tone("low"), RATE)
     content = (tmp_path / "whole.flac").read_bytes()
     for sound, message in (
-        (content[: len(content) // 2], "the sound is truncated|cannot be decoded"),
-        (str(tmp_path / "empty.wav"), "cannot be decoded"),
-        (str(tmp_path / "video.mp4"), "cannot be decoded"),
+        (content[: len(content) // 2], "the sound is truncated|the sound is damaged"),
+        (str(tmp_path / "empty.wav"), "empty.wav is empty"),
+        (str(tmp_path / "video.mp4"), "video.mp4 is damaged, or not WAV"),
         (str(tmp_path / "nan.wav"), "NaN"),
         (np.zeros(0, np.float32), "no samples"),
         ({"array": np.zeros(9)}, "sampling_rate"),
@@ -427,6 +457,8 @@ def test_the_pipeline_refuses_what_is_no_sound(recognize, tmp_path):
             recognize(sound)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         recognize("nowhere.wav")
+    with pytest.raises(FileNotFoundError, match="is a folder"):
+        recognize(str(tmp_path))
     with pytest.raises(TypeError, match="expected a path"):
         recognize(7)
 
@@ -438,8 +470,14 @@ def test_an_hour_is_divided_into_parts_that_the_model_reads(recognize):
     assert max(map(len, parts)) <= recognize.limit and np.array_equal(np.concatenate(parts), hour)
 
 
-def test_silence_is_a_sound(recognize):
-    assert isinstance(recognize(np.zeros(RATE, np.float32))["text"], str)
+def test_silence_has_no_text(recognize, tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    with pytest.warns(UserWarning, match="silence.wav is silent"):
+        batch = recognize([str(tmp_path / "silence.wav"), tone("low")], batch_size=2)
+    assert batch[0] == {"text": ""} and batch[1] == recognize(tone("low")) and batch[1]["text"]
+    with pytest.warns(UserWarning, match="divided"):
+        parts = list(recognize.preprocess(np.concatenate([tone("low", 1), np.zeros(3 * RATE, np.float32)])))
+    assert [part["is_last"] for part in parts] == [True]
 
 
 def test_ctc_models_have_the_pipeline_too(trained):

@@ -7,7 +7,8 @@ import torch
 from tests.tasks.pairs import pairs, write_tsv
 from zoo.data.parallel_text import ParallelText
 from zoo.models.transformer_seq2seq import TransformerSeq2SeqConfig, TransformerSeq2SeqForConditionalGeneration
-from zoo.tasks.text.dataset import TextDataset, collate, decode, perplexity
+from zoo.tasks.text.dataset import TextDataset, collate
+from zoo.tasks.text.generation import decode, perplexity
 from zoo.tasks.text.report import length_bins, sample_rows
 from zoo.tasks.text.splits import set_aside
 from zoo.tasks.translation import TASK

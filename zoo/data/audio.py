@@ -73,6 +73,11 @@ class SpeechSplit:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def name(self, row: int) -> str:
+        """Where an utterance was read and its file, for messages: `metadata.csv:17 (a/1.flac)`."""
+        sound = self.sounds[row]
+        return f"{self.places[row]} ({sound.name})" if isinstance(sound, Path) else self.places[row]
+
     def take(self, rows: Sequence[int] | np.ndarray) -> "SpeechSplit":
         """Some rows, in this order."""
         return SpeechSplit(
@@ -124,17 +129,18 @@ def decode(sound: Path | bytes, max_seconds: float | None = None) -> tuple[np.nd
     import soundfile
 
     if isinstance(sound, Path) and not sound.is_file():
-        raise ValueError(f"{sound} does not exist")
+        raise ValueError("the file does not exist")
     if not (len(sound) if isinstance(sound, bytes) else sound.stat().st_size):
         raise ValueError("the file is empty")
     try:
         with soundfile.SoundFile(io.BytesIO(sound) if isinstance(sound, bytes) else sound) as file:
             rate, expected = file.samplerate, file.frames
             if max_seconds is not None and expected > max_seconds * rate:
-                raise ValueError(f"{expected / rate:,.1f} seconds are more than {max_seconds:g}")
+                raise ValueError(f"{expected / rate:,.1f} seconds are more than max_seconds={max_seconds:g}")
             samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError) as error:
-        raise ValueError(f"it cannot be decoded: {str(error).split(': ', 1)[-1].strip(' .')}") from None
+        reason = str(error).split(": ", 1)[-1].strip(" .")
+        raise ValueError(f"it is damaged, or not WAV, FLAC, Ogg, Opus or MP3 ({reason})") from None
     if len(samples) < expected:
         raise ValueError(f"it is truncated: {len(samples):,} of {expected:,} samples are there")
     mono = samples.mean(axis=1)

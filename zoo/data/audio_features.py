@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from .audio import SpeechSplit, decode
 
 # Seconds of sound that are transformed at once.
 SECONDS = 60
+# Seconds of work without a progress bar.
+SILENT = 3
 
 
 class Extractor(Protocol):
@@ -108,7 +111,7 @@ def write_features(split: SpeechSplit, extractor: Extractor, max_seconds: float,
             lengths[pending.pop(0)] = len(features)
         waiting.clear()
 
-    for row, sound in enumerate(split.sounds):
+    for row, sound in enumerate(tqdm(split.sounds, "Computing spectrograms", unit=" utterances", delay=SILENT)):
         problem, rate = "", 0
         try:
             samples, rate = decode(sound, max_seconds)

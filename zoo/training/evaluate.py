@@ -189,6 +189,9 @@ def evaluate(argv: Sequence[str], prog: str = "zoo evaluate") -> Measured:
         FileNotFoundError, ValueError: The data is missing or damaged.
     """
     evaluation = prepare(argv, prog)
+    if evaluation.data.train is None:  # rows of one's own; of others the training run has said it
+        for warning in evaluation.data.warnings:
+            print(warning, flush=True)
     output_dir = evaluation.arguments.output_dir
     with tempfile.TemporaryDirectory() as scratch:
         trainer = evaluation_trainer(evaluation, scratch)

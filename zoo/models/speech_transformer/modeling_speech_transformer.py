@@ -92,17 +92,15 @@ def ctc_loss(
 
     Args:
         logits (`torch.Tensor` of shape `(batch, positions, vocab_size)`): Of the CTC output layer.
-        attention_mask (`torch.Tensor` of shape `(batch, positions)`, *optional*): 1 on real positions.
+        attention_mask (`torch.Tensor` of shape `(batch, frames)`, *optional*): 1 on real frames.
         labels (`torch.Tensor` of shape `(batch, length)`): -100 on padding; the tokens that end a text are left out.
     """
     ends = torch.as_tensor(-1 if config.eos_token_id is None else config.eos_token_id, device=labels.device)
     real = (labels != IGNORED) & ~torch.isin(labels, ends)
     order = real.long().argsort(dim=1, descending=True, stable=True)  # left-aligned, whatever the padding side
     targets = labels.gather(1, order).clamp(min=0)
-    if attention_mask is None:
-        lengths = torch.full((len(logits),), logits.shape[1], device=logits.device)
-    else:
-        lengths = attention_mask.sum(1).long()
+    mask = subsample(attention_mask, logits.shape[1], config.frames_per_position)
+    lengths = torch.full_like(targets[:, 0], logits.shape[1]) if mask is None else mask.sum(1)
     with torch.autocast(logits.device.type, enabled=False):
         total = nn.functional.ctc_loss(
             logits.float().log_softmax(-1).transpose(0, 1),
@@ -815,9 +813,8 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
         if labels is not None:
             loss = cross_entropy(logits, labels, label_smoothing, num_items_in_batch)
             if self.ctc_head is not None:
-                weight, encoded = self.config.ctc_loss_weight, outputs.encoder_last_hidden_state
-                mask = self.subsample_mask(attention_mask, encoded)
-                aligned = ctc_loss(self.ctc_head(encoded), mask, labels, self.config, num_items_in_batch)
+                weight, ctc_logits = self.config.ctc_loss_weight, self.ctc_head(outputs.encoder_last_hidden_state)
+                aligned = ctc_loss(ctc_logits, attention_mask, labels, self.config, num_items_in_batch)
                 loss = (1 - weight) * loss + weight * aligned
         return Seq2SeqLMOutput(
             loss=loss,
@@ -866,11 +863,10 @@ class SpeechTransformerForCTC(SpeechTransformerPreTrainedModel):
             Logits of shape `(batch, positions, vocab_size)`; padding positions hold the blank alone.
         """
         outputs = self.encoder(input_features=input_features, attention_mask=attention_mask, **kwargs)
-        logits = self.ctc_head(outputs.last_hidden_state)
-        mask = self.subsample_mask(attention_mask, logits)
-        loss = None
+        logits, loss = self.ctc_head(outputs.last_hidden_state), None
         if labels is not None:
-            loss = ctc_loss(logits, mask, labels, self.config, num_items_in_batch)
+            loss = ctc_loss(logits, attention_mask, labels, self.config, num_items_in_batch)
+        mask = self.subsample_mask(attention_mask, logits)
         if mask is not None:
             blank = torch.full_like(logits[:1, :1], torch.finfo(logits.dtype).min)
             blank[..., self.config.pad_token_id] = 0.0

@@ -1,18 +1,33 @@
 """Utterances with their features and texts, alone or joined to strings."""
 
+import re
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerFast
 
 from zoo.data.audio import SpeechSplit
 from zoo.data.audio_features import Features
 
+from ..text.generation import spread
+from .augment import random_numbers
+
 # Training utterances that are measured for the verdict on the fit.
 TRAINING_ROWS = 1000
+GROUP = re.compile(r"(\w+)<([\d.]+)")
+
+
+class Row(NamedTuple):
+    """The spectrograms `(frames, bins)` and the text of a string, and the numbers that its random ones follow from."""
+
+    clips: list[np.ndarray]
+    text: str
+    key: tuple[int, ...]
+    training: bool
 
 
 class SpeechDataset(Dataset):
@@ -22,43 +37,46 @@ class SpeechDataset(Dataset):
     every epoch, and each begins one string an epoch. Otherwise the rows are the utterances alone, then, with `join`,
     strings in which each occurs once, but for one of a speaker that may be left over.
 
-    In training, extra utterances come on top: of each `extra_epochs` neighbours in length another one every epoch.
+    Extra utterances of the split are for training only: of each `extra_epochs` neighbours in length another one every
+    epoch.
 
     Args:
         features: Log-mel spectrograms of the split.
         split: Texts and speakers; the texts are normalised.
+        tokenizer: Of the run.
         rows: Which utterances to use; all by default.
         join: Most utterances in a string.
         training: Whether rows change from epoch to epoch and are augmented.
         seed: Of the strings.
-        extra: Further rows of the split, for training only.
-        extra_epochs: Epochs in which each of them occurs once.
+        extra_epochs: Epochs in which each extra utterance occurs once.
     """
 
     def __init__(
         self,
         features: Features,
         split: SpeechSplit,
+        tokenizer: PreTrainedTokenizerFast,
         rows: Sequence[int] | np.ndarray | None = None,
         join: int = 1,
         training: bool = False,
         seed: int = 0,
-        extra: Sequence[int] | np.ndarray = (),
         extra_epochs: int = 1,
     ):
-        self.features, self.split, self.join, self.training, self.seed = features, split, join, training, seed
-        self.utterances = np.arange(len(split)) if rows is None else np.asarray(rows, np.int64)
+        self.features, self.split, self.tokenizer = features, split, tokenizer
+        self.join, self.training, self.seed = join, training, seed
+        rows = np.arange(len(split)) if rows is None else np.asarray(rows, np.int64)
+        is_extra = rows >= len(split) - split.extra
+        self.utterances, extra = rows[~is_extra], rows[is_extra]
         speakers = split.speakers or [""] * len(split)
         names, numbers = np.unique([speakers[row] for row in self.utterances], return_inverse=True)
         self.by_speaker = [self.utterances[numbers == number] for number in range(len(names))]
         self.speaker_of = dict(zip(self.utterances.tolist(), numbers.tolist()))
         # A row for each group of neighbours in length; a few of the longest are left over.
-        by_length = np.asarray(extra, np.int64)[np.argsort(features.lengths[list(extra)], kind="stable")]
+        by_length = extra[np.argsort(features.lengths[extra], kind="stable")]
         self.extra = by_length[: len(by_length) // extra_epochs * extra_epochs].reshape(-1, extra_epochs)
         self.counts = np.ones(len(self.utterances), np.int64)
         if training and join > 1:
-            random = np.random.Generator(np.random.PCG64([seed, 1]))
-            self.counts = random.integers(1, join + 1, len(self.utterances))
+            self.counts = random_numbers(seed, 1).integers(1, join + 1, len(self.utterances))
         self.strings = [np.array([row]) for row in self.utterances]
         if join > 1 and not training:
             self.strings += self._strings_of_each()
@@ -66,7 +84,7 @@ class SpeechDataset(Dataset):
 
     def _strings_of_each(self) -> list[np.ndarray]:
         """Utterances in one string of 2 to `join` of their speaker each; a last one alone is left out."""
-        random = np.random.Generator(np.random.PCG64([self.seed, 2]))
+        random = random_numbers(self.seed, 2)
         strings = []
         for own in self.by_speaker:
             shuffled = random.permutation(own)
@@ -83,7 +101,7 @@ class SpeechDataset(Dataset):
         if not self.training:
             return
         if self.join > 1:
-            random = np.random.Generator(np.random.PCG64([self.seed, 3, epoch]))
+            random = random_numbers(self.seed, 3, epoch)
             self.strings = []
             for first, count in zip(random.permutation(self.utterances), self.counts):
                 own = self.by_speaker[self.speaker_of[int(first)]]
@@ -95,10 +113,14 @@ class SpeechDataset(Dataset):
     def __len__(self) -> int:
         return len(self.strings)
 
+    def text(self, string: np.ndarray) -> str:
+        """What is said in a string."""
+        return " ".join(self.split.texts[utterance] for utterance in string)
+
     @property
     def texts(self) -> list[str]:
         """What is said in each row."""
-        return [" ".join(self.split.texts[utterance] for utterance in string) for string in self.strings]
+        return [self.text(string) for string in self.strings]
 
     @property
     def speakers(self) -> list[str] | None:
@@ -117,27 +139,20 @@ class SpeechDataset(Dataset):
             own = (self.counts * own.mean()).astype(np.int64)
         return np.r_[own, frames[self.extra].max(1)][:, None]
 
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        """The spectrograms and the text of a row's utterances, and what its random numbers follow from."""
+    def __getitem__(self, row: int) -> Row:
         string = self.strings[row]
-        return {
-            "clips": [self.features[utterance] for utterance in string],
-            "text": " ".join(self.split.texts[utterance] for utterance in string),
-            "key": (self.epoch, row) if self.training else tuple(string.tolist()),
-            "training": self.training,
-        }
+        key = (self.epoch, row) if self.training else tuple(string.tolist())
+        return Row([self.features[utterance] for utterance in string], self.text(string), key, self.training)
 
-    def __getitems__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+    def __getitems__(self, rows: Sequence[int]) -> list[Row]:
         """A whole batch at once."""
         return [self[int(row)] for row in rows]
 
     def take(self, count: int) -> "SpeechDataset":
         """At most so many rows, spread evenly."""
-        if count >= len(self):
-            return self
         part = copy(self)
         part.__dict__.pop("lengths", None)
-        part.strings = [self.strings[row] for row in np.linspace(0, len(self) - 1, count).astype(np.int64)]
+        part.strings = [self.strings[row] for row in spread(len(self), count)]
         return part
 
     @cached_property
@@ -145,9 +160,41 @@ class SpeechDataset(Dataset):
         """The rows that are measured: all; of training data a sample, without augmentation."""
         if not self.training:
             return self
-        count = min(TRAINING_ROWS, len(self.utterances))
-        rows = self.utterances[np.linspace(0, len(self.utterances) - 1, count).astype(np.int64)]
-        return SpeechDataset(self.features, self.split, rows, self.join, False, self.seed)
+        rows = self.utterances[spread(len(self.utterances), TRAINING_ROWS)]
+        return SpeechDataset(self.features, self.split, self.tokenizer, rows, self.join, seed=self.seed)
+
+    @property
+    def middle(self) -> int:
+        """The row of median length."""
+        return int(np.argsort(self.lengths[:, 0], kind="stable")[len(self) // 2])
+
+    def groups(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        """Name -> mask of the rows of each group: alone and joined, and those of a column's values.
+
+        Args:
+            columns: Names, or `age<18` for two groups of a column of numbers; those that the data lacks are left out.
+        """
+        found: dict[str, np.ndarray] = {}
+        if self.join > 1:
+            single = np.array([len(string) == 1 for string in self.strings])
+            found |= {"single": single, "joined": ~single}
+        for column, limit in map(column_of, columns):
+            if column not in self.split.columns:
+                continue
+            values = [self.split.columns[column][string[0]] for string in self.strings]
+            if limit:
+                below = np.array([float(value) < float(limit) for value in values])
+                found |= {f"{column}_below_{limit}": below, f"{column}_from_{limit}": ~below}
+            else:
+                known = sorted(set(values), key=str)
+                found |= {f"{column}_{value}": np.array([v == value for v in values]) for value in known}
+        return found
 
 
-__all__ = ["SpeechDataset"]
+def column_of(group: str) -> tuple[str, str]:
+    """`age<18` -> `("age", "18")`, `gender` -> `("gender", "")`."""
+    match = GROUP.fullmatch(group)
+    return (match[1], match[2]) if match else (group, "")
+
+
+__all__ = ["Row", "SpeechDataset", "column_of"]

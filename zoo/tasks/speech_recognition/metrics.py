@@ -5,7 +5,6 @@ of the references. They may exceed 100.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jiwer
 import numpy as np
@@ -42,18 +41,19 @@ def count_errors(references: Sequence[str], predictions: Sequence[str], unit: st
     return counts
 
 
-def rate(counts: np.ndarray) -> Any:
+def rate(counts: np.ndarray) -> np.ndarray:
     """Error rate in percent of counts `(..., 4)` that are summed already."""
     errors = counts[..., SUBSTITUTIONS:].sum(-1)
     return 100 * errors / np.maximum(counts[..., : DELETIONS + 1].sum(-1), 1)
 
 
-def intervals(values: Mapping[str, np.ndarray], seed: int = 12345) -> dict[str, float]:
-    """95% bootstrap intervals over utterances, `<name>_low` and `<name>_high`.
+def totals(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Error rates of all counts `(utterances, 4)`, and means in percent of shares `(utterances,)`, by name."""
+    return {name: float(rate(v.sum(0)) if v.ndim == 2 else 100 * v.mean()) for name, v in values.items()}
 
-    Args:
-        values: Name -> counts `(utterances, 4)`, or a share of each utterance `(utterances,)`.
-    """
+
+def intervals(values: Mapping[str, np.ndarray], seed: int = 12345) -> dict[str, float]:
+    """95% bootstrap intervals of `totals` over utterances, `<name>_low` and `<name>_high`."""
     rows = len(next(iter(values.values())))
     draws = np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), SAMPLES)
     found: dict[str, float] = {}
@@ -69,7 +69,7 @@ def speech_metrics(
     predictions: Sequence[str],
     groups: Mapping[str, np.ndarray] | None = None,
     with_intervals: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """All metrics, in percent.
 
     Args:
@@ -84,31 +84,19 @@ def speech_metrics(
         `sentence_accuracy_<group>` and `n_<group>`.
     """
     words = count_errors(references, predictions)
-    characters = count_errors(references, predictions, "characters")
     exact = np.array([text == truth for text, truth in zip(predictions, references)], float)
-    total = words.sum(0)
-    metrics: dict[str, Any] = {
-        "wer": float(rate(total)),
-        "cer": float(rate(characters.sum(0))),
-        "sentence_accuracy": float(100 * exact.mean()),
-    }
+    values = {"wer": words, "cer": count_errors(references, predictions, "characters"), "sentence_accuracy": exact}
+    metrics = totals(values)
     if not with_intervals:
         return metrics
-    said = int(total[: DELETIONS + 1].sum())
+    said = int(words[:, : DELETIONS + 1].sum())
     kinds = {"substitutions": SUBSTITUTIONS, "deletions": DELETIONS, "insertions": INSERTIONS}
-    metrics |= {"n": len(words), "words": said}
-    metrics |= intervals({"wer": words, "cer": characters, "sentence_accuracy": exact})
-    metrics |= {name: float(100 * total[column] / max(said, 1)) for name, column in kinds.items()}
+    metrics |= {"n": len(words), "words": said, **intervals(values)}
+    metrics |= {name: float(100 * words[:, column].sum() / max(said, 1)) for name, column in kinds.items()}
     for name, mask in (groups or {}).items():
-        if not mask.any():
-            continue
-        own = {f"wer_{name}": words[mask], f"sentence_accuracy_{name}": exact[mask]}
-        metrics |= {
-            f"wer_{name}": float(rate(words[mask].sum(0))),
-            f"sentence_accuracy_{name}": float(100 * exact[mask].mean()),
-            f"n_{name}": int(mask.sum()),
-            **intervals(own),
-        }
+        if mask.any():
+            own = {f"wer_{name}": words[mask], f"sentence_accuracy_{name}": exact[mask]}
+            metrics |= {**totals(own), f"n_{name}": int(mask.sum()), **intervals(own)}
     return metrics
 
 

@@ -17,6 +17,8 @@ from transformers.pipelines.automatic_speech_recognition import AutomaticSpeechR
 
 # Where long sound is divided: at the quietest moment of so many seconds, in the last half of what the model reads.
 QUIET = 0.1
+# A sample below this, of 1 at most, is no sound: half of the last bit of 8.
+SILENCE = 1 / 512
 
 
 class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
@@ -30,7 +32,8 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
 
     A sound is the path of an audio file (WAV, FLAC, Ogg, Opus, MP3, ...), its content as bytes, samples at the model's
     rate as an array or a tensor, or a mapping with "array" and "sampling_rate", or with "bytes" or "path". Channels
-    are averaged. What is longer than the model reads is divided at quiet moments, with a warning.
+    are averaged. What is longer than the model reads is divided at quiet moments, with a warning. Silence has no
+    text, with a warning.
 
     Args of a call:
         batch_size: Sounds at once.
@@ -52,6 +55,11 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
         frames = getattr(self.model.config, "max_source_positions", None)
         return None if hop is None or frames is None or not self.is_unknown else hop * frames
 
+    @property
+    def rate(self) -> int:
+        """Samples a second that the model hears."""
+        return self.feature_extractor.sampling_rate  # type: ignore[union-attr]
+
     def read(self, sound: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """(mono samples at the model's rate, further items of a mapping).
 
@@ -59,16 +67,16 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
             FileNotFoundError: The file does not exist.
             ValueError: It is not sound, or there is none in it.
         """
-        rate, extra, name = self.feature_extractor.sampling_rate, {}, "the sound"  # type: ignore[union-attr]
+        rate, extra, name = self.rate, {}, "the sound"
         if isinstance(sound, Mapping):
             extra = dict(sound)
-            samples = next((extra.pop(key) for key in ("array", "raw") if extra.get(key) is not None), None)
-            path, content = extra.pop("path", None), extra.pop("bytes", None)
-            if samples is not None and "sampling_rate" not in extra:
+            arrays = [extra.pop(key, None) for key in ("array", "raw")]
+            others = [extra.pop(key, None) for key in ("bytes", "path")]
+            has_array = any(array is not None for array in arrays)
+            if has_array and "sampling_rate" not in extra:
                 raise ValueError('a mapping with "array" or "raw" needs "sampling_rate"')
-            given = extra.pop("sampling_rate", rate)
-            sound = samples if samples is not None else content if content is not None else path
-            rate = given if samples is not None else rate
+            rate = extra.pop("sampling_rate", rate) if has_array else rate
+            sound = next((value for value in (*arrays, *others) if value is not None), None)
         if isinstance(sound, (str, os.PathLike)):
             name = str(sound)
             if name.startswith(("http://", "https://")):
@@ -76,7 +84,7 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
 
                 sound = httpx.get(name, follow_redirects=True).raise_for_status().content
             elif not os.path.isfile(name):
-                raise FileNotFoundError(f"{name} does not exist")
+                raise FileNotFoundError(f"{name} {'is a folder' if os.path.isdir(name) else 'does not exist'}")
         if isinstance(sound, (str, bytes, os.PathLike)):
             samples, rate = self.decode_file(sound, name)
         elif isinstance(sound, torch.Tensor):
@@ -87,7 +95,6 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
             raise TypeError(
                 f"expected a path, bytes, an array, or a mapping with one of them, got {type(sound).__name__}"
             )
-        samples = np.asarray(samples)
         if samples.dtype.kind == "i":  # PCM
             samples = samples / -float(np.iinfo(samples.dtype).min)
         samples = samples.astype(np.float32)
@@ -97,10 +104,12 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
             raise ValueError(f"{name} has no samples" if not samples.size else f"{name} has {samples.ndim} axes")
         if not np.isfinite(samples).all():
             raise ValueError(f"{name} has samples that are NaN or infinite")
-        if rate != self.feature_extractor.sampling_rate:  # type: ignore[union-attr]
+        if np.abs(samples).max() < SILENCE:
+            warnings.warn(f"{name} is silent", stacklevel=4)
+        if rate != self.rate:
             import soxr
 
-            samples = soxr.resample(samples, rate, self.feature_extractor.sampling_rate)  # type: ignore[union-attr]
+            samples = soxr.resample(samples, rate, self.rate)
         return samples, extra
 
     @staticmethod
@@ -108,12 +117,14 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
         """(`(samples, channels)`, rate) of a path or of an audio file's content."""
         import soundfile
 
+        if not (len(sound) if isinstance(sound, bytes) else os.path.getsize(sound)):
+            raise ValueError(f"{name} is empty: it has 0 bytes")
         try:
             with soundfile.SoundFile(io.BytesIO(sound) if isinstance(sound, bytes) else sound) as file:
                 samples, expected, rate = file.read(dtype="float32", always_2d=True), file.frames, file.samplerate
         except (soundfile.SoundFileError, RuntimeError) as error:
             reason = str(error).split(": ", 1)[-1].strip(" .")
-            raise ValueError(f"{name} cannot be decoded as sound: {reason}") from None
+            raise ValueError(f"{name} is damaged, or not WAV, FLAC, Ogg, Opus or MP3 ({reason})") from None
         if len(samples) < expected:
             raise ValueError(f"{name} is truncated: {len(samples):,} of {expected:,} samples are there")
         return samples, rate
@@ -123,8 +134,7 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
         limit = self.limit
         if limit is None or len(samples) <= limit:
             return [samples]
-        rate = self.feature_extractor.sampling_rate  # type: ignore[union-attr]
-        quiet = min(max(1, int(QUIET * rate)), max(1, limit // 4))
+        quiet = min(max(1, int(QUIET * self.rate)), max(1, limit // 4))
         parts, start = [], 0
         while len(samples) - start > limit:
             power = np.square(samples[start + limit // 2 : start + limit])
@@ -134,8 +144,8 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
             start += limit // 2 + place
         parts.append(samples[start:])
         warnings.warn(
-            f"{len(samples) / rate:,.1f} seconds of sound are more than the {limit / rate:g} that the model reads: "
-            f"they are divided at quiet moments into {len(parts)} parts",
+            f"{len(samples) / self.rate:,.1f} seconds of sound are more than the {limit / self.rate:g} that the model "
+            f"reads: they are divided at quiet moments into {len(parts)} parts",
             stacklevel=4,
         )
         return parts
@@ -144,14 +154,20 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
         """The parts of a sound as the model's inputs."""
         samples, extra = self.read(inputs)
         parts = [samples] if chunk_length_s else self.divide(samples)
-        rate = self.feature_extractor.sampling_rate  # type: ignore[union-attr]
-        for number, part in enumerate(parts, 1):
-            sound = {"array": part, "sampling_rate": rate, **extra}
+        if self.is_unknown:
+            # Nothing is said in silent parts, but a model that was never trained on silence hears something.
+            parts = [part for part in parts if np.abs(part).max() >= SILENCE]
+            extra |= {"silent": not parts}
+        for number, part in enumerate(parts or [samples[: self.rate]], 1):
+            sound = {"array": part, "sampling_rate": self.rate, **extra}
             for item in super().preprocess(sound, chunk_length_s, stride_length_s):
-                yield {**item, "is_last": item["is_last"] and number == len(parts)}
+                yield {**item, "is_last": item["is_last"] and number == max(len(parts), 1)}
 
     def postprocess(self, model_outputs: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The text of all parts."""
+        """The text of all parts; none if they are silent."""
+        silent = [output.pop("silent", False) for output in model_outputs]
+        if any(silent):
+            return {"text": ""}
         if not self.is_unknown or any("stride" in part for part in model_outputs):
             return super().postprocess(model_outputs, *args, **kwargs)
         assert self.tokenizer is not None

@@ -10,9 +10,10 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
+from .generation import IGNORED, mask_of, pad, shift_right, spread
+
 # Training rows that are measured for the fit verdict.
 TRAINING_ROWS = 200
-IGNORED = -100
 # (text, epoch, row, side) -> ids
 Resample = Callable[[str, int, int, int], list[int]]
 # Texts that are tokenized at once.
@@ -165,50 +166,17 @@ class TextDataset(Dataset):
         return self.select(own[spread(len(own), TRAINING_ROWS)])
 
 
-def spread(rows: int, limit: int) -> np.ndarray:
-    """Numbers of at most `limit` of so many rows, evenly spread."""
-    return np.linspace(0, rows - 1, min(limit, rows)).astype(np.int64)
-
-
-def pad(texts: Sequence[np.ndarray], value: int) -> torch.Tensor:
-    """Ids padded on the right, of shape `(rows, longest)`."""
-    padded = np.full((len(texts), max(len(text) for text in texts)), value, np.int64)
-    for row, text in enumerate(texts):
-        padded[row, : len(text)] = text
-    return torch.from_numpy(padded)
-
-
 def collate(
     rows: Sequence[tuple[np.ndarray, np.ndarray]], pad_token_id: int, decoder_start_token_id: int
 ) -> dict[str, torch.Tensor]:
-    """Rows of a `TextDataset` as arguments of a model's forward.
-
-    `decoder_input_ids` are the labels shifted right, as in Bart and Marian: with label smoothing the Trainer takes the
-    labels away from the model, which could not shift them itself.
-    """
-    input_ids = pad([source for source, _ in rows], pad_token_id)
+    """Rows of a `TextDataset` as arguments of a model's forward."""
     labels = pad([target for _, target in rows], IGNORED)
-    shifted = labels.masked_fill(labels == IGNORED, pad_token_id).roll(1, dims=1)
-    shifted[:, 0] = decoder_start_token_id
-    lengths = torch.tensor([len(source) for source, _ in rows])
-    attention_mask = (torch.arange(input_ids.shape[1]) < lengths[:, None]).long()
-    return {"input_ids": input_ids, "attention_mask": attention_mask, "decoder_input_ids": shifted, "labels": labels}
+    return {
+        "input_ids": pad([source for source, _ in rows], pad_token_id),
+        "attention_mask": mask_of([len(source) for source, _ in rows]),
+        "decoder_input_ids": shift_right(labels, pad_token_id, decoder_start_token_id),
+        "labels": labels,
+    }
 
 
-def decode(tokens: np.ndarray, tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """Generated tokens of shape `(rows, length)`, padded with -100 or PAD, as texts."""
-    tokens = np.where(tokens == IGNORED, tokenizer.pad_token_id, tokens)
-    return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
-
-
-def perplexity(losses: np.ndarray, label_ids: np.ndarray) -> float:
-    """Exponential of the mean loss of a target token, EOS included.
-
-    Args:
-        losses: Summed loss of each row, of shape `(rows,)`.
-        label_ids: Labels padded with -100, of shape `(rows, length)`.
-    """
-    return float(np.exp(losses.sum(dtype=np.float64) / max(int((label_ids != IGNORED).sum()), 1)))
-
-
-__all__ = ["TextDataset", "collate", "decode", "perplexity"]
+__all__ = ["TextDataset", "collate"]

@@ -39,14 +39,14 @@ def by_length(sources: Sequence[str], metric: str, measure: Callable[[np.ndarray
     return [{"words": [low, high], "n": len(rows), metric: measure(rows)} for low, high, rows in length_bins(lengths)]
 
 
-def draw_by_length(table: Table, metric: str, label: str, whole: float, path: Path) -> None:
-    """Draw the metric by words of the source, and its value over all texts."""
+def draw_by_length(table: Table, metric: str, label: str, whole: float, path: Path, of: str = "source") -> None:
+    """Draw the metric by words of the source, or of another text, and its value over all texts."""
     with drawing(path, figsize=(7, 4)) as (_, axes):
         names = [" to ".join(map(str, dict.fromkeys(row["words"]))) for row in table]
         bars = axes.bar(names, [row[metric] for row in table])
         axes.bar_label(bars, [f"n = {row['n']:,}" for row in table], fontsize=8)
         axes.axhline(whole, color="grey", linestyle="--", label=f"all: {whole:.1f}")
-        axes.set(xlabel="words of the source", ylabel=label, title=f"{label} by length of the source")
+        axes.set(xlabel=f"words of the {of}", ylabel=label, title=f"{label} by length of the {of}")
         axes.legend()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from zoo.data.sources import refuse_folder
 
 from .arguments import TextArguments
-from .dataset import spread
+from .generation import spread
 
 if TYPE_CHECKING:
     from zoo.data.parallel_text import ParallelText

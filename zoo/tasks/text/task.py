@@ -1,13 +1,11 @@
 """TextTask: what translation and summarization share."""
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import Dataset
 from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
@@ -16,19 +14,18 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from zoo.tasks.base import Report, Task, TaskData
+from zoo.tasks.base import Report, TaskData
 
 from .arguments import TextArguments
-from .dataset import TextDataset, collate, decode, perplexity
+from .dataset import TextDataset, collate
+from .generation import GenerationTask, check_tokenizer, fields_of
 from .splits import DROPPED, Corpus, NamedSplits, read_corpus, read_splits, take
 
 if TYPE_CHECKING:
     from zoo.data.parallel_text import ParallelText
-    from zoo.training.arguments import ZooTrainingArguments
-    from zoo.training.trainer import Prediction, ZooTrainer
 
 
-class TextTask(Task):
+class TextTask(GenerationTask):
     """A model reads a text and generates another one.
 
     A subclass names its data sets (`read_named`), its metrics (`text_metrics`), baselines and report. One that trains
@@ -38,16 +35,8 @@ class TextTask(Task):
     auto_class = AutoModelForSeq2SeqLM
     auto_processor = AutoTokenizer
     best_value = 100.0
-    gap = 0.1
     config_fields: ClassVar[tuple[str, ...]] = ("vocab_size", "max_position_embeddings")
     arguments: TextArguments
-
-    @classmethod
-    def training_arguments_class(cls) -> "type[ZooTrainingArguments]":
-        """The class of the recipe's `training` section."""
-        from zoo.training.arguments import ZooSeq2SeqTrainingArguments
-
-        return ZooSeq2SeqTrainingArguments
 
     # Data
 
@@ -196,71 +185,15 @@ class TextTask(Task):
             corpus.count_long(long)
         return rows.select(np.flatnonzero(~is_long), rows.resample)
 
-    def views(self, dataset: Dataset) -> list[Dataset]:
-        """The rows that are measured: a sample of the training rows, and all others."""
-        return [dataset.measured]  # type: ignore[attr-defined]
-
-    # Model and Trainer
-
-    def attach(self, model: PreTrainedModel, processor: PreTrainedTokenizerFast) -> None:
-        """Give the model its generation settings, before a Seq2SeqTrainer fills in its own (20 tokens, greedy)."""
-        super().attach(model, processor)
-        settings = {name: getattr(self.arguments, name) for name in self.arguments.names("used_by", "evaluation")}
-        if self.arguments.num_beams == 1:
-            # transformers saves no beam settings without beams: those of the weights that a run starts from must go.
-            settings |= dict.fromkeys(("length_penalty", "early_stopping"))
-        model.generation_config.update(
-            **settings,
-            max_length=self.arguments.max_target_length + 1,  # BOS, which starts the decoder, counts
-            use_cache=True,  # the Trainer sets it to False in the config, which generation settings are made from
-            decoder_start_token_id=model.config.decoder_start_token_id,
-            pad_token_id=processor.pad_token_id,
-            bos_token_id=processor.bos_token_id,
-            eos_token_id=processor.eos_token_id,
-        )
-
     def collate(self, rows: Any) -> dict[str, Tensor]:
         """Rows of a data set as arguments of the model's forward."""
         return collate(rows, self.processor.pad_token_id, self.config.decoder_start_token_id)
 
-    def make_trainer(self, **kwargs: Any) -> "ZooTrainer":
-        """A Trainer that generates."""
-        from zoo.training.trainer import ZooSeq2SeqTrainer
-
-        return ZooSeq2SeqTrainer(data_collator=self.collate, compute_metrics=self.evaluate, **kwargs)
-
-    # Metrics
-
-    @abstractmethod
-    def text_metrics(
-        self, predictions: Sequence[str], dataset: TextDataset, intervals: bool = False
-    ) -> dict[str, float]:
-        """The metrics of generated texts; see `Task.evaluate`."""
-
-    def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, float]:
-        """Metrics of the generated texts, if there are any, and the perplexity of the targets."""
-        metrics: dict[str, float] = {}
-        rows: Any = prediction.dataset
-        if prediction.predictions is not None:
-            metrics |= self.text_metrics(decode(prediction.predictions, rows.tokenizer), rows, intervals)
-        if prediction.losses is not None:
-            metrics["perplexity"] = perplexity(prediction.losses, prediction.label_ids)
-        return metrics
-
-    @abstractmethod
-    def text_report(
-        self, metrics: Mapping[str, float], texts: Sequence[str], rows: TextDataset, folder: Path
-    ) -> Report:
-        """Tables and plots of generated texts, one for each row; plots go to `folder`."""
-
-    def report(self, prediction: "Prediction", model: PreTrainedModel, folder: Path) -> Report:
-        """Tables and plots of the texts, and attention maps of some."""
+    def attention_report(self, model: PreTrainedModel, rows: TextDataset, folder: Path) -> Report:
+        """Attention maps of some texts."""
         from .report import attention_report
 
-        rows: Any = prediction.dataset
-        texts = decode(prediction.predictions, rows.tokenizer)
-        report = self.text_report(self.evaluate(prediction, intervals=True), texts, rows, folder)
-        return report + attention_report(model, self.processor, rows, folder)
+        return attention_report(model, self.processor, rows, folder)
 
 
 def check_positions(config: PreTrainedConfig, arguments: TextArguments) -> None:
@@ -270,31 +203,6 @@ def check_positions(config: PreTrainedConfig, arguments: TextArguments) -> None:
         # The decoder also reads BOS, but not EOS.
         if most is not None and getattr(arguments, name) > most:
             raise ValueError(f"{name}={getattr(arguments, name)} is above the model's max_position_embeddings={most}")
-
-
-def check_tokenizer(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Raise a ValueError if weights and tokenizer were not made for each other; the model would learn nothing."""
-    for name in ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id"):
-        ours, theirs = (
-            getattr(config, name, None),
-            len(tokenizer) if name == "vocab_size" else getattr(tokenizer, name),
-        )
-        if ours is not None and ours != theirs:
-            raise ValueError(
-                f"the model has {name}={ours}, its tokenizer {name}={theirs}: they do not belong together; take both "
-                "from one folder"
-            )
-
-
-def fields_of(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """The config fields that follow from the tokenizer."""
-    return {
-        "vocab_size": len(tokenizer),
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "decoder_start_token_id": tokenizer.bos_token_id,
-    }
 
 
 __all__ = ["TextTask"]

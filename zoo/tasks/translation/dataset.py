@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from ..text.dataset import Resample, TextDataset, spread
+from ..text.dataset import Resample, TextDataset
+from ..text.generation import spread
 
 
 @dataclass(frozen=True)

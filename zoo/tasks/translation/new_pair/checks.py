@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from zoo.data.tokenizer import language_ids
 from zoo.tasks.base import Parent
 
-from ...text.dataset import IGNORED, pad
+from ...text.generation import IGNORED, pad
 from ..dataset import TranslationDataset
 
 # Pairs that are looked at, and tokens that the model may generate for each.

@@ -11,7 +11,7 @@ from zoo.data.tokenizer import language_ids
 from zoo.tasks.base import Parent
 from zoo.training.trainer import ZooSeq2SeqTrainer
 
-from ...text.dataset import IGNORED
+from ...text.generation import IGNORED
 from ..arguments import TranslationArguments
 from ..dataset import Direction, TranslationDataset
 

@@ -1,4 +1,4 @@
-"""Texts of a recognizer: their normalisation, and tokenizers of characters or of BPE."""
+"""Transcripts of speech: their normalisation, and tokenizers of characters or of BPE."""
 
 import re
 import unicodedata

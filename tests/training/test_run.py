@@ -133,9 +133,10 @@ def test_a_killed_run_resumes_to_the_same_weights(tiny_recipe, tmp_path):
     kill_once_saved([*command, "--output_dir", str(killed)], killed, environment)
     assert not (killed / "results.json").exists()
     for folder, more in ((killed, ["--resume_from_checkpoint", "last"]), (whole, [])):
-        subprocess.run(
-            [*command, "--output_dir", str(folder), *more], env=environment, check=True, capture_output=True
+        done = subprocess.run(
+            [*command, "--output_dir", str(folder), *more], env=environment, check=True, capture_output=True, text=True
         )
+        assert (f"resuming from {folder}/checkpoint-" in done.stdout) is bool(more)
     assert same_weights(killed, whole)
     first, second = RunRecord.read(killed), RunRecord.read(whole)
     assert first.metrics == second.metrics
@@ -217,6 +218,7 @@ def test_two_processes_match_one_with_twice_the_batch(tiny_recipe, tmp_path):
             [*launch, "scripts/train.py", str(tiny_recipe), *flags], cwd=root, capture_output=True, text=True
         )
         assert run.returncode == 0, run.stderr[-2000:]
+        assert "arning" not in run.stderr  # those of torch's data parallelism
         record = RunRecord.read(folder)
         assert record.compute["processes"] == processes
         accuracy[processes] = record.metrics["validation"]["accuracy"]

@@ -283,6 +283,8 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
         write_whole(folder / RECIPE_NAME, settings.recipe.to_yaml())
         for warning in parts.warnings:
             print(warning, flush=True)
+        if checkpoint is not None:
+            print(f"resuming from {checkpoint}", flush=True)
     compute = train(parts, settings, checkpoint)
     if parts.lora is not None:
         parts.lora.merge()

@@ -153,7 +153,9 @@ def test_two_workers_learn_what_accelerate_launch_learns(address, recipe, tmp_pa
 
 def test_too_many_workers_are_refused_before_ray_starts(recipe, tmp_path, capsys, monkeypatch):  # noqa: F811
     pytest.importorskip("ray")
-    monkeypatch.setattr("zoo.scale.ray_train.cluster", None)
+    from zoo.scale import ray_train
+
+    monkeypatch.setattr(ray_train, "cluster", None)
     assert main([str(recipe), "--ray_workers", "5000", "--output_dir", str(tmp_path / "run")]) == 2
     assert "--ray_workers 5000: there is room for" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

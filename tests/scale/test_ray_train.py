@@ -34,6 +34,7 @@ def one_worker(monkeypatch):
 
     monkeypatch.setattr(ray_train, "TorchTrainer", Trainer)
     monkeypatch.setattr(ray_train, "cluster", lambda where: contextlib.nullcontext({"CPU": 2.0}))
+    monkeypatch.setattr(ray_train.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(ray_train, "check_room", lambda suffix, cpus, gpus: 2 // cpus)
 
 
@@ -148,3 +149,13 @@ def test_two_workers_learn_what_accelerate_launch_learns(address, recipe, tmp_pa
 
     assert main([*with_ray, str(tmp_path / "failed"), "--data_dir", "/nowhere"]) == 1
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("error: /nowhere does not hold")
+
+
+def test_too_many_workers_are_refused_before_ray_starts(recipe, tmp_path, capsys, monkeypatch):  # noqa: F811
+    pytest.importorskip("ray")
+    from zoo.scale import ray_train
+
+    monkeypatch.setattr(ray_train, "cluster", None)
+    assert main([str(recipe), "--ray_workers", "5000", "--output_dir", str(tmp_path / "run")]) == 2
+    assert "--ray_workers 5000: there is room for" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

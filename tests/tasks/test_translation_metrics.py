@@ -78,6 +78,20 @@ def test_moses_tokens(text, language, tokens):
     assert moses_tokens(text, language) == tokens
 
 
+@pytest.mark.parametrize(
+    ("language", "reference", "text"),
+    [
+        ("ja", "男の子が公園で犬と遊んでいます。", "男の子が公園で猫と遊んでいます。"),
+        ("zh", "一个男孩在公园里。", "一个女孩在公园里。"),
+    ],
+)
+def test_languages_without_spaces_are_not_one_token(language, reference, text):
+    as_english, metrics = (translation_metrics([text], [reference], name, intervals=True) for name in ("en", language))
+    assert as_english["bleu"] < 35 < metrics["bleu"] < 100
+    assert metrics["bleu_low"] == pytest.approx(metrics["bleu"])  # of one sentence
+    assert "tok:13a" not in signatures(language)["bleu"]
+
+
 def test_signatures():
     assert "case:mixed" in signatures()["bleu"] and "case:lc" in signatures()["bleu_13a_lowercase"]
     assert signatures()["bleu_moses_lowercase"].endswith("on lower-cased Moses tokens")

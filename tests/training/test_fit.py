@@ -3,6 +3,7 @@
 import pytest
 
 from zoo.training.fit import describe_fit, diagnose, draw_learning_curves
+from zoo.training.run import baseline_value
 
 
 def verdict(train, validation, losses=(1.0, 0.5), baseline=0.1, metric="accuracy", greater=True):
@@ -46,3 +47,9 @@ def test_the_verdict_comes_with_its_numbers():
 def test_learning_curves_of_any_history(history, tmp_path):
     draw_learning_curves(history, "accuracy", tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_task_without_a_baseline_of_the_metric_is_an_error():
+    assert baseline_value({"first": {"nll": 2.0}, "second": {"bleu": 1.0}}, "bleu") == 1.0
+    with pytest.raises(ValueError, match="has no bleu"):
+        baseline_value({"first": {"nll": 2.0}}, "bleu")

@@ -215,3 +215,11 @@ def test_bf16_where_the_hardware_has_it(supported, tiny_recipe, tmp_path, monkey
     settings = parse_run([str(tiny_recipe), *arguments])
     assert settings.training.bf16 is supported
     assert "bf16" not in settings.recipe.training and settings.recipe.training["bf16_if_supported"] is True
+
+
+def test_a_length_that_a_flag_names_is_meant(recipe_file):
+    path = str(recipe_file(BASE + "training: {num_train_epochs: 3, min_steps: 50}\n"))
+    assert parse_run([path]).training.min_steps == 50
+    assert parse_run([path, "--num_train_epochs", "1"]).training.min_steps == 0
+    assert parse_run([path, "--max_steps", "5"]).training.min_steps == 0
+    assert parse_run([path, "--num_train_epochs", "1", "--min_steps", "9"]).training.min_steps == 9

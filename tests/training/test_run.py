@@ -126,7 +126,7 @@ def kill_once_saved(argv: list[str], folder: Path) -> None:
         process.wait()
 
 
-def test_a_killed_run_resumes_to_the_same_weights(tiny_recipe, tmp_path):
+def test_a_killed_run_resumes_to_the_same_weights(tiny_recipe, tmp_path, capsys):
     """kill -9 in mid-epoch, with dropout, augmentation, Muon, a moving average and a schedule at work."""
     flags = ["--save_strategy", "steps", "--save_steps", "3", "--eval_strategy", "epoch", "--save_total_limit", "3"]
     command = [str(tiny_recipe), "--num_train_epochs", "8", *flags]
@@ -134,7 +134,9 @@ def test_a_killed_run_resumes_to_the_same_weights(tiny_recipe, tmp_path):
     kill_once_saved([*command, "--output_dir", str(killed)], killed)
     assert not (killed / "results.json").exists()
     assert main([*command, "--output_dir", str(killed), "--resume_from_checkpoint", "last"]) == 0
+    assert f"resuming from {killed}/checkpoint-" in capsys.readouterr().out
     assert main([*command, "--output_dir", str(whole)]) == 0
+    assert "resuming" not in capsys.readouterr().out
     assert same_weights(killed, whole)
     first, second = RunRecord.read(killed), RunRecord.read(whole)
     assert first.metrics == second.metrics
@@ -216,6 +218,7 @@ def test_two_processes_match_one_with_twice_the_batch(tiny_recipe, tmp_path):
             [*launch, "scripts/train.py", str(tiny_recipe), *flags], cwd=root, capture_output=True, text=True
         )
         assert run.returncode == 0, run.stderr[-2000:]
+        assert "arning" not in run.stderr  # those of torch's data parallelism
         record = RunRecord.read(folder)
         assert record.compute["processes"] == processes
         accuracy[processes] = record.metrics["validation"]["accuracy"]

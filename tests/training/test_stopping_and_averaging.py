@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from zoo.training.arguments import ZooSeq2SeqTrainingArguments
+from zoo.training.arguments import ZooSeq2SeqTrainingArguments, ZooTrainingArguments
 from zoo.training.averaging import AverageCallback, mean_weights, members
 from zoo.training.callbacks import StopEarlyCallback, evaluations_since_best
+from zoo.training.trainer import ZooTrainer
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_evaluations_since_the_best(values, greater, threshold, since):
 
 
 def test_training_stops_after_the_patience():
-    arguments = SimpleNamespace(metric_for_best_model="bleu", greater_is_better=True)
+    arguments = SimpleNamespace(metric_for_best_model="bleu", greater_is_better=True, min_steps=0)
     control, stop = SimpleNamespace(should_training_stop=False), StopEarlyCallback(2)
     log = []
     for value in (1, 5, 4):
@@ -39,6 +40,31 @@ def test_training_stops_after_the_patience():
     log.append({"eval_bleu": 5})
     stop.on_evaluate(arguments, SimpleNamespace(log_history=log), control)
     assert control.should_training_stop
+
+
+def test_no_run_stops_before_its_least_steps():
+    arguments = SimpleNamespace(metric_for_best_model="bleu", greater_is_better=True, min_steps=30)
+    log = [{"step": step, "eval_bleu": 0} for step in (10, 20, 30)]
+    assert not StopEarlyCallback(1).is_over(arguments, log[:2])
+    assert StopEarlyCallback(1).is_over(arguments, log)
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "epochs"),
+    [
+        (12, {}, 5),  # three batches an epoch
+        (12, {"gradient_accumulation_steps": 2}, 7),
+        (12, {"max_steps": 4}, 2),
+        (80, {}, 2),
+    ],
+)
+def test_few_rows_are_passed_more_often(rows, settings, epochs, tmp_path):
+    arguments = ZooTrainingArguments(
+        str(tmp_path), num_train_epochs=2, min_steps=14, per_device_train_batch_size=4, eval_strategy="no",
+        use_cpu=True, **settings,
+    )  # fmt: skip
+    ZooTrainer(torch.nn.Linear(1, 1), arguments, train_dataset=[{}] * rows)
+    assert arguments.num_train_epochs == epochs
 
 
 def test_members_of_the_average():

@@ -51,6 +51,11 @@ def table_cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
+def number(value: object = "") -> str:
+    """A metric, counts as whole numbers; empty if there is none."""
+    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else ""
+
+
 def quoted(text: object) -> str:
     """A text of the data as a Python literal for an example's code."""
     text = str(text)
@@ -100,7 +105,14 @@ def build_card(record: RunRecord) -> tuple[Card, list[Example]]:
     Raises:
         ValueError: The record lacks something that the card needs, or the Hub would refuse the metadata.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
+    from jinja2 import (
+        Environment,
+        FileSystemLoader,
+        StrictUndefined,
+        TemplateNotFound,
+        TemplateRuntimeError,
+        UndefinedError,
+    )
 
     _check(record)
     blocks: dict[str, str] = {}
@@ -125,11 +137,15 @@ def build_card(record: RunRecord) -> tuple[Card, list[Example]]:
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.keep_trailing_newline = True
     environment.filters |= {"part": part, "executed": executed, "sentence": sentence}
-    environment.filters |= {"cell": table_cell, "quoted": quoted}
+    environment.filters |= {"cell": table_cell, "quoted": quoted, "number": number}
     try:
         environment.get_template(f"{record.recipe['task']}.md.jinja").render(**_context(record))
     except UndefinedError as error:
         raise ValueError(f"{record.model_id}: the record lacks what its card needs: {error.message}") from None
+    except TemplateNotFound as error:
+        raise ValueError(f"{record.model_id}: zoo/hub/templates has no {error.name}, the text of its card") from None
+    except TemplateRuntimeError as error:  # it lacks a required block
+        raise ValueError(f"zoo/hub/templates/{record.recipe['task']}.md.jinja: {error.message}") from None
     except TypeError as error:  # a value to format is missing or is not a number
         raise ValueError(f"{record.model_id}: the record has no number where its card shows one: {error}") from None
     head = metadata(record, record.fit["metric"])

@@ -44,6 +44,7 @@ def run_examples(folder: Path, record: RunRecord, repo_id: str, revision: str | 
     ran = {e.name: known[e.name] for e in examples if known.get(e.name, {}).get("code") == e.code}
     missing = [example for example in examples if example.name not in ran]
     if missing:
+        print(f"running {len(missing)} examples of the card", flush=True)
         with tempfile.TemporaryDirectory(prefix="zoo-examples-") as temporary:
             copy = Path(shutil.copytree(folder, Path(temporary) / record.model_id))
             add_code(copy, record)

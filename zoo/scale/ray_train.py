@@ -87,6 +87,13 @@ def fit(trainer: TorchTrainer, output: Path) -> None:
         raise cause(getattr(error, "worker_failures", {}) or {0: error}) from error
 
 
+def check_workers(workers: int, cpus: int, room: int, gpus: int = 0) -> None:
+    """Raise a UsageError if there is no room for so many workers."""
+    if workers > room:
+        each = f"{cpus} CPU cores" + (" and a GPU" if gpus else "")
+        raise UsageError(f"--ray_workers {workers}: there is room for {room} with {each} each")
+
+
 def train_on_workers(settings: RunSettings, argv: Sequence[str]) -> None:
     """Train as `settings.run.ray_workers` processes.
 
@@ -103,7 +110,10 @@ def train_on_workers(settings: RunSettings, argv: Sequence[str]) -> None:
     workers, cpus = settings.run.ray_workers, settings.run.cpus_per_worker
     if settings.training.world_size > 1:
         raise UsageError("--ray_workers starts the processes itself: use `zoo train`, not `accelerate launch`")
+    if settings.run.address is None:
+        check_workers(workers, cpus, (os.cpu_count() or 1) // cpus)  # before Ray starts, which takes seconds
     claim_folder(settings, find_checkpoint(settings))
+    print(f"starting Ray on {settings.run.address or 'this machine'}", flush=True)
     # Ray Train keeps its state in a folder that all machines see, so beside the run's.
     beside = Path(settings.training.output_dir).resolve().parent
     with (
@@ -111,10 +121,7 @@ def train_on_workers(settings: RunSettings, argv: Sequence[str]) -> None:
         cluster(settings.run.address) as resources,
     ):
         gpus = 1 if resources.get("GPU") and not settings.training.use_cpu else 0
-        room = check_room("per_worker", cpus, gpus)
-        if workers > room:
-            each = f"{cpus} CPU cores" + (" and a GPU" if gpus else "")
-            raise UsageError(f"--ray_workers {workers}: there is room for {room} with {each} each")
+        check_workers(workers, cpus, check_room("per_worker", cpus, gpus), gpus)
         output = Path(storage) / "output"
         output.touch()
         config = {

@@ -236,12 +236,15 @@ class Task(ABC):
         """The rows that are measured, and their TTA views: predictions are averaged over all of them."""
         return [dataset]
 
+    @abstractmethod
     def baselines(self, train: Dataset, dataset: Dataset) -> dict[str, dict[str, float]]:
-        """The metrics of simple baselines; the fit verdict uses the first that has the primary metric."""
-        return {}
+        """Name of a simple baseline -> its metrics on `dataset`.
+
+        The fit verdict measures errors in units of the first baseline that has the primary metric; one must have it.
+        """
 
     def report(self, prediction: "Prediction", model: PreTrainedModel, folder: Path) -> Report:
-        """Tables and plots of one split; plots go to `folder`."""
+        """Tables and plots of one split; plots go to `folder`. Without a text the terminal shows all metrics."""
         return Report()
 
     def before_training(self, model: PreTrainedModel, data: TaskData, parent: Parent | None) -> list[str]:

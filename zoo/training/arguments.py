@@ -14,9 +14,10 @@ from .recipe import UsageError
 SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 # Fields that do not belong to a recipe: where a run is stored, what it shows and how it is fed, not what it learns.
+# When it saves is a part of it: the best checkpoint, or an average of several, becomes the model.
 NOT_IN_RECIPE = frozenset(
     "output_dir resume_from_checkpoint run_name project trackio_space_id report_to disable_tqdm debug "
-    "logging_steps logging_strategy save_strategy save_steps save_total_limit include_num_input_tokens_seen "
+    "logging_steps logging_strategy save_total_limit include_num_input_tokens_seen "
     "push_to_hub hub_model_id hub_token hub_private_repo hub_strategy hub_always_push hub_revision "
     "do_train do_eval do_predict use_cpu local_rank ddp_backend remove_unused_columns "
     "dataloader_num_workers dataloader_pin_memory".split()
@@ -36,7 +37,7 @@ class ZooTrainingArguments(TrainingArguments):
 
     These defaults differ from transformers': evaluate, save and log once an epoch, keep two checkpoints, evaluate in
     batches of 256, keep all columns, do not pin memory, push to the Hub only at the end, and report as the project
-    primer-zoo, each run under its folder's name.
+    primer-zoo, each run under its folder's name. Several processes do not look for parameters without a gradient.
     """
 
     eval_strategy: IntervalStrategy | str = argument("epoch", "When to evaluate: no, steps or epoch.")
@@ -54,6 +55,9 @@ class ZooTrainingArguments(TrainingArguments):
     project: str = argument("primer-zoo", "Project of the run for --report_to; WANDB_PROJECT replaces it for wandb.")
     hub_strategy: HubStrategy | str = argument("end", "When to push: only `end` is possible for a run.")
     use_cpu: bool = argument(False, "Use the CPU though there is an accelerator.")
+    ddp_find_unused_parameters: bool | None = argument(
+        False, "With several processes: look for parameters that got no gradient. All do in this library's models."
+    )
     metric_for_best_model: str | None = argument(
         None, "Metric that compares evaluations; default: the task's primary metric."
     )
@@ -70,6 +74,11 @@ class ZooTrainingArguments(TrainingArguments):
     )
     shortest_first_epochs: int = argument(
         0, "With batch_tokens: in so many epochs the batches come from the shortest rows to the longest (curriculum)."
+    )
+    min_steps: int = argument(
+        0,
+        "Train for at least so many steps: few rows are passed more than num_train_epochs times, and no run stops "
+        "early before. Setting num_train_epochs or max_steps by a flag switches it off.",
     )
     early_stopping_patience: int = argument(
         0, "Stop after so many evaluations without progress in metric_for_best_model; 0: never."
@@ -99,7 +108,7 @@ class ZooTrainingArguments(TrainingArguments):
     bf16_if_supported: bool = argument(False, "Train in bfloat16 where the hardware computes in it.")
 
     def __post_init__(self):
-        for name in ("lora_rank", "batch_tokens", "early_stopping_patience", "average_checkpoints",
+        for name in ("lora_rank", "batch_tokens", "early_stopping_patience", "average_checkpoints", "min_steps",
                      "shortest_first_epochs", "early_stopping_threshold", "muon_learning_rate"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")

@@ -177,6 +177,7 @@ def build(
     warnings = [*data.warnings, *task.before_training(model, data, start)]
     lora = build_lora(settings, task, data, model, start is not None)
     check_validation(settings, data)
+    epochs = training.num_train_epochs
     training.label_names = list(task.label_names)
     trainer = task.make_trainer(
         model=model,
@@ -187,6 +188,9 @@ def build(
         callbacks=callbacks,
         no_decay=lora.no_decay if lora is not None else (),
     )
+    if training.num_train_epochs != epochs:  # the Trainer did
+        rows = len(data.train)  # type: ignore[arg-type]
+        warnings.append(f"{rows:,} training rows: {training.num_train_epochs} epochs make {training.min_steps} steps")
     return Parts(family, task, data, model, processor, trainer, parent, lora, warnings)
 
 

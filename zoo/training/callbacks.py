@@ -100,6 +100,8 @@ class StopEarlyCallback(TrainerCallback):
 
     def is_over(self, args: TrainingArguments, history: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a run with this log has stopped."""
+        if history and history[-1].get("step", 0) < args.min_steps:
+            return False
         since = evaluations_since_best(history, logged_metric(args), bool(args.greater_is_better), self.threshold)
         return since >= self.patience
 

@@ -143,7 +143,13 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     register_all()
     check_recipe(recipe, argv[0])
     replaced = replaced_by(flags)
-    recipe = dataclasses.replace(recipe, data={k: v for k, v in recipe.data.items() if k not in replaced})
+    if {"num_train_epochs", "max_steps"} & flags:  # whoever names a length means it
+        replaced = {*replaced, "min_steps"}
+    recipe = dataclasses.replace(
+        recipe,
+        data={k: v for k, v in recipe.data.items() if k not in replaced},
+        training={k: v for k, v in recipe.training.items() if k not in replaced},
+    )
     task = load_task(recipe.task)
     data_class, training_class = task.arguments_class, task.training_arguments_class()
     parser = RecipeParser(data_class, training_class, RunArguments, prog=prog, usage=usage)

@@ -98,7 +98,18 @@ def measure(trainer: ZooTrainer, task: Task, splits: Mapping[str, Any], reported
             measured.metrics[f"{name}_plain"] = task.evaluate(plain, intervals=True)
         if name == reported and trainer.is_world_process_zero():
             measured.report = task.report(prediction, trainer.model, folder)
+            measured.report.text = measured.report.text or metric_lines(measured.metrics[name])
     return measured
+
+
+def metric_lines(metrics: Mapping[str, object]) -> str:
+    """The numbers among the metrics, one a line."""
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    width = max(map(len, numbers), default=0)
+    return "\n".join(
+        f"{name:{width}} {value:,}" if isinstance(value, int) else f"{name:{width}} {value:.4f}"
+        for name, value in numbers.items()
+    )
 
 
 def show_metrics(name: str, measured: Measured, record: Mapping[str, Mapping[str, float]], metric: str) -> None:

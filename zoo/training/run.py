@@ -197,6 +197,18 @@ def throughput(trainer: ZooTrainer, seconds: float) -> dict[str, float]:
     }
 
 
+def baseline_value(baselines: Mapping[str, Mapping[str, float]], metric: str) -> float:
+    """The metric of the first baseline that has it.
+
+    Raises:
+        ValueError: None has it.
+    """
+    for values in baselines.values():
+        if metric in values:
+            return values[metric]
+    raise ValueError(f"the task's `baselines` has no {metric}, which the fit verdict needs")
+
+
 def make_record(
     parts: Parts, settings: RunSettings, argv: Sequence[str], measured: Measured, compute: dict[str, float]
 ) -> RunRecord:
@@ -208,10 +220,7 @@ def make_record(
     metric, greater_is_better = settings.recipe.primary_metric(task)
     if not any(metric in values for values in baselines[measured.reported].values()):  # as a loss
         metric, greater_is_better = task.metric, task.greater_is_better
-    baseline = {
-        name: next(values[metric] for values in split.values() if metric in values)
-        for name, split in baselines.items()
-    }
+    baseline = {name: baseline_value(split, metric) for name, split in baselines.items()}
     # The verdict compares splits as training saw them: without test-time augmentation.
     plain = {name: metrics.get(f"{name}_plain", metrics[name]) for name in baselines}
     weights = Path(settings.training.output_dir) / "model.safetensors"
@@ -277,6 +286,8 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
         write_whole(folder / RECIPE_NAME, settings.recipe.to_yaml())
         for warning in parts.warnings:
             print(warning, flush=True)
+        if checkpoint is not None:
+            print(f"resuming from {checkpoint}", flush=True)
     compute = train(parts, settings, checkpoint)
     if parts.lora is not None:
         parts.lora.merge()

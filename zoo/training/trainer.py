@@ -1,6 +1,8 @@
 """ZooTrainer and ZooSeq2SeqTrainer: transformers' Trainers with what the library's arguments add."""
 
+import math
 import time
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +145,8 @@ class ZooTrainer(Trainer):
             self.batch_sampler = TokenBatchSampler(
                 train_dataset.lengths, args.batch_tokens, args.seed, args.world_size, args.shortest_first_epochs
             )
+        if args.min_steps and args.max_steps <= 0 and train_dataset is not None:
+            args.num_train_epochs = max(args.num_train_epochs, self.least_epochs(train_dataset, args))
         self.ema = EMACallback(args.ema_decay) if args.ema_decay else None
         patience, threshold = args.early_stopping_patience, args.early_stopping_threshold
         self.early_stopping = StopEarlyCallback(patience, threshold) if patience else None
@@ -179,6 +183,14 @@ class ZooTrainer(Trainer):
             self.progress = NamedProgressCallback()
             self.add_callback(self.progress)
         self._trains_with_autocast = self.accelerator.native_amp
+
+    def least_epochs(self, train_dataset: Sized, args: ZooTrainingArguments) -> int:
+        """How many epochs `min_steps` are."""
+        if self.batch_sampler is not None:
+            batches = len(self.batch_sampler) // args.world_size
+        else:
+            batches = math.ceil(len(train_dataset) / (args.train_batch_size * args.world_size))
+        return math.ceil(args.min_steps / max(math.ceil(batches / args.gradient_accumulation_steps), 1))
 
     def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
         """Names of the parameters that weight decay changes."""
@@ -337,7 +349,10 @@ class ZooTrainer(Trainer):
             self.average.load(Path(checkpoint), Path(self.args.output_dir))
         output = None
         if not checkpoint or not self._is_over(checkpoint):
-            output = super().train(resume_from_checkpoint=checkpoint, **kwargs)
+            with warnings.catch_warnings():
+                # With several processes, of filters of one channel, whose strides are ambiguous.
+                warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+                output = super().train(resume_from_checkpoint=checkpoint, **kwargs)
         if self.average is not None:
             self.leave_autocast()
             self.averaging = choose_weights(self, self.average)

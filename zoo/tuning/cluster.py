@@ -40,7 +40,9 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[dict[str, 
     except Exception as error:  # Ray raises bare ones, for example where a machine is too slow to start it
         why = " ".join(str(error).split())
         if address is None:
-            raise RuntimeError(f"Ray does not start on this machine: {why}") from None
+            raise RuntimeError(
+                f"Ray does not start on this machine: {why.rstrip('.')}; if the machine is busy, try again later"
+            ) from None
         raise UsageError(f"--address {address}: no Ray cluster answers there: {why}") from None
     try:
         if address is not None:

@@ -99,13 +99,24 @@ class ImageClassificationTask(Task):
         )
 
     def make_processor(self, family: "Family", config: PreTrainedConfig, data: TaskData) -> BaseImageProcessor:
-        """The family's image processor for the config's image size and colours."""
-        processor_class = family.processor_class
+        """The family's image processor for the config's image size and colours.
+
+        Raises:
+            ValueError: The processor makes images with another number of channels than the config's.
+        """
+        processor_class, channels = family.processor_class, config.num_channels
         size = {"height": config.image_size, "width": config.image_size}
-        if config.num_channels == 1:
+        mean, std = processor_class.image_mean, processor_class.image_std
+        if len(mean) == channels:
             return processor_class(size=size)
-        mean, std = processor_class.image_mean * 3, processor_class.image_std * 3
-        return processor_class(size=size, do_convert_grayscale=False, image_mean=mean, image_std=std)
+        if len(mean) == 1 and hasattr(processor_class, "do_convert_grayscale"):
+            return processor_class(
+                size=size, do_convert_grayscale=False, image_mean=mean * channels, image_std=std * channels
+            )
+        raise ValueError(
+            f"num_channels={channels}, but {processor_class.__name__} makes images with {len(mean)}: set "
+            f"num_channels={len(mean)}"
+        )
 
     def attach(self, model: PreTrainedModel, processor: BaseImageProcessor) -> None:
         """Prepare normalisation and augmentation.

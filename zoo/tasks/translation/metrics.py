@@ -9,6 +9,9 @@ Three numbers are called BLEU in papers, and they differ by points:
   the tokens as they are (tokenize none, no smoothing), which is multi-bleu's formula. Moses splits apostrophes
   (dog 's) and keeps a full stop before a lower-case word; 13a does neither.
 
+In languages without spaces between words 13a would count a whole sentence as one token. The first two then count
+characters; Chinese is tokenized as sacrebleu does.
+
 All are corpus BLEU with one reference, in 0..100. Intervals are percentiles of 1,000 bootstrap samples of the
 sentences (Koehn, 2004); sacrebleu's own bootstrap gives a half width around another mean.
 """
@@ -28,9 +31,18 @@ BLEUS: dict[str, dict[str, Any]] = {
 }
 
 
-def scorers() -> dict[str, BLEU | CHRF]:
+# Language -> sacrebleu's tokenizer, where it is not 13a. (Its own of Japanese needs MeCab.)
+TOKENIZERS = {"zh": "zh", **dict.fromkeys(("bo", "dz", "ja", "km", "lo", "my", "th"), "char")}
+
+
+def bleu_scorer(name: str, language: str = "en", **options: Any) -> BLEU:
+    """One of the three BLEUs for texts of a language."""
+    return BLEU(**{"tokenize": TOKENIZERS.get(language, "13a"), **BLEUS[name], **options})
+
+
+def scorers(language: str = "en") -> dict[str, BLEU | CHRF]:
     """sacrebleu's metrics by name."""
-    return {**{name: BLEU(**options) for name, options in BLEUS.items()}, "chrf": CHRF()}
+    return {**{name: bleu_scorer(name, language) for name in BLEUS}, "chrf": CHRF()}
 
 
 @lru_cache(maxsize=8)
@@ -47,10 +59,12 @@ def moses_tokens(text: str, language: str = "en") -> str:
     return tokenizer.tokenize(normalizer.normalize(text.lower()), return_str=True, escape=False)
 
 
-def sentence_counts(name: str, predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+def sentence_counts(
+    name: str, predictions: Sequence[str], references: Sequence[str], language: str = "en"
+) -> np.ndarray:
     """Counts of each sentence, whose sums give the corpus BLEU: matches and totals of 1 to 4 tokens, and both lengths,
     of shape `(sentences, 10)`."""
-    bleu = BLEU(**BLEUS[name], effective_order=True)
+    bleu = bleu_scorer(name, language, effective_order=True)
     scores = [bleu.sentence_score(text, [reference]) for text, reference in zip(predictions, references)]
     return np.array([[*score.counts, *score.totals, score.sys_len, score.ref_len] for score in scores], np.int64)
 
@@ -92,7 +106,7 @@ def translation_metrics(
         intervals: Whether to add 95% intervals of `bleu` and `bleu_moses_lowercase` (`..._low`, `..._high`).
 
     Returns:
-        `n`, the metrics, and `length_ratio`, of 13a tokens.
+        `n`, the metrics, and `length_ratio`, of the tokens of `bleu`.
 
     Raises:
         ValueError: There is nothing to score, or the numbers of texts differ.
@@ -101,7 +115,7 @@ def translation_metrics(
     if not predictions or len(predictions) != len(references):
         raise ValueError(f"expected as many translations as references, got {len(predictions)} and {len(references)}")
     metrics: dict[str, float] = {"n": len(predictions)}
-    for name, scorer in scorers().items():
+    for name, scorer in scorers(language).items():
         if name not in names:
             continue
         texts = predictions, references
@@ -110,17 +124,17 @@ def translation_metrics(
         score: Any = scorer.corpus_score(texts[0], [texts[1]])
         metrics[name] = score.score
         if intervals and name in ("bleu", "bleu_moses_lowercase"):
-            counts = sentence_counts(name, *texts)
+            counts = sentence_counts(name, *texts, language)
             metrics[f"{name}_low"], metrics[f"{name}_high"] = bootstrap(counts, scorer.smooth_method)  # type: ignore[union-attr]
         if name == "bleu":
             metrics["length_ratio"] = score.sys_len / max(score.ref_len, 1)
     return metrics
 
 
-def signatures() -> dict[str, str]:
+def signatures(language: str = "en") -> dict[str, str]:
     """sacrebleu's signature of each metric; Moses tokenizes before it, so that its own says `tok:none`."""
     texts = {}
-    for name, scorer in scorers().items():
+    for name, scorer in scorers(language).items():
         scorer.corpus_score(["a"], [["a"]])
         texts[name] = str(scorer.get_signature())
     texts["bleu_moses_lowercase"] += " on lower-cased Moses tokens"

@@ -212,7 +212,7 @@ class TranslationTask(TextTask):
 
         if intervals:
             return translation_metrics(predictions, dataset.targets, language_of(dataset), intervals=True)
-        metrics = translation_metrics(predictions, dataset.targets, names=QUICK)
+        metrics = translation_metrics(predictions, dataset.targets, language_of(dataset), names=QUICK)
         return {name: metrics[name] for name in QUICK}
 
     def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, float]:
@@ -249,9 +249,11 @@ class TranslationTask(TextTask):
     ) -> Report:
         """BLEU by length of the source, and the best and the worst sentences."""
         from ..text.report import by_length, draw_by_length, sample_rows
-        from .metrics import bleu_of, sentence_chrf, sentence_counts, signatures
+        from .metrics import TOKENIZERS, bleu_of, sentence_chrf, sentence_counts, signatures
 
-        counts = sentence_counts("bleu", texts, rows.targets)
+        language = language_of(rows)
+        tokens = TOKENIZERS.get(language, "13a")
+        counts = sentence_counts("bleu", texts, rows.targets, language)
         lengths = by_length(rows.sources, "bleu", lambda chosen: bleu_of(counts[chosen].sum(0)))
         plot = folder / "bleu_by_length.png"
         draw_by_length(lengths, "bleu", "BLEU", metrics["bleu"], plot)
@@ -259,13 +261,13 @@ class TranslationTask(TextTask):
         interval = f"({metrics['bleu_low']:.2f} to {metrics['bleu_high']:.2f})"
         lines = [
             f"{metrics['n']:,} sentences",
-            f"BLEU (cased, 13a)                 {metrics['bleu']:.2f}  {interval}",
-            f"BLEU (lower case, 13a)            {metrics['bleu_13a_lowercase']:.2f}",
+            f"{f'BLEU (cased, {tokens})':33} {metrics['bleu']:.2f}  {interval}",
+            f"{f'BLEU (lower case, {tokens})':33} {metrics['bleu_13a_lowercase']:.2f}",
             f"BLEU (lower case, Moses tokens)   {metrics['bleu_moses_lowercase']:.2f}",
             f"chrF                              {metrics['chrf']:.2f}",
             f"perplexity of a target token      {metrics['perplexity']:.3f}",
         ]
-        tables = {"signatures": signatures(), "by_length": lengths, "samples": samples}
+        tables = {"signatures": signatures(language), "by_length": lengths, "samples": samples}
         return Report("\n".join(lines), tables, {"bleu_by_length": plot})
 
     @classmethod
@@ -279,8 +281,9 @@ class TranslationTask(TextTask):
 
 
 def language_of(rows: Any) -> str:
-    """Language of the targets of the first direction; two letters."""
-    return (rows.directions[0].target or "en")[:2]
+    """Language of the targets of rows of one direction; two letters."""
+    direction = rows.directions[rows.direction[0] if len(rows) else 0]
+    return (direction.target or "en")[:2]
 
 
 def directions_of(prediction: "Prediction") -> "dict[int, Prediction]":

@@ -17,6 +17,14 @@ def test_unknown_models_name_the_nearest():
         zoo.pretrained("fashion-cn")
 
 
+def test_names_of_no_model_do_not_list_recipes_without_weights(tmp_path):
+    with pytest.raises(ValueError, match="known: fashion-cnn, fashion-cnn-plain") as error:
+        zoo.pretrained("zzz")
+    assert "fashion-cnn-course" not in str(error.value)
+    with pytest.raises(ValueError, match="is a folder, not the id of a model"):
+        zoo.pretrained(str(tmp_path))
+
+
 def test_a_model_that_is_neither_shipped_nor_published_says_how_to_train_it(monkeypatch):
     monkeypatch.setattr(sys.modules["zoo.pretrained"], "shipped_models", dict)
     with pytest.raises(ValueError, match="not published yet: train it with `zoo train fashion-cnn`"):

@@ -140,7 +140,9 @@ def pretrained(model_id: str) -> str:
         raise ValueError(f"the model {model_id!r} is not published yet: train it with `zoo train {model_id}`")
     from .registry import nearest
 
-    raise ValueError(f"no model {model_id!r}; {nearest(model_id, known_models())}")
+    if Path(model_id).is_dir():
+        raise ValueError(f"{model_id!r} is a folder, not the id of a model: give the folder to from_pretrained itself")
+    raise ValueError(f"no model {model_id!r}; {nearest(model_id, sorted({*shipped, *published}))}")
 
 
 __all__ = ["check_weights", "known_models", "pretrained", "published_models", "shipped_models", "verify"]

@@ -1,5 +1,6 @@
 """The families and tasks of the library: one literal line each."""
 
+import argparse
 import difflib
 import importlib
 from collections.abc import Collection
@@ -30,6 +31,16 @@ def nearest(name: str, known: Collection[str]) -> str:
     """ "did you mean X?" for a misspelt name, or all known names if none is close."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def unknown_argument(argument: str, parser: argparse.ArgumentParser) -> str:
+    """What is wrong with an argument that a parser does not know, without its value, which may be a token."""
+    flag = argument.split("=")[0]
+    if not flag.startswith("-"):
+        return f"unexpected argument {flag!r}: every value comes after its flag, as in --flag value"
+    known = [option for action in parser._actions for option in action.option_strings]
+    close = difflib.get_close_matches(flag, known, n=1, cutoff=0.5)
+    return f"unknown argument {flag!r}; " + (f"did you mean {close[0]!r}?" if close else "--help lists the flags")
 
 
 def available() -> dict[str, list[str]]:
@@ -91,4 +102,5 @@ def public_classes() -> dict[str, type]:
 
 __all__ = [
     "FAMILIES", "TASKS", "available", "load_family", "load_task", "nearest", "public_classes", "register_all",
+    "unknown_argument",
 ]  # fmt: skip

@@ -32,7 +32,7 @@ def test_the_page_of_models_is_up_to_date():
 
 def test_unknown_arguments_are_refused(capsys):
     assert main(["everything"]) == 2
-    assert "unrecognized arguments: everything" in capsys.readouterr().err
+    assert "unexpected argument 'everything'" in capsys.readouterr().err
 
 
 def test_published_models_show_with_their_commit(monkeypatch, tmp_path, capsys):

@@ -87,12 +87,6 @@ def test_help_exits_well(flags, capsys):
     assert "usage" in capsys.readouterr().out
 
 
-def test_unknown_commands_exit_with_two(capsys):
-    with pytest.raises(SystemExit) as exit:
-        main(["trian"])
-    assert exit.value.code == 2
-
-
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
 def test_scripts_run_from_anywhere(script, tmp_path):
     """A script's own folder holds an evaluate.py that must not hide the package of that name."""
@@ -116,3 +110,15 @@ def test_progress_reaches_a_log_file_line_by_line(monkeypatch):
     seen = []
     assert guarded(lambda argv: (print("epoch 1"), seen.append(file.getvalue())), []) == 0
     assert seen == [b"epoch 1\n"]
+
+
+def test_the_command_line_itself_is_explained(capsys):
+    assert main(["trian"]) == 2
+    assert "error: no command 'trian'; did you mean 'train'?" in capsys.readouterr().err
+    assert main([]) == 2
+    assert "commands:" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.startswith("primer-zoo 0.")
+    assert main(["list", "--markdwn"]) == 2
+    assert "unknown argument '--markdwn'; did you mean '--markdown'?" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def test_stratified_split():
 
 @pytest.mark.parametrize("size", [0, 2, 98, 1000])
 def test_impossible_split(size):
-    with pytest.raises(ValueError, match=f"validation_size={size} of 100 training images: "):
+    with pytest.raises(ValueError, match=f"validation_size={size} of 100 training images: give 3 to 97"):
         stratified_split(numbered_split(), size, seed=0)
 
 

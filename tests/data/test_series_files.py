@@ -151,7 +151,7 @@ HEAD = "date,x,y\n2020-01-01 00:00,1,1\n2020-01-01 01:00,2,2\n"
         ("2020-01-01 01:00,3,3\n", "mine.csv, line 4, column 'date': time stamp 2020-01-01 01:00 occurs twice"),
         ("2020-01-01 00:30,3,3\n", "mine.csv, line 4, column 'date': time stamp 2020-01-01 00:30 is earlier than"),
         ("2020-01-01 02:00,3,three\n", "mine.csv, line 4, column 'y': 'three' is not a number"),
-        ("\n2020-01-01 02:00,3,\"1,5\"\n", "mine.csv, line 5, column 'y': '1,5' is not a number: write a decimal p"),
+        ("\n2020-01-01 02:00,3,\"1,500\"\n", "mine.csv, line 5, column 'y': '1,500' is not a number: write a decimal"),
         ("2020-01-01 02:00,-inf,3\n", "mine.csv, line 4, column 'x': -inf is infinite"),
         ("2020-01-01 02:00,3,3\n01/02/2020,4,4\n", "line 5, column 'date': '01/02/2020' is not a time stamp"),
         (",3,3\n", "mine.csv, line 4, column 'date': the time stamp is missing"),
@@ -241,3 +241,49 @@ def test_a_format_reads_other_dates(tmp_path):
     path = write(tmp_path, "day,x\n31.12.2020,1\n01.01.2021,2\n")
     series = read_series(path, timestamp_column="day", timestamp_format="%d.%m.%Y")
     assert series.frequency == "D" and series.timestamps(0)[1] == pd.Timestamp("2021-01-01")
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["1496,11", "", "3,5"], [1496.11, np.nan, 3.5]),
+        (["1.496,11", "2.500", "-17"], [1496.11, 2500, -17]),
+        (["0,125", "2,250", "1"], [0.125, 2.25, 1]),
+        (["1.5", "2.250", "17"], [1.5, 2.25, 17]),
+    ],
+)
+def test_decimal_commas(tmp_path, cells, values):
+    rows = "\n".join(f"2024-01-0{day};{cell}" for day, cell in enumerate(cells, 1))
+    series = read_series(write(tmp_path, f"date;sales\n{rows}\n"))
+    np.testing.assert_array_equal(series.values[:, 0], values)
+
+
+@pytest.mark.parametrize("cells", [["1,500", "2,750"], ["1,5", "2.5"], ["1,5", "n.a."]])
+def test_numbers_that_may_be_two_are_no_numbers(tmp_path, cells):
+    rows = "\n".join(f"2024-01-0{day};{cell}" for day, cell in enumerate(cells, 1))
+    with pytest.raises(ValueError, match="is not a number"):
+        read_series(write(tmp_path, f"date;sales\n{rows}\n"))
+
+
+@pytest.mark.parametrize(
+    ("dates", "advice"),
+    [
+        (["01.02.2024", "02.02.2024"], "give timestamp_format, here '%d.%m.%Y'"),
+        (["01/02/2024", "02/02/2024"], "give timestamp_format, here '%d/%m/%Y' or '%m/%d/%Y'"),
+        (["12/02/2024", "13/02/2024"], "give timestamp_format, here '%d/%m/%Y'$"),
+        (["1.2.2024 13:00", "1.2.2024 14:00"], "here '%d.%m.%Y %H:%M'$"),
+        (["Monday", "Tuesday"], "give the format as timestamp_format"),
+    ],
+)
+def test_an_unknown_date_names_its_format(tmp_path, dates, advice):
+    text = "date,a\n" + "".join(f"{date},1\n" for date in dates)
+    with pytest.raises(ValueError, match=advice):
+        read_series(write(tmp_path, text), timestamp_column="date")
+    with pytest.raises(ValueError, match="is no strptime format: write %d for days"):
+        read_series(write(tmp_path, text), timestamp_column="date", timestamp_format="dd/mm/yyyy")
+
+
+def test_several_series_without_their_ids_name_the_argument(tmp_path):
+    text = "shop,date,a\nx,2024-01-01,1\nx,2024-01-02,1\ny,2024-01-01,1\n"
+    with pytest.raises(ValueError, match="line 4, column 'date'.*sort the rows .*name the column of their ids"):
+        read_series(write(tmp_path, text), target_columns=["a"])

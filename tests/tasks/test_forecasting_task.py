@@ -212,6 +212,15 @@ def test_the_pipeline_takes_lists_arrays_and_long_frames():
     pd.testing.assert_frame_equal(forecast(german, timestamp_format="%d.%m.%Y"), found)
 
 
+def test_a_series_without_a_value_has_no_forecast(caplog):
+    known = [float(number % 7) for number in range(60)]
+    table = plain_pipeline()({"shop": known, "empty": [1.0] * 20 + [np.nan] * 50})
+    shop, empty = table[table.item_id == "shop"], table[table.item_id == "empty"]
+    numbers = table.columns[3:]
+    assert np.isfinite(shop[numbers]).all(axis=None) and empty[numbers].isna().all(axis=None)
+    assert "series 'empty', 'target': holds no value in its last 48 rows, so its forecast is NaN" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("inputs", "options", "message"),
     [

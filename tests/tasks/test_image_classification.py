@@ -271,6 +271,16 @@ def test_validation_is_taken_from_training(small_data):
     assert again.fingerprint["validation"] != data.fingerprint["validation"]
 
 
+@pytest.mark.parametrize(("size", "held_out"), [(None, 40), (0.25, 100), (60.0, 60)])
+def test_how_many_images_are_held_out(small_data, size, held_out):
+    assert len(load(validation_size=size).validation) == held_out
+
+
+def test_a_tiny_data_set_holds_out_one_image_of_each_class():
+    assert loading.validation_size(None, images=12, classes=4) == 4
+    assert loading.validation_size(None, images=60_000, classes=10) == 5000
+
+
 def test_sample_limits(small_data):
     limits = {"max_train_samples": 30, "max_eval_samples": 8, "max_predict_samples": 1}
     data = load(validation_size=80, **limits)

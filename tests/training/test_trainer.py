@@ -97,6 +97,13 @@ def test_metrics_see_every_row_in_the_order_of_the_data(tmp_path):
     assert metrics["eval_loss"] == pytest.approx(prediction.losses.sum() / 37)
 
 
+@pytest.mark.parametrize(("size", "batches"), [(32, 1), (8, 2), (6, 2)])
+def test_fewer_rows_than_a_batch_are_not_dropped(tmp_path, size, batches):
+    trainer = make_trainer(tmp_path, per_device_train_batch_size=size, dataloader_drop_last=True)
+    assert len(trainer.get_train_dataloader()) == batches
+    assert trainer.args.dataloader_drop_last
+
+
 def test_the_text_of_a_row_does_not_depend_on_its_batch(tmp_path):
     trainer = make_trainer(tmp_path, per_device_eval_batch_size=1)
     alone = trainer.predict_rows(trainer.eval_dataset).predictions

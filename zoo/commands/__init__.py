@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from zoo import __version__
+from zoo.registry import nearest, unknown_argument
 from zoo.training.recipe import UsageError
 
 # Name -> (module, what it does). A module called `list` would hide the builtin in this package.
@@ -29,6 +31,13 @@ INTERRUPTED = "interrupted; continue with --resume_from_checkpoint last"
 
 class Parser(argparse.ArgumentParser):
     """A parser that raises its errors, so that `guarded` can hide tokens in them."""
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """The arguments; an unknown one is an error that names the nearest."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            raise UsageError(unknown_argument(unknown[0], self))
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError."""
@@ -79,9 +88,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="commands:\n" + "\n".join(f"  {name:10} {summary}" for name, (_, summary) in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="command", help="one of the commands below")
+    parser.add_argument("--version", action="version", version=f"primer-zoo {__version__}")
+    parser.add_argument("command", metavar="command", help="one of the commands below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments; `zoo command --help` lists them")
-    parsed = parser.parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments:
+        parser.print_help()
+        return 2
+    parsed = parser.parse_args(arguments)
+    if parsed.command not in COMMANDS:
+        print(f"error: no command {parsed.command!r}; {nearest(parsed.command, COMMANDS)}", file=sys.stderr)
+        return 2
     module, _ = COMMANDS[parsed.command]
     return import_module(f"zoo.commands.{module}").main(parsed.arguments)
 

@@ -59,6 +59,12 @@ def stratified_split(split: ImageSplit, size: int, seed: int) -> tuple[ImageSpli
     """
     from sklearn.model_selection import train_test_split
 
+    classes = len(np.unique(split.labels))
+    if not classes <= size <= len(split) - classes:
+        raise ValueError(
+            f"validation_size={size} of {len(split)} training images: give {classes} to {len(split) - classes}, so "
+            f"that each of the {classes} classes is in both parts"
+        )
     try:
         rest, held_out = train_test_split(
             np.arange(len(split)), test_size=size, stratify=split.labels, random_state=seed

@@ -48,8 +48,9 @@ def read_series(
     - ragged: no time stamps, the first column an id, then one series per row, padded with empty cells (M4's files).
 
     Rows that are missing between a series' first and last time stamp become missing values, as do empty cells, "NA"
-    and "NaN". Time stamps with a zone become UTC, but midnights of the zone keep their local date; whole
-    numbers are step numbers.
+    and "NaN". Numbers of a CSV may have a decimal comma, and points between thousands, if the whole column can be read
+    so and some cell not otherwise. Time stamps with a zone become UTC, but midnights of the zone keep their local
+    date; whole numbers are step numbers.
 
     Args:
         timestamp_column: Default: a column called timestamp, date, datetime, time or ds, else a first column of dates.
@@ -149,6 +150,8 @@ def _dated(table: Table, columns: _Columns, frequency: str | None, timestamp_for
     offsets = np.searchsorted(codes, np.arange(len(ids) + 1))
     steps = np.append(1, np.where(np.diff(codes) == 0, np.diff(times), 1))
     problem = "occurs twice" if 0 in steps[steps <= 0][:1] else "is earlier than the row before it: sort the rows"
+    if columns.item is None:
+        problem += " (if the rows are of several series, name the column of their ids as item_id_column)"
     table.reject(steps <= 0, columns.time, lambda cell: f"time stamp {cell} {problem}")
     positions, frequency = _grid(table, columns.time, times, offsets, frequency, dated)
     values, covariates = table.numbers(columns.targets), table.numbers(columns.known)

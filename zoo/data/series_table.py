@@ -20,10 +20,45 @@ MISSING = ("", "NA", "N/A", "#N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null",
 _MIDNIGHT = r"(\d{4}-\d{2}-\d{2})[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)"
 
 
+# 1.234.567,89 or 1234,5 or 17: numbers with a decimal comma, and points between thousands.
+_COMMA_NUMBER = r"\s*[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?\s*"
+# Of those, such as are no number with a comma between thousands: 1,5 and 0,125 but not 1,500.
+_DECIMAL_COMMA = r".*,(?:\d{1,2}|\d{4,})\s*|.*\..*,.*|\s*[+-]?(?:0|\d{4,}),.*"
+# Dates as people write them, and their format.
+_DATES = {
+    r"\d{1,2}\.\d{1,2}\.\d{4}": ("%d.%m.%Y",),
+    r"\d{1,2}/\d{1,2}/\d{4}": ("%d/%m/%Y", "%m/%d/%Y"),
+    r"\d{1,2}-\d{1,2}-\d{4}": ("%d-%m-%Y", "%m-%d-%Y"),
+    r"\d{4}/\d{1,2}/\d{1,2}": ("%Y/%m/%d",),
+}
+_CLOCKS = {"": "", r"[ T]\d{1,2}:\d{2}": " %H:%M", r"[ T]\d{1,2}:\d{2}:\d{2}": " %H:%M:%S"}
+
+
 def comma(cell: object) -> str:
     """What to do about a decimal comma, for an error; empty if the cell has none."""
     is_decimal = re.fullmatch(r"\s*[+-]?[0-9.]*,[0-9]+\s*", str(cell)) is not None
     return ": write a decimal point, and no comma" if is_decimal else ""
+
+
+def decimal_points(column: pd.Series) -> pd.Series:
+    """The column with decimal points, if all its cells are numbers with a decimal comma and some cannot be others."""
+    text = column.dropna().astype(str)
+    if not text.str.fullmatch(_COMMA_NUMBER).all() or not text.str.fullmatch(_DECIMAL_COMMA).any():
+        return column
+    return text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False).reindex(column.index)
+
+
+def date_formats(column: pd.Series) -> list[str]:
+    """The `strptime` formats that fit the cells; days and months stay ambiguous where no cell tells them apart."""
+    text = column.head(1000).astype(str)
+    return [
+        format + clock
+        for date, formats in _DATES.items()
+        for pattern, clock in _CLOCKS.items()
+        if text.str.fullmatch(date + pattern).all()
+        for format in formats
+        if pd.to_datetime(text, format=format + clock, errors="coerce").notna().all()
+    ]
 
 
 @dataclass(frozen=True)
@@ -78,6 +113,7 @@ class Table:
             if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
                 raise ValueError(f"{self.where(0, name)}: holds dates, not numbers; leave it out with target_columns")
             if not pd.api.types.is_numeric_dtype(column):
+                column = decimal_points(column) if self.is_csv else column
                 parsed = pd.to_numeric(column, errors="coerce")
                 self.reject(
                     parsed.isna() & column.notna(), name, lambda cell: f"{str(cell)!r} is not a number{comma(cell)}"
@@ -104,14 +140,23 @@ class Table:
             if timestamp_format is None and all(t.str.fullmatch(_MIDNIGHT).all() for t in (text.head(20), text)):
                 text = text.str.extract(_MIDNIGHT)[0]
             column = pd.to_datetime(text, format=timestamp_format or "ISO8601", errors="coerce", utc=True)
-            expected = timestamp_format or "ISO 8601 (2016-07-01 13:00); give the format as timestamp_format"
-            self.reject(column.isna(), name, lambda cell: f"{str(cell)!r} is not a time stamp in {expected}")
+            if column.isna().any():
+                expected = timestamp_format or f"ISO 8601 (2016-07-01 13:00); {self._format_advice(name)}"
+                if "%" not in expected and timestamp_format:
+                    expected += ", which is no strptime format: write %d for days, %m for months, %Y for years"
+                self.reject(column.isna(), name, lambda cell: f"{str(cell)!r} is not a time stamp in {expected}")
         if column.dt.tz is not None:
             # Days of a zone are not all 24 hours long, so its midnights have no regular step in UTC.
             local = column.dt.tz_localize(None)
             is_days = (local == local.dt.normalize()).all()
             column = local if is_days else column.dt.tz_convert("UTC").dt.tz_localize(None)
         return column.to_numpy("datetime64[us]").astype(np.int64), True
+
+    def _format_advice(self, name: str) -> str:
+        formats = date_formats(self.frame[name])
+        if not formats:
+            return "give the format as timestamp_format"
+        return "give timestamp_format, here " + " or ".join(repr(format) for format in formats)
 
 
 def usual_column(columns: pd.Index, given: str | None, usual: Sequence[str]) -> str | None:

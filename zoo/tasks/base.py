@@ -165,6 +165,9 @@ class Task(ABC):
     skill: ClassVar[float] = 0.8
     gap: ClassVar[float] = 0.05
 
+    # Names of the config fields that the recipe sets; None: all hold, as those of trained weights do.
+    given: frozenset[str] | None = None
+
     def __init__(self, arguments: Any, seed: int = 0):
         self.arguments = arguments
         self.seed = seed

@@ -1,5 +1,6 @@
 """The parser behind the command line: one flag for each field of some dataclasses."""
 
+import argparse
 import dataclasses
 import functools
 import json
@@ -11,7 +12,7 @@ from typing import NoReturn, TypeVar, get_args, get_type_hints
 
 from transformers import HfArgumentParser
 
-from zoo.registry import nearest
+from zoo.registry import nearest, unknown_argument
 
 from .recipe import Fields, UsageError, default_values
 
@@ -49,6 +50,11 @@ class RecipeParser(HfArgumentParser):
         """Raise a UsageError."""
         raise UsageError(message)
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        choices = [str(choice) for choice in action.choices or ()]
+        if choices and str(value) not in choices:  # argparse would list forty optimizers
+            raise argparse.ArgumentError(action, f"{value!r} is not a choice; {nearest(str(value), choices)}")
+
     def set_recipe(self, values: Fields) -> None:
         """Make the values of a recipe the defaults."""
         self.set_defaults(**{key: json.dumps(v) if isinstance(v, dict) else v for key, v in values.items()})
@@ -61,9 +67,7 @@ class RecipeParser(HfArgumentParser):
         """
         namespace, unknown = self.parse_known_args(list(flags))
         if unknown:
-            known = [option for action in self._actions for option in action.option_strings]
-            flag = unknown[0].split("=")[0]  # not its value, which may be a token
-            raise UsageError(f"unknown argument {flag!r}; {nearest(flag, known)}")
+            raise UsageError(unknown_argument(unknown[0], self))
         return {cls: {name: getattr(namespace, name) for name in default_values(cls)} for cls in self.dataclass_types}
 
 

@@ -102,6 +102,7 @@ def load_parent(settings: RunSettings, task: Task) -> Parent | None:
 def load_run_data(settings: RunSettings, task: Task, parent: Parent | None) -> TaskData:
     """The data of a run."""
     config = build_config(load_family(settings.recipe.family), settings.recipe.model, parent.path if parent else None)
+    task.given = None if parent else frozenset(settings.recipe.model)
     return task.load_data(config, parent.processor if parent else None)
 
 

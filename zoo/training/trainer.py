@@ -24,7 +24,13 @@ from transformers import (
 )
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.integrations.fsdp import is_fsdp_managed_module
-from transformers.trainer_utils import EvalLoopOutput, TrainOutput, denumpify_detensorize, get_last_checkpoint
+from transformers.trainer_utils import (
+    EvalLoopOutput,
+    TrainOutput,
+    denumpify_detensorize,
+    get_last_checkpoint,
+    has_length,
+)
 
 from .arguments import ZooSeq2SeqTrainingArguments, ZooTrainingArguments
 from .averaging import AverageCallback, choose_weights
@@ -220,8 +226,18 @@ class ZooTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         """Batches of `batch_tokens`, or transformers' batches."""
         if self.batch_sampler is None:
-            return super().get_train_dataloader()
+            drop_last, self.args.dataloader_drop_last = self.args.dataloader_drop_last, self._fills_a_batch()
+            try:
+                return super().get_train_dataloader()
+            finally:
+                self.args.dataloader_drop_last = drop_last
         return self._loader(self.train_dataset, self.batch_sampler)
+
+    def _fills_a_batch(self) -> bool:
+        """Whether the last batch can be dropped: where it is the only one, nothing would be left to train on."""
+        batch = self.args.train_batch_size * self.args.world_size
+        short = has_length(self.train_dataset) and len(self.train_dataset) < batch
+        return self.args.dataloader_drop_last and not short
 
     def get_eval_dataloader(self, eval_dataset: Dataset | str | None = None) -> DataLoader:
         """Every row, sorted by length if the rows have lengths."""

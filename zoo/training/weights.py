@@ -65,6 +65,9 @@ def load_config(name: str, flag: str = "") -> "PreTrainedConfig":
     try:
         return AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, StrictDataclassError) as error:
+        if not Path(name).exists():
+            why = " ".join(str(error).split())
+            raise UsageError(f"cannot load {flag or name}: it is not a folder here, and the Hub: {why}") from None
         raise UsageError(f"cannot load {flag or name}: {' '.join(str(error).split())}") from None
 
 

@@ -22,6 +22,8 @@ from .processor import SeriesProcessor
 if TYPE_CHECKING:
     from zoo.training.trainer import Prediction
 
+    from .loading import Splits
+
 # Windows of single series for ridge regression: neighbours overlap, so more would cost time and add little.
 RIDGE_SERIES = 200_000
 RIDGE_BATCH = 256
@@ -63,10 +65,12 @@ class ForecastingTask(Task):
         from zoo.data.series_time import calendar_names
         from zoo.data.series_windows import WindowDataset
 
+        from .lengths import describe_lengths
         from .loading import fit_processor, read
 
         arguments = self.arguments
         splits, notes = read(arguments, config)
+        lengths: dict[str, int] = {}
         series, rows = next(iter(splits.values()))
         if processor is None:
             if "train" not in splits or rows is None:
@@ -77,6 +81,7 @@ class ForecastingTask(Task):
                     "validation_size or validation_file"
                 )
             processor = fit_processor(arguments, series, rows[1], notes["season"])
+            lengths = self._choose_lengths(config, splits, notes["season"])
         prepared = {id(part): processor.prepare(part) for part, _ in splits.values()}
         limits = {
             "train": arguments.max_train_samples,
@@ -87,8 +92,8 @@ class ForecastingTask(Task):
         for split, (part, bounds) in splits.items():
             windows = WindowDataset(
                 prepared[id(part)],
-                config.context_length,
-                config.prediction_length,
+                lengths.get("context_length", config.context_length),
+                lengths.get("prediction_length", config.prediction_length),
                 bounds,
                 stride=arguments.stride if split == "train" else 1,
                 min_context=arguments.min_context,
@@ -106,6 +111,7 @@ class ForecastingTask(Task):
             validation=datasets.get("validation"),
             test=datasets.get("test"),
             model_fields={
+                **lengths,
                 "input_size": len(series.channels),
                 "num_time_features": len(calendar),
                 "num_dynamic_real_features": len(series.known_names),
@@ -120,7 +126,21 @@ class ForecastingTask(Task):
                 "standardized": arguments.standardize or arguments.standardize_per_series,
             },
             processor=processor,
+            warnings=[describe_lengths(lengths, series.frequency)] if lengths else [],
         )
+
+    def _choose_lengths(self, config: PreTrainedConfig, splits: "Splits", season: int) -> dict[str, int]:
+        """The lengths that the recipe does not name."""
+        if self.given is None:
+            return {}
+        from .lengths import LENGTHS, choose_lengths
+
+        rows = {
+            split: int((part.lengths if bounds is None else bounds[1] - bounds[0]).min())
+            for split, (part, bounds) in splits.items()
+        }
+        given = {name: getattr(config, name) for name in LENGTHS if name in self.given}
+        return choose_lengths(season, rows.pop("train"), min(rows.values()), given)
 
     def collate(self, rows: dict[str, Tensor] | list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The model's arguments; a missing value of the future is NaN.

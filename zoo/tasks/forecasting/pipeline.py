@@ -245,7 +245,19 @@ class TimeSeriesForecastingPipeline(Pipeline):
             "spreads": window_spreads(windows, numbers),
             "last": windows.ends - 1,
             "outcomes": Outcomes(window_truth(windows), *windows.locate(numbers)) if recalibrate else None,
+            "empty": self._without_values(series),
         }
+
+    def _without_values(self, series: "SeriesSet") -> np.ndarray:
+        """(series, channels) whether the model reads no value of it, so that its forecast would be made up."""
+        read = self.model.config.context_length
+        empty = np.stack([np.isnan(series.item(number)[-read:]).all(axis=0) for number in range(len(series))])
+        for number, channel in np.argwhere(empty):
+            logger.warning(
+                f"series {series.item_ids[number]!r}, {series.channels[channel]!r}: holds no value in its last {read} "
+                "rows, so its forecast is NaN"
+            )
+        return empty
 
     def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:
         steps, points, quantiles = model_inputs["steps"], [], []
@@ -258,7 +270,7 @@ class TimeSeriesForecastingPipeline(Pipeline):
                 paths = self.model.generate(**batch, prediction_length=steps).sequences
                 levels = torch.tensor(self.model.config.quantiles, device=paths.device)
                 quantiles.append(torch.quantile(paths.float(), levels, dim=1).movedim(0, -1))
-        kept = {name: model_inputs[name] for name in ("series", "scaler", "spreads", "last", "outcomes")}
+        kept = {name: model_inputs[name] for name in ("series", "scaler", "spreads", "last", "outcomes", "empty")}
         return kept | {"points": torch.cat(points), "quantiles": torch.cat(quantiles) if quantiles else None}
 
     def calibrate(
@@ -296,6 +308,9 @@ class TimeSeriesForecastingPipeline(Pipeline):
         columns = {"predictions": scaler.inverse(forecast.point, items)}
         for level, values in zip(forecast.levels, () if forecast.quantiles is None else forecast.quantiles):
             columns[f"{level:g}"] = scaler.inverse(values, items)
+        # A model that reads several channels together still needs values of the channel itself.
+        empty = model_outputs["empty"][:, None, :]
+        columns = {name: np.where(empty, np.nan, values) for name, values in columns.items()}
         frames = [
             pd.DataFrame(
                 {

@@ -18,7 +18,7 @@ from zoo.tasks.base import Report, Task, TaskData
 from .arguments import ImageClassificationArguments
 from .augment import Augmentation
 from .dataset import ImageDataset
-from .loading import read
+from .loading import read, validation_size
 
 if TYPE_CHECKING:
     from zoo.models.base import Family
@@ -71,7 +71,9 @@ class ImageClassificationTask(Task):
         splits = read(self.arguments, config)
         if splits.train is not None and splits.validation is None:
             splits.train, splits.validation = stratified_split(
-                splits.train, self.arguments.validation_size, self.arguments.validation_seed
+                splits.train,
+                validation_size(self.arguments.validation_size, len(splits.train), len(splits.labels)),
+                self.arguments.validation_seed,
             )
         limits = {
             "train": self.arguments.max_train_samples,

@@ -31,8 +31,10 @@ class ImageClassificationArguments(DataArguments):
     test_dir: str | None = option(None, "Own test images, in the same layout.", source="test")
     image_column_name: str = option("image", "Column of the images in a Hub data set.")
     label_column_name: str = option("label", "Column of the labels in a Hub data set.")
-    validation_size: int = option(
-        5000, "Training images held out, stratified by class, if the data set has no validation split."
+    validation_size: float | None = option(
+        None,
+        "Training images held out, stratified by class, if the data set has no validation split: a number or a share. "
+        "Default: a tenth, at most 5,000.",
     )
     validation_seed: int = option(42, "Seed of that choice; the same in every run.")
     max_train_samples: int | None = option(None, "Use at most this many training images.")
@@ -57,6 +59,8 @@ class ImageClassificationArguments(DataArguments):
 
     def __post_init__(self):
         self.check(LEAST, CHOICES)
+        if self.validation_size is not None and self.validation_size <= 0:
+            raise ValueError(f"validation_size={self.validation_size} must be a number of images or a share above 0")
         for name, of in _SHARES.items():
             if getattr(self, name) > 1:
                 raise ValueError(f"{name}={getattr(self, name)} is a share of {of} and must be at most 1")

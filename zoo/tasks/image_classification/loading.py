@@ -9,6 +9,8 @@ from zoo.data.sources import refuse_folder
 
 from .arguments import ImageClassificationArguments
 
+LARGEST_VALIDATION = 5000
+
 
 def read(arguments: ImageClassificationArguments, config: PreTrainedConfig) -> ImageSplits:
     """The images that the arguments name, in the size and colours of the config.
@@ -42,4 +44,17 @@ def read(arguments: ImageClassificationArguments, config: PreTrainedConfig) -> I
     )
 
 
-__all__ = ["read"]
+def validation_size(size: float | None, images: int, classes: int) -> int:
+    """Number of training images to hold out.
+
+    Args:
+        size: A number, or a share below 1. Default: a tenth, at most 5,000, at least one of each class.
+        images: Number of training images.
+        classes: Number of classes.
+    """
+    if size is None:
+        return max(min(LARGEST_VALIDATION, images // 10), classes)
+    return round(size * images) if size < 1 else int(size)
+
+
+__all__ = ["read", "validation_size"]

@@ -7,8 +7,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from zoo.registry import nearest
 from zoo.training.recipe import UsageError
 
 # Name -> (module, what it does). A module called `list` would hide the builtin in this package.
@@ -28,7 +29,18 @@ INTERRUPTED = "interrupted; continue with --resume_from_checkpoint last"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises its errors, so that `guarded` can hide tokens in them."""
+    """A parser without abbreviations that raises its errors, so that `guarded` can hide tokens in them."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As every parser does it; a misspelt flag is named before the one that is missing for it."""
+        for argument in sys.argv[1:] if args is None else args:
+            flag = argument.split("=")[0]
+            if flag.startswith("--") and len(flag) > 2 and flag not in self._option_string_actions:
+                raise UsageError(f"unknown argument {flag!r}; {nearest(flag, self._option_string_actions)}")
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError."""

@@ -23,7 +23,7 @@ def exported(tmp_path_factory):
         if (family_name, task_name) not in made:
             model = tiny_model(family_name, task_name).eval()
             folder = tmp_path_factory.mktemp(family_name)
-            onnx_format.write(model, None, folder, "float32")
+            onnx_format.write(model, folder, "float32")
             made[family_name, task_name] = model, onnx_runtime.load(model.config, folder)
         return made[family_name, task_name]
 

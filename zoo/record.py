@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -117,6 +119,20 @@ def write_whole(path: Path, text: str) -> Path:
     return path
 
 
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to write into, which takes the place of `folder` at the end. If writing fails or is interrupted,
+    what was there stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        new = Path(temporary) / "new"
+        new.mkdir()
+        yield new
+        if folder.exists():  # deleted with the temporary folder
+            folder.rename(Path(temporary) / "old")
+        new.rename(folder)
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
     with open(path, "rb") as file:
@@ -164,4 +180,4 @@ def describe_machine() -> str:
     return f"{os.cpu_count()} CPU cores ({platform.machine()}), {platform.system()}"
 
 
-__all__ = ["RECORD_NAME", "RunRecord", "sha256", "write_whole"]
+__all__ = ["RECORD_NAME", "RunRecord", "replaced_folder", "sha256", "write_whole"]

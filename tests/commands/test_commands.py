@@ -120,5 +120,20 @@ def test_the_command_line_itself_is_explained(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.startswith("primer-zoo 0.")
-    assert main(["list", "--markdwn"]) == 2
-    assert "unknown argument '--markdwn'; did you mean '--markdown'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "flag", "nearest"),
+    [
+        (["export", "fashion-cnn", "--formt", "onnx"], "--formt", "--format"),
+        (["publish", "run", "--repo=me/it"], "--repo", "--repo_id"),
+        (["translate", "model", "--input_fil", "a.txt"], "--input_fil", "--input_file"),
+        (["demo", "--outputdir", "page"], "--outputdir", "--output_dir"),
+        (["card", "run", "--output-dir", "card"], "--output-dir", "--output_dir"),
+        (["list", "--markdwn"], "--markdwn", "--markdown"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_a_misspelt_flag_is_named_with_the_nearest(command, flag, nearest, capsys):
+    assert main(command) == 2
+    assert capsys.readouterr().err == f"error: unknown argument {flag!r}; did you mean {nearest!r}?\n"

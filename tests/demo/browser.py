@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 # Seconds: a page on a busy machine is slow, and a loaded one answers at once.
-PATIENCE = 120
+PATIENCE = 600
 
 
 class Demo:

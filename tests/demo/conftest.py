@@ -73,6 +73,7 @@ def chromium():
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(programs[1]))
+    driver.command_executor.client_config.timeout = PATIENCE
     driver.set_script_timeout(PATIENCE)
     driver.set_page_load_timeout(PATIENCE)
     yield driver

@@ -30,7 +30,7 @@ def tiny(tmp_path_factory, vendor, serve):
 
     model = tiny_model("fashion_cnn", "image_classification", image_size=28, num_labels=10).eval()
     export = tmp_path_factory.mktemp("export")
-    onnx_format.write(model, None, export, "float32")
+    onnx_format.write(model, export, "float32")
     for name in ("config.json", "preprocessor_config.json"):  # ten labels, and the processor
         shutil.copy(f"{zoo.pretrained(CLASSIFIER)}/{name}", export / name)
     page = tmp_path_factory.mktemp("tiny") / "page"

@@ -77,6 +77,19 @@ def test_a_failed_build_leaves_the_earlier_page(tmp_path, offline, monkeypatch):
     assert [path.name for path in tmp_path.glob(".page*")] == []
 
 
+def test_an_interrupted_build_leaves_the_earlier_page_and_says_so(tmp_path, offline, monkeypatch, capsys):
+    page = build(tmp_path / "page", MODELS[:1], offline)
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build_module, "write_models", interrupt)
+    assert main(["--output_dir", str(page), "--exports_dir", str(offline), "--models", *MODELS[:2]]) == 130
+    assert (page / "index.html").is_file()
+    assert [path.name for path in tmp_path.iterdir() if "page" in path.name] == ["page"]
+    assert re.fullmatch("interrupted: no page was written; .*\n", capsys.readouterr().err)
+
+
 def test_without_npm_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(vendor.shutil, "which", lambda name: None)
     with pytest.raises(RuntimeError, match="apt-get install npm"):
@@ -87,7 +100,7 @@ def test_an_export_of_other_weights_is_not_used(tmp_path, monkeypatch):
     folder = tmp_path / MODELS[0]
     folder.mkdir()
     (folder / "model.onnx").touch()
-    (folder / "weights.sha256").write_text("0" * 64)
+    ExportRecord("onnx", MODELS[0], "image_classification", "float32", weights_sha256="0" * 64).write(folder)
     calls = []
     monkeypatch.setattr("zoo.export.export.export", lambda path, *args, **kwargs: calls.append(path))
     find_export(MODELS[0], tmp_path)

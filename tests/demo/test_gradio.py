@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -71,8 +72,28 @@ def test_it_translates_with_attention(app, number, expected):
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-3)
 
 
-def test_it_listens(app):
-    import soundfile
+@pytest.mark.parametrize(
+    ("sentence", "message"), [("  ", "Type a sentence first"), ("dog " * 300, "the network reads 128")]
+)
+def test_texts_that_are_no_sentence_are_explained(app, sentence, message):
+    with pytest.raises(ValueError, match=message):
+        app.translate(sentence, next(iter(app.TRANSLATORS)))
 
-    samples, rate = soundfile.read("zoo/demo/page/examples/clip-yes.flac", dtype="int16")
-    assert app.listen((rate, samples)) == "نعم"
+
+def test_it_listens(app, tmp_path):
+    assert app.listen("zoo/demo/page/examples/clip-yes.flac") == "نعم"
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no sound")
+    with pytest.raises(ValueError, match="^notes.txt cannot be decoded as sound"):
+        app.listen(str(notes))
+
+
+def test_a_visitor_sees_one_line(app, monkeypatch):
+    class Error(Exception):
+        def __init__(self, message, print_exception=True):
+            super().__init__(message, print_exception)
+
+    monkeypatch.setitem(sys.modules, "gradio", SimpleNamespace(Error=Error))
+    with pytest.raises(Error) as raised:
+        app.explained(app.forecast)("1 2\nthree")
+    assert raised.value.args == ("value 3: expected a number, found 'three'", False)

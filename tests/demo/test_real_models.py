@@ -132,6 +132,17 @@ def test_a_phone_shows_all_of_it(demo):
     assert bottom <= 844  # canvas and bars are on one screen
 
 
+def test_a_phone_shows_the_translation_below_the_sentence(demo):
+    demo.size(390, 844, mobile=True)
+    demo.open("translate")
+    demo.wait("document.querySelector('#translation').dataset.text")
+    top, bottom = (
+        demo.run(f"document.querySelector('#translation').getBoundingClientRect().{e}") for e in ("top", "bottom")
+    )
+    assert demo.run("document.querySelector('#translate-go').getBoundingClientRect().bottom") <= top < 844
+    assert bottom <= demo.run("document.querySelector('#sentence-examples').getBoundingClientRect().top")
+
+
 def test_controls_have_names(demo):
     for tab in demo.catalogue["tabs"]:
         demo.open(tab)

@@ -1,5 +1,7 @@
 """`zoo export`: a finished run becomes a folder that was measured, or nothing is written."""
 
+import logging
+
 import pytest
 from PIL import Image
 from transformers import pipeline
@@ -28,11 +30,13 @@ def test_it_is_measured_beside_pytorch(exported):
     assert [path.name for path in exported.parent.iterdir()] == ["onnx"]
 
 
-def test_the_image_pipeline_takes_it(exported, finished):
+def test_the_image_pipeline_takes_it(exported, finished, caplog, monkeypatch):
     image, folder = Image.new("L", (28, 28), 200), str(finished / "run")
     expected = pipeline("image-classification", model=folder, device="cpu")(image)
     model = zoo.load_exported(exported)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     found = pipeline("image-classification", model=model, image_processor=str(exported), device="cpu")(image)
+    assert not caplog.records  # transformers knows the model
     assert [a["label"] for a in found] == [a["label"] for a in expected]
     assert [a["score"] for a in found] == pytest.approx([a["score"] for a in expected], abs=1e-5)
 

@@ -17,7 +17,7 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     path = save(folder, [])
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path)
-    ctranslate2_format.write(model, tokenizer, folder, "float32")
+    ctranslate2_format.write(model, folder, "float32")
     return model, tokenizer, ctranslate2_runtime.load(model.config, folder)
 
 
@@ -36,6 +36,20 @@ def test_the_pipeline_takes_it(saved):
         for m in (model, runtime)
     ]
     assert answers[0] == answers[1]
+
+
+def test_the_source_has_either_name_and_the_tokens_come_as_asked(saved):
+    _, _, runtime = saved
+    source = torch.tensor([[5, 9, 3]])
+    tokens = runtime.generate(input_ids=source, max_new_tokens=4)
+    assert runtime.generate(inputs=source, max_new_tokens=4).equal(tokens)
+    assert runtime.generate(source, max_new_tokens=4, return_dict_in_generate=True).sequences.equal(tokens)
+    config = GenerationConfig(max_new_tokens=4, return_dict_in_generate=True)
+    assert runtime.generate(source, config).sequences.equal(tokens)
+    with pytest.raises(ValueError, match="needs input_ids"):
+        runtime.generate(max_new_tokens=4)
+    with pytest.raises(ValueError, match="no output_scores"):
+        runtime.generate(source, return_dict_in_generate=True, output_scores=True)
 
 
 def test_an_unknown_setting_is_named(saved):

@@ -10,6 +10,7 @@ pytest.importorskip("onnxscript", reason="pip install 'primer-zoo[onnx]'")
 pytest.importorskip("onnxruntime", reason="pip install 'primer-zoo[onnx]'")
 
 import zoo
+from tests.inputs import INPUTS
 from tests.tasks.test_text_pipelines import TEXTS, save
 from tests.test_contract import tiny_model
 from zoo.export import onnx_format, onnx_runtime
@@ -31,7 +32,7 @@ def translator(tmp_path_factory):
 def forecaster(tmp_path_factory):
     folder = tmp_path_factory.mktemp("forecaster")
     model = tiny_model("lstm_forecaster", "forecasting", head="quantile", input_size=1).eval()
-    onnx_format.write(model, None, folder, "float32")
+    onnx_format.write(model, folder, "float32")
     return model, onnx_runtime.load(model.config, folder)
 
 
@@ -84,18 +85,54 @@ def test_the_forecasting_pipeline_takes_an_exported_model(forecaster):
     [
         ("lstm_forecaster", "forecasting", {"cell_type": "rnn"}, "cell_type"),
         ("lstm_forecaster", "forecasting", {"decoding": "recursive"}, "decoding"),
-        ("transformer_seq2seq", "translation", {"copy_mechanism": True}, "copy_mechanism=True"),
     ],
 )
-def test_what_onnx_cannot_hold_is_refused(tmp_path, family, task, fields, message):
+def test_what_onnx_cannot_hold_is_refused(family, task, fields, message):
     with pytest.raises(ValueError, match=message):
-        onnx_format.write(tiny_model(family, task, **fields), None, tmp_path, "float32")
+        onnx_format.check(tiny_model(family, task, **fields).config)
+
+
+def test_a_copying_model_copies(tmp_path):
+    model = tiny_model("transformer_seq2seq", "summarization", copy_mechanism=True).eval()
+    torch.nn.init.constant_(model.copy_head.gate.bias, 3.0)  # it copies more than it writes
+    onnx_format.write(model, tmp_path, "float32")
+    runtime = onnx_runtime.load(model.config, tmp_path)
+    inputs = INPUTS["summarization"](model.config, rows=2)
+    inputs = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
+    tokens = torch.tensor([[2, 5, 6], [2, 7, 8]])
+    with torch.no_grad():
+        expected = model(**inputs, decoder_input_ids=tokens).logits
+    torch.testing.assert_close(runtime(**inputs, decoder_input_ids=tokens).logits, expected, rtol=1e-4, atol=1e-4)
+    for settings in ({"num_beams": 1}, {"num_beams": 3}):
+        written = [m.generate(**inputs, max_new_tokens=8, **settings).tolist() for m in (model, runtime)]
+        assert written[0] == written[1]
+
+
+def test_ctc_scores_texts_too(tmp_path):
+    model = tiny_model("speech_transformer", "speech_recognition", ctc_loss_weight=0.3).eval()
+    onnx_format.write(model, tmp_path, "float32")
+    runtime = onnx_runtime.load(model.config, tmp_path)
+    inputs = INPUTS["speech_recognition"](model.config, rows=3)
+    inputs = {"input_features": inputs["input_features"], "attention_mask": inputs["attention_mask"]}
+    with torch.no_grad():
+        encoded = model.get_encoder()(**inputs).last_hidden_state
+        torch.testing.assert_close(
+            runtime.encoder(**inputs)["ctc_logits"], model.ctc_head(encoded), rtol=1e-4, atol=1e-5
+        )
+    for settings in ({"num_beams": 1}, {"num_beams": 3}):
+        texts = [
+            m.generate(**inputs, max_new_tokens=6, ctc_weight=weight, **settings).tolist()
+            for m, weight in ((model, 0.4), (runtime, 0.4), (runtime, 0.0))
+        ]
+        assert texts[0] == texts[1] != texts[2]
+    with pytest.raises(ValueError, match="ctc_weight=1 must be below 1"):
+        runtime.generate(**inputs, ctc_weight=1)
 
 
 def test_an_opset_that_cannot_be_written_is_refused(tmp_path):
     model = tiny_model("fashion_cnn", "image_classification").eval()
     with pytest.raises(ValueError, match="--opset 99: .* leave model.onnx at opset"):
-        onnx_format.write(model, None, tmp_path, "float32", opset=99)
+        onnx_format.write(model, tmp_path, "float32", opset=99)
     assert not list(tmp_path.iterdir())
 
 

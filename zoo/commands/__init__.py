@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from zoo import __version__
 from zoo.registry import nearest, unknown_argument
@@ -30,10 +30,21 @@ INTERRUPTED = "interrupted; continue with --resume_from_checkpoint last"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises its errors, so that `guarded` can hide tokens in them."""
+    """A parser without abbreviations that raises its errors, so that `guarded` can hide tokens in them."""
 
-    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        """The arguments; an unknown one is an error that names the nearest."""
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The arguments.
+
+        Raises:
+            UsageError: An argument is unknown: it is named before one that is missing for it.
+        """
+        for argument in sys.argv[1:] if args is None else args:
+            flag = argument.split("=")[0]
+            if flag.startswith("--") and len(flag) > 2 and flag not in self._option_string_actions:
+                raise UsageError(unknown_argument(flag, self))
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             raise UsageError(unknown_argument(unknown[0], self))

@@ -17,11 +17,13 @@ from zoo.demo.models import MODELS
 
 from . import Parser, guarded
 
+INTERRUPTED = "interrupted: no page was written; the same command goes on, and keeps the models that are exported"
+
 
 def make_parser() -> Parser:
     """The command's arguments."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser("zoo demo", description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser = Parser("zoo demo", description=__doc__, formatter_class=raw)
     parser.add_argument(
         "--output_dir", type=Path, help="write the page (or the Gradio Space) here and do not serve it"
     )
@@ -67,12 +69,15 @@ def serve(page: Path, port: int) -> None:
 
     with make_server(page, port) as server:
         print(f"the demo runs at http://{HOST}:{server.server_address[1]}/ (Ctrl-C ends it)")
-        server.serve_forever()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("the demo has ended")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command."""
-    return guarded(demo, argv, interrupted="the demo has ended")
+    return guarded(demo, argv, INTERRUPTED)
 
 
 __all__ = ["main", "make_parser"]

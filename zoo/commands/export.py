@@ -19,7 +19,7 @@ INTERRUPTED = "interrupted: nothing was written"
 def make_parser() -> argparse.ArgumentParser:
     """The flags."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser("zoo export", description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser = Parser("zoo export", description=__doc__, formatter_class=raw)
     parser.add_argument("model", help="a run's folder, a Hub id or the id of a shipped model")
     parser.add_argument("--format", required=True, help="onnx or ctranslate2")
     parser.add_argument("--output_dir", help="default: exports/<model id>-<format>")

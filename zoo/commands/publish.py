@@ -29,7 +29,7 @@ INTERRUPTED = (
 def make_parser() -> argparse.ArgumentParser:
     """The flags."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser("zoo publish", description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser = Parser("zoo publish", description=__doc__, formatter_class=raw)
     parser.add_argument("folder", help="folder of a finished run, a card folder, or the id of a shipped model")
     parser.add_argument("--dataset", action="store_true", help="the folder is a data set: *.parquet and README.md")
     parser.add_argument("--repo_id", required=True, help="ORGANISATION/NAME")

@@ -29,7 +29,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         "zoo study",
         description=f"{__doc__} Other flags are those of `zoo train` and go to every run.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("study", help="the path of a YAML file, or the id of a shipped study (`zoo list`)")

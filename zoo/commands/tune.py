@@ -17,7 +17,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         "zoo tune",
         description=f"{__doc__} Other flags are those of `zoo train` and hold for every trial, winner and default.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("recipe", help="the id or the path of a recipe; its search section or its family's default space is searched")

@@ -5,7 +5,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .models import MODELS, describe, find_export, has_export, write_models
+from zoo.record import replaced_folder
+
+from .models import MODELS, Exported, describe, find_export, has_export, write_models
 from .vendor import HERE, RUNTIME, fetch_vendor
 
 PAGE = HERE / "page"
@@ -26,11 +28,9 @@ def stored_vendor(folder: Path) -> Path:
     if not (vendor.is_dir() and note.is_file() and note.read_bytes() == lock):
         print("fetching the page's runtime with npm (a download of about 30 MB, once)")
         begun = time.monotonic()
-        shutil.rmtree(vendor, ignore_errors=True)
-        temporary = folder / ".vendor"
-        shutil.rmtree(temporary, ignore_errors=True)
-        fetch_vendor(temporary)
-        temporary.rename(vendor)
+        note.unlink(missing_ok=True)
+        with replaced_folder(vendor) as new:
+            fetch_vendor(new)
         note.write_bytes(lock)
         print(f"fetched the runtime in {time.monotonic() - begun:.0f} s")
     return vendor
@@ -51,25 +51,27 @@ def build(output: Path, models: Sequence[str] = MODELS, exports: Path | None = N
     """
     check_target(output)
     vendor = stored_vendor(cache())
-    folder = cache() / "exports" if exports is None else exports
-    missing = [model_id for model_id in models if refresh or not has_export(model_id, folder)]
-    if missing:
-        print(f"{len(missing)} of {len(models)} models are exported to ONNX first, once: half a minute or more each")
-    exported = {model_id: describe(model_id, find_export(model_id, folder, refresh)) for model_id in models}
-    temporary = output.with_name(f".{output.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        shutil.copytree(PAGE, temporary)
-        shutil.copytree(vendor, temporary / "vendor")
-        write_models(exported, temporary / "vendor" / RUNTIME, temporary)
-        card = (SPACE / "static.md").read_text(encoding="utf-8")
-        (temporary / "README.md").write_text(card, encoding="utf-8")
-        if output.exists():
-            shutil.rmtree(output)
-        temporary.rename(output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    exported = export_missing(models, cache() / "exports" if exports is None else exports, refresh)
+    with replaced_folder(output) as page:
+        shutil.copytree(PAGE, page, dirs_exist_ok=True)
+        shutil.copytree(vendor, page / "vendor")
+        write_models(exported, page / "vendor" / RUNTIME, page)
+        shutil.copy(SPACE / "static.md", page / "README.md")
     return output
+
+
+def export_missing(models: Sequence[str], exports: Path, refresh: bool) -> dict[str, Exported]:
+    """The exports by the model's id; those that are missing, or all with `refresh`, are made."""
+    missing = [model_id for model_id in models if refresh or not has_export(model_id, exports)]
+    if missing:
+        print(f"exporting {len(missing)} of {len(models)} models to {exports}, once: half a minute or more each")
+    found = {}
+    for model_id in models:
+        begun = time.monotonic()
+        found[model_id] = describe(model_id, find_export(model_id, exports, refresh))
+        if model_id in missing:
+            print(f"exported {model_id} in {time.monotonic() - begun:.0f} s")
+    return found
 
 
 def check_target(output: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ TABS = {
     "listen": ("speech-commands-arabic",),
 }
 MODELS = tuple(model_id for ids in TABS.values() for model_id in ids)
-# The file beside an export that names the weights it was made from.
-NOTE = "weights.sha256"
 # How the primary metrics are written, with their units: the accuracy is a share, error rates are in percent.
 FORMATS = {
     "accuracy": "accuracy {:.1%}",
@@ -50,10 +47,13 @@ def stored_weights(model_id: str) -> str:
 
 
 def has_export(model_id: str, exports: Path) -> bool:
-    """Whether a folder has an export of a model's present weights; what is there without a note is taken as it is."""
-    note = exports / model_id / NOTE
-    is_current = not note.is_file() or note.read_text().strip() == stored_weights(model_id)
-    return is_current and any((exports / model_id).glob("*.onnx"))
+    """Whether a folder has ONNX files of a model's present weights; without a record they are taken as they are."""
+    folder = exports / model_id
+    if not any(folder.glob("*.onnx")):
+        return False
+    if not (folder / EXPORT_NAME).is_file():
+        return True
+    return ExportRecord.read(folder).weights_sha256 in ("", stored_weights(model_id))
 
 
 def find_export(model_id: str, exports: Path, refresh: bool = False) -> Path:
@@ -71,14 +71,9 @@ def find_export(model_id: str, exports: Path, refresh: bool = False) -> Path:
 
     from zoo.export.export import export
 
-    begun = time.monotonic()
-    print(f"exporting {model_id} to {folder}")
     logging.disable_progress_bar()
-    (folder / NOTE).unlink(missing_ok=True)  # an export replaces its own files only
     # Without a measurement on the data set, which is on few machines, and of the speed, which takes minutes.
     export(pretrained(model_id), "onnx", output_dir=folder, rows=None, timed=False)
-    (folder / NOTE).write_text(f"{stored_weights(model_id)}\n")
-    print(f"exported {model_id} in {time.monotonic() - begun:.0f} s")
     return folder
 
 

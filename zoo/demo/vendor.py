@@ -36,7 +36,7 @@ def fetch_vendor(folder: Path) -> None:
     """Install the packages with npm and copy what the page needs.
 
     Args:
-        folder: Where the files go; it does not exist yet.
+        folder: Where the files go.
 
     Raises:
         RuntimeError: npm is absent or failed; the message says what to do.
@@ -55,7 +55,7 @@ def fetch_vendor(folder: Path) -> None:
             raise RuntimeError(
                 f"`{' '.join(NPM)}` failed: {' '.join(lines[:3]) or 'no message'}; is the machine online?"
             )
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for package, files in FILES.items():
             for source, target in files.items():
                 shutil.copy(Path(temporary) / "node_modules" / package / source, folder / target)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import AutoTokenizer
 
 PACKAGES = ("torch", "transformers", "ctranslate2")
 DTYPES = ("float32", "float16", "int8")
@@ -29,10 +30,9 @@ def check(config: Any) -> None:
     }
     for name, allowed in needed.items():
         if getattr(config, name) not in allowed:
-            advice = "ONNX cannot either" if name == "copy_mechanism" else "use --format onnx"
             raise ValueError(
                 f"CTranslate2 cannot run {name}={getattr(config, name)!r} (only {', '.join(map(repr, allowed))}): "
-                f"{advice}"
+                "use --format onnx"
             )
 
 
@@ -104,19 +104,15 @@ def make_spec(model: Any) -> Any:
     return spec
 
 
-def write(model: Any, tokenizer: Any, folder: Path, dtype: str) -> None:
+def write(model: Any, folder: Path, dtype: str) -> None:
     """Write the model.
 
     Args:
-        model: In float32.
-        tokenizer: Its tokenizer.
-        folder: Where to.
+        model: In float32; `check` accepts its config.
+        folder: Where to; it has the tokenizer.
         dtype: Of the weights: "float32", "float16" or "int8".
-
-    Raises:
-        ValueError: CTranslate2 cannot run the model.
     """
-    check(model.config)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     spec, config = make_spec(model), model.config
     tokens = tokenizer.convert_ids_to_tokens(list(range(config.vocab_size)))
     spec.register_source_vocabulary(tokens)

@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedConfig
+from transformers.generation import GenerateEncoderDecoderOutput
 
 from .ctranslate2_format import FOLDER
-from .runtime import ExportedModel
+from .runtime import ExportedModel, named_as_original
 
 # Settings of `generate()` -> CTranslate2's names, and the value that transformers takes without one.
 SETTINGS = {
@@ -95,20 +96,34 @@ class CTranslate2Model(ExportedModel):
 
     @torch.no_grad()
     def generate(  # type: ignore[override]
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs: Any
-    ) -> torch.Tensor:
+        self,
+        inputs: torch.Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        *,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> torch.Tensor | GenerateEncoderDecoderOutput:
         """Greedy or beam search.
 
         Args:
-            input_ids (`torch.Tensor` of shape `(batch, source)`)
+            inputs, input_ids (`torch.Tensor` of shape `(batch, source)`): The source, by either name.
+            generation_config (`GenerationConfig`, *optional*): Completed by the model's own.
             attention_mask (`torch.Tensor` of shape `(batch, source)`, *optional*): 1 on real tokens.
             kwargs: `num_beams`, `max_length`, `max_new_tokens`, `length_penalty`, `repetition_penalty`,
-                `no_repeat_ngram_size`, `num_return_sequences`, `generation_config`.
+                `no_repeat_ngram_size`, `num_return_sequences`, `return_dict_in_generate`.
 
         Returns:
-            Tokens of shape `(batch * num_return_sequences, length)` that begin with the decoder's start token.
+            Tokens of shape `(batch * num_return_sequences, length)` that begin with the decoder's start token; with
+            `return_dict_in_generate` as `sequences` of an output that has nothing else.
+
+        Raises:
+            ValueError: There is no source, or a setting that CTranslate2 has not.
         """
-        options, longest = self.translation_options(kwargs)
+        input_ids = inputs if input_ids is None else input_ids
+        if input_ids is None:
+            raise ValueError("generate() needs input_ids")
+        options, longest = self.translation_options({**kwargs, "generation_config": generation_config})
         mask = input_ids != self.config.pad_token_id if attention_mask is None else attention_mask.bool()
         source = [[self.tokens[token] for token in row[keep].tolist()] for row, keep in zip(input_ids, mask)]
         results = self.translator.translate_batch(
@@ -119,12 +134,13 @@ class CTranslate2Model(ExportedModel):
         tokens = torch.full((len(rows), max(map(len, rows))), self.config.pad_token_id)
         for number, row in enumerate(rows):
             tokens[number, : len(row)] = torch.tensor(row)
-        return tokens
+        as_dict = kwargs.get("return_dict_in_generate", self.merge(generation_config).return_dict_in_generate)
+        return GenerateEncoderDecoderOutput(sequences=tokens) if as_dict else tokens
 
 
 def load(config: PreTrainedConfig, folder: Path) -> ExportedModel:
     """The model of an exported folder."""
-    return CTranslate2Model(config, folder)
+    return named_as_original(CTranslate2Model, config)(config, folder)
 
 
 __all__ = ["CTranslate2Model", "load"]

@@ -4,10 +4,11 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from zoo.record import replaced_folder, sha256
 
 from .loading import FORMATS, check_installed
 from .record import EXPORT_NAME, ExportRecord
@@ -56,6 +57,14 @@ def copy_settings(path: str, folder: Path) -> None:
             shutil.copyfile(file, folder / name)
 
 
+def checksum(path: str) -> str:
+    """Of the model's weights; empty if they are in several files."""
+    from transformers.utils import cached_file
+
+    weights = cached_file(path, "model.safetensors", _raise_exceptions_for_missing_entries=False)
+    return "" if weights is None else sha256(Path(weights))
+
+
 def check_target(target: Path) -> None:
     """Refuse to replace anything but an earlier export.
 
@@ -100,6 +109,21 @@ def check_comparison(record: ExportRecord) -> None:
         )
 
 
+def find_writer(format: str, dtype: str) -> Any:
+    """The module that writes a format.
+
+    Raises:
+        ValueError: The format or the type of weights is unknown, or its library is not installed.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"--format {format}: known are {', '.join(FORMATS)}")
+    check_installed(format, FORMATS[format].packages)
+    writer = import_module(FORMATS[format].writer)
+    if dtype not in writer.DTYPES:
+        raise ValueError(f"--dtype {dtype}: {format} is written in {', '.join(writer.DTYPES)}")
+    return writer
+
+
 def export(
     path: str,
     format: str,
@@ -128,29 +152,19 @@ def export(
         ValueError: The format cannot hold the model, its library is not installed, or the files do not compute what
             the original does.
     """
-    if format not in FORMATS:
-        raise ValueError(f"--format {format}: known are {', '.join(FORMATS)}")
-    check_installed(format, FORMATS[format].packages)
-    writer: Any = import_module(FORMATS[format].writer)
-    if dtype not in writer.DTYPES:
-        raise ValueError(f"--dtype {dtype}: {format} is written in {', '.join(writer.DTYPES)}")
+    writer = find_writer(format, dtype)
     model_id, task = task_of(path)
     target = Path(output_dir or Path("exports") / f"{model_id}-{format}")
     check_target(target)
     model = load_original(path)
-    tokenizer = None
-    if format == "ctranslate2":
-        writer.check(model.config)
-        tokenizer = task.auto_processor.from_pretrained(path, trust_remote_code=False)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    writer.check(model.config)
     print(f"writing {model_id} for {format}", flush=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
-        folder = Path(temporary) / "new"
-        folder.mkdir()
+    with replaced_folder(target) as folder:
         copy_settings(path, folder)
-        writer.write(model, tokenizer, folder, dtype, **options)
+        writer.write(model, folder, dtype, **options)
         del model
-        record = ExportRecord(format, model_id, task.name, dtype, options.get("opset", getattr(writer, "OPSET", None)))
+        opset = options.get("opset", getattr(writer, "OPSET", None))
+        record = ExportRecord(format, model_id, task.name, dtype, opset, checksum(path))
         record.add_files(folder)
         record.add_versions(writer.PACKAGES)
         record.write(folder)
@@ -158,9 +172,6 @@ def export(
         record.comparison = compare_in_clean_process(path, folder, -1 if rows is None else rows, timed)
         check_comparison(record)
         record.write(folder)
-        if target.exists():  # deleted with the temporary folder
-            target.rename(Path(temporary) / "old")
-        folder.rename(target)
     return target, record
 
 

@@ -75,6 +75,10 @@ class Encoder(nn.Module):
         if hasattr(model, "_get_feature_vector_attention_mask"):  # fewer positions than frames
             mask = model._get_feature_vector_attention_mask(memory.shape[1], mask)
         outputs = {"last_hidden_state": memory, "encoder_attention_mask": mask}
+        if getattr(model, "ctc_head", None) is not None:
+            outputs["ctc_logits"] = model.ctc_head(memory)
+        if getattr(model, "copy_head", None) is not None:
+            outputs |= {"source_ids": inputs["input_ids"], "copy_keys": model.copy_head.k_proj(memory)}
         if not keeps_keys(model):
             return outputs | model.begin_cache(encoded).to_tensors()
         # Keys and values of the source come with the first step. What else it makes is no output, so no part of the
@@ -112,8 +116,19 @@ class AttentionStep(nn.Module):
             past_key_values=cache,
             output_attentions=True,
         )
+        hidden = output.last_hidden_state
+        logits = model.get_output_embeddings()(hidden)
+        if "copy_keys" in inputs:
+            logits = model.copy_head.combine(
+                logits,
+                inputs["source_ids"],
+                hidden,
+                inputs["last_hidden_state"],
+                inputs["encoder_attention_mask"],
+                keys=inputs["copy_keys"],
+            )
         return {
-            "logits": model.get_output_embeddings()(output.last_hidden_state),
+            "logits": logits,
             **keys_and_values("present_key_values", output.past_key_values.self_attention_cache),
             "cross_attention": output.cross_attentions[-1].mean(dim=1)[:, 0],
         }
@@ -173,7 +188,9 @@ def decoder_graph(model: Any, encoded: dict[str, torch.Tensor]) -> Graph:
         inputs[past] = value[:, :, :3] * 0.5  # three tokens: the trace needs some, of any value
         axes[past] = {0: "batch", 2: "past"}
     inputs["encoder_attention_mask"] = mask
-    axes["encoder_attention_mask"] = {0: "batch", 1: "encoded"}
+    if "copy_keys" in encoded:
+        inputs |= {name: encoded[name] for name in ("last_hidden_state", "source_ids", "copy_keys")}
+    axes |= {name: {0: "batch", 1: "encoded"} for name in inputs if name not in axes}
     inputs |= source
     axes |= {name: {0: "batch", 2: "encoded"} for name in source}
     return Graph("decoder_model", AttentionStep(model), inputs, axes)

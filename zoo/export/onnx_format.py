@@ -53,27 +53,32 @@ def write_graph(graph: Graph, path: Path, opset: int = OPSET) -> None:
         logging.disable(before)
 
 
-def write(model: Any, tokenizer: Any, folder: Path, dtype: str, opset: int = OPSET) -> None:
+def check(config: Any) -> None:
+    """Refuse what ONNX cannot hold.
+
+    Raises:
+        ValueError: What of the config it is.
+    """
+    if getattr(config, "cell_type", None) == "rnn":
+        raise ValueError('cell_type="rnn" has no ONNX operator here: export models with "lstm" or "gru"')
+    if getattr(config, "decoding", None) == "recursive":
+        raise ValueError('decoding="recursive" writes its forecast step by step: export models with another decoding')
+
+
+def write(model: Any, folder: Path, dtype: str, opset: int = OPSET) -> None:
     """Write model.onnx, or encoder_model.onnx and decoder_model.onnx.
 
     Args:
-        model: In float32.
-        tokenizer: Not needed.
+        model: In float32; `check` accepts its config.
         folder: Where to.
         dtype: "float32".
         opset: Version of ONNX's operations.
 
     Raises:
-        ValueError: ONNX cannot hold the model.
+        ValueError: A graph cannot be written.
     """
-    if getattr(model.config, "cell_type", None) == "rnn":
-        raise ValueError('cell_type="rnn" has no ONNX operator here: export models with "lstm" or "gru"')
-    if getattr(model.config, "decoding", None) == "recursive":
-        raise ValueError('decoding="recursive" writes its forecast step by step: export models with another decoding')
-    if getattr(model.config, "copy_mechanism", False):
-        raise ValueError("copy_mechanism=True reads the source in every step, which an exported decoder does not")
     for graph in graphs(model):
         write_graph(graph, folder / f"{graph.name}.onnx", opset)
 
 
-__all__ = ["DTYPES", "OPSET", "PACKAGES", "write", "write_graph"]
+__all__ = ["DTYPES", "OPSET", "PACKAGES", "check", "write", "write_graph"]

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
-from transformers import GenerationConfig, GenerationMixin, PreTrainedConfig
+from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList, PreTrainedConfig
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
-from .runtime import ExportedModel
+from .runtime import ExportedModel, named_as_original
 
 
 class Session:
@@ -249,8 +250,8 @@ class ONNXSeq2Seq(ExportedModel, GenerationMixin):
 
     @torch.no_grad()
     def generate(self, inputs: Any = None, generation_config: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
-        """As every model does it. Plain greedy search has a loop of its own, since transformers' takes longer for a
-        step than the decoder does."""
+        """As every model does it. Plain greedy search has a loop of its own: for one text at a time transformers' own,
+        and torch's small operations, take as long as the decoder."""
         sources = {name: kwargs.get(name) for name in (self.main_input_name, "attention_mask")}
         source = inputs if inputs is not None else sources[self.main_input_name]
         config = self.merge(generation_config)
@@ -261,20 +262,50 @@ class ONNXSeq2Seq(ExportedModel, GenerationMixin):
         return self._search_greedily(encoded, config)
 
     def _search_greedily(self, encoded: BaseModelOutput, config: GenerationConfig) -> torch.Tensor:
-        """The likeliest token in every step, up to EOS or the longest target; then PAD."""
+        """The likeliest token in every step, up to EOS or the longest target; then PAD. All in numpy."""
         cache = self.begin_cache(encoded)
-        rows = len(encoded.last_hidden_state)
+        feed = {name: value.contiguous().numpy() for name, value in (cache.source | cache.past).items()}
+        outputs = ["logits", *(name.replace("past", "present", 1) for name in cache.past)]
         longest = config.max_length if config.max_new_tokens is None else config.max_new_tokens + 1
-        tokens = [torch.full((rows, 1), config.decoder_start_token_id)]
-        ends = torch.as_tensor(-1 if config.eos_token_id is None else config.eos_token_id)
-        ended = torch.zeros(rows, 1, dtype=torch.bool)
+        tokens = [np.full((len(encoded.last_hidden_state), 1), config.decoder_start_token_id)]
+        ends = np.atleast_1d(-1 if config.eos_token_id is None else config.eos_token_id)
+        ended = np.zeros_like(tokens[0], dtype=bool)
         while len(tokens) < longest and not ended.all():
-            outputs = self.decoder_session({**cache.source, **cache.past, "input_ids": tokens[-1]})
-            cache.step(outputs)
-            token = outputs["logits"][:, -1:].argmax(-1).masked_fill(ended, config.pad_token_id)
-            ended |= torch.isin(token, ends)
-            tokens.append(token)
-        return torch.cat(tokens, dim=1)
+            logits, *states = self.decoder_session.session.run(outputs, {**feed, "input_ids": tokens[-1]})
+            feed.update(zip(cache.past, states))
+            tokens.append(np.where(ended, config.pad_token_id, logits.argmax(-1)))
+            ended |= (tokens[-1] == ends).any(-1, keepdims=True)
+        return torch.from_numpy(np.concatenate(tokens, axis=1))
+
+
+class ONNXRecognizer(ONNXSeq2Seq):
+    """An encoder-decoder whose encoder has a CTC output layer, which can score texts as well."""
+
+    def generate(  # type: ignore[override]
+        self, inputs: Any = None, generation_config: Any = None, *, ctc_weight: float | None = None, **kwargs: Any
+    ) -> Any:
+        """As every model does it.
+
+        Args:
+            ctc_weight (`float`, *optional*): Share of CTC in the scores; `config.ctc_decoding_weight` by default.
+
+        Raises:
+            ValueError: The share is not below 1.
+        """
+        weight = self.config.ctc_decoding_weight if ctc_weight is None else ctc_weight
+        if not weight:
+            return super().generate(inputs, generation_config, **kwargs)
+        if not 0 < weight < 1:
+            raise ValueError(f"ctc_weight={weight} must be below 1")
+        features, encoded = kwargs.pop(self.main_input_name, inputs), kwargs.pop("encoder_outputs", None)
+        if encoded is None:
+            encoded = self.encoder(**{self.main_input_name: features, "attention_mask": kwargs.get("attention_mask")})
+        log_probs = encoded["ctc_logits"].log_softmax(-1)
+        scorer = self.original.ctc_scorer_class(log_probs, encoded["encoder_attention_mask"], weight, self.config)
+        processors = LogitsProcessorList([*(kwargs.pop("logits_processor", None) or ()), scorer])
+        return super().generate(
+            None, generation_config, logits_processor=processors, encoder_outputs=encoded, **kwargs
+        )
 
 
 # Settings that plain greedy search has, and values of others that change nothing.
@@ -296,11 +327,13 @@ def is_plain_greedy(config: GenerationConfig) -> bool:
 
 
 def load(config: PreTrainedConfig, folder: Path) -> ExportedModel:
-    """The model of an exported folder."""
+    """The model of an exported folder, by what its files read and put out."""
+    runtime: type[ExportedModel] = ONNXModel
     if (folder / "encoder_model.onnx").is_file():
-        return ONNXSeq2Seq(config, folder)
-    model = ONNXModel(config, folder)
-    return ONNXForecaster(config, folder) if model.main_input_name == "past_values" else model
+        runtime = ONNXRecognizer if getattr(config, "ctc_loss_weight", 0) else ONNXSeq2Seq
+    elif getattr(config, "prediction_length", None):
+        runtime = ONNXForecaster
+    return named_as_original(runtime, config)(config, folder)
 
 
-__all__ = ["ONNXCache", "ONNXForecaster", "ONNXModel", "ONNXSeq2Seq", "Session", "load"]
+__all__ = ["ONNXCache", "ONNXForecaster", "ONNXModel", "ONNXRecognizer", "ONNXSeq2Seq", "Session", "load"]

@@ -23,6 +23,7 @@ class ExportRecord:
         task: The task that it was trained for.
         dtype: Type of the weights.
         opset: Of ONNX files.
+        weights_sha256: Checksum of the weights that were exported; empty if they are in several files.
         files: Name of each file -> its `bytes` and `sha256`.
         versions: Of the packages that wrote and ran it.
         comparison: What was measured of it beside PyTorch; see `zoo.export.compare`. Empty if nothing was.
@@ -33,6 +34,7 @@ class ExportRecord:
     task: str
     dtype: str
     opset: int | None = None
+    weights_sha256: str = ""
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     comparison: dict[str, Any] = field(default_factory=dict)

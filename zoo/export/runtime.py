@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
+from zoo.registry import load_family
+
 
 class ExportedModel(PreTrainedModel):
     """A model whose weights are in another runtime. It runs on the CPU and cannot be trained.
@@ -15,6 +17,8 @@ class ExportedModel(PreTrainedModel):
         config: The model's config.
         folder: The exported folder.
     """
+
+    original: Any = None  # the class that was exported
 
     def __init__(self, config: PreTrainedConfig, folder: Path):
         config = copy.deepcopy(config)
@@ -46,4 +50,12 @@ class ExportedModel(PreTrainedModel):
         return self
 
 
-__all__ = ["ExportedModel"]
+def named_as_original(runtime: type[ExportedModel], config: PreTrainedConfig) -> type[ExportedModel]:
+    """The class of an exported model by the name of the class that was exported: pipelines of transformers know models
+    by these names."""
+    classes = list(load_family(config.model_type).model_classes.values())
+    original = next((cls for cls in classes if cls.__name__ in (config.architectures or ())), classes[0])
+    return type(original.__name__, (runtime,), {"original": original, "__doc__": runtime.__doc__})
+
+
+__all__ = ["ExportedModel", "named_as_original"]

@@ -692,6 +692,7 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
 
     _tied_weights_keys = {"lm_head.weight": "model.decoder.embed_tokens.weight"}
     accepts_label_smoothing = True
+    ctc_scorer_class = SpeechTransformerCTCScorer
 
     def __init__(self, config: SpeechTransformerConfig):
         super().__init__(config)
@@ -749,7 +750,7 @@ class SpeechTransformerForConditionalGeneration(SpeechTransformerPreTrainedModel
                 encoded = self.model.encoder(input_features=features, attention_mask=mask)
             logits = self.ctc_head(encoded[0])
         log_probs, mask = logits.float().log_softmax(-1), self.subsample_mask(mask, logits)
-        scorer = SpeechTransformerCTCScorer(log_probs, mask, ctc_weight, self.config)
+        scorer = self.ctc_scorer_class(log_probs, mask, ctc_weight, self.config)
         processors = LogitsProcessorList([*(logits_processor or ()), scorer])
         return super().generate(None, generation_config, processors, *args, encoder_outputs=encoded, **kwargs)
 

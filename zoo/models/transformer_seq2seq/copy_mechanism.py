@@ -50,25 +50,37 @@ class TransformerSeq2SeqCopyHead(nn.Module):
         self.gate = nn.Linear(2 * d_model, 1)
 
     def forward(
-        self, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, attention_mask: torch.Tensor | None
+        self,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        keys: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Args:
             hidden_states (`torch.Tensor` of shape `(batch, length, d_model)`): Of the decoder.
             encoder_hidden_states (`torch.Tensor` of shape `(batch, source_length, d_model)`): Of the encoder.
             attention_mask (`torch.Tensor` of shape `(batch, source_length)`, *optional*): 1 on real tokens.
+            keys (`torch.Tensor` of shape `(batch, source_length, d_model)`, *optional*): `k_proj` of the encoder's
+                states, where a caller keeps it for several steps.
 
         Returns:
             The distribution over the source, (batch, length, source_length), and the log-odds of copying,
             (batch, length, 1), both in float32.
         """
-        scores = torch.matmul(self.q_proj(hidden_states), self.k_proj(encoder_hidden_states).transpose(1, 2))
+        keys = self.k_proj(encoder_hidden_states) if keys is None else keys
+        scores = torch.matmul(self.q_proj(hidden_states), keys.transpose(1, 2))
         scores = scores.float() * self.scaling
         if attention_mask is not None:
             scores = scores.masked_fill(attention_mask[:, None, :] == 0, torch.finfo(scores.dtype).min)
         pointer = scores.softmax(dim=-1)
         context = torch.matmul(pointer.to(encoder_hidden_states.dtype), encoder_hidden_states)
         return pointer, self.gate(torch.cat([hidden_states, context], dim=-1)).float()
+
+    def combine(self, logits: torch.Tensor, source_ids: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """`add_copies` with this head's pointers; further arguments are those of `forward`."""
+        pointer, log_odds = self(*args, **kwargs)
+        return add_copies(logits, pointer, log_odds, source_ids)
 
 
 def add_copies(

@@ -1,5 +1,7 @@
 """CTranslate2 writes what PyTorch writes, and what it cannot run is refused."""
 
+import dataclasses
+
 import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, pipeline
@@ -8,7 +10,9 @@ pytest.importorskip("ctranslate2", reason="pip install 'primer-zoo[ctranslate2]'
 
 from tests.tasks.test_text_pipelines import TEXTS, save
 from tests.test_contract import tiny_config
+from zoo.commands.translate import load_translator
 from zoo.export import ctranslate2_format, ctranslate2_runtime
+from zoo.export.record import ExportRecord
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,24 @@ def test_the_source_has_either_name_and_the_tokens_come_as_asked(saved):
         runtime.generate(max_new_tokens=4)
     with pytest.raises(ValueError, match="no output_scores"):
         runtime.generate(source, return_dict_in_generate=True, output_scores=True)
+
+
+def test_the_translate_command_takes_the_folder(saved, tmp_path, monkeypatch):
+    model, tokenizer, _ = saved
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    ctranslate2_format.write(model, tokenizer, tmp_path, "float32")
+    record = ExportRecord("ctranslate2", "tiny", "translation", "float32")
+    record.add_files(tmp_path)
+    record.write(tmp_path)
+    translate = load_translator(str(tmp_path))
+    assert isinstance(translate.model, ctranslate2_runtime.CTranslate2Model)
+    assert translate(TEXTS, num_beams=1) == pipeline("translation", model=model, tokenizer=tokenizer)(
+        TEXTS, num_beams=1
+    )
+    dataclasses.replace(record, task="summarization").write(tmp_path)
+    with pytest.raises(ValueError, match="is not a translator .model type .*, task summarization"):
+        load_translator(str(tmp_path))
 
 
 def test_an_unknown_setting_is_named(saved):

@@ -111,17 +111,21 @@ def choose_pairs(
 
 
 def load_translator(model: str) -> "Pipeline":
-    """The translation pipeline of a folder, a shipped model or a model of the Hub.
+    """The translation pipeline of a folder, also of an exported model, a shipped model or a model of the Hub.
 
     Raises:
         UsageError: There is no such model.
         ValueError: It is not a translator.
     """
+    from zoo.export.loading import load_exported
+    from zoo.export.record import EXPORT_NAME, ExportRecord
     from zoo.registry import register_all
     from zoo.tasks.translation.translator import load
     from zoo.training.weights import find_model
 
     register_all()
+    if Path(model, EXPORT_NAME).is_file():
+        return load(model, load_exported(model), ExportRecord.read(model).task)
     return load(find_model(model))
 
 
@@ -167,7 +171,7 @@ def write_pairs(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
 def make_parser() -> Parser:
     """The command's arguments."""
     parser = Parser("zoo translate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="folder of a run, id of a shipped model, or Hub id")
+    parser.add_argument("model", help="folder of a run or of an export (faster), id of a shipped model, or Hub id")
     parser.add_argument("--input_file", type=Path, nargs="+", required=True, help="text, one sentence a line, or .gz")
     parser.add_argument("--output_file", type=Path, required=True, help="TSV file to write; .gz compresses it")
     parser.add_argument("--swap", action="store_true", help="write the translation first: for back-translation")

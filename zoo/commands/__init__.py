@@ -31,8 +31,8 @@ INTERRUPTED = "interrupted; continue with --resume_from_checkpoint last"
 class Parser(argparse.ArgumentParser):
     """A parser without abbreviations that raises its errors, so that `guarded` can hide tokens in them."""
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    def __init__(self, prog: str, **kwargs: Any):
+        super().__init__(prog, allow_abbrev=False, **kwargs)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As every parser does it; a misspelt flag is named before the one that is missing for it."""

@@ -36,7 +36,7 @@ def test_the_image_pipeline_takes_it(exported, finished, caplog, monkeypatch):
     model = zoo.load_exported(exported)
     monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     found = pipeline("image-classification", model=model, image_processor=str(exported), device="cpu")(image)
-    assert not caplog.records  # transformers knows the model
+    assert "is not supported" not in caplog.text  # transformers knows the model
     assert [a["label"] for a in found] == [a["label"] for a in expected]
     assert [a["score"] for a in found] == pytest.approx([a["score"] for a in expected], abs=1e-5)
 

@@ -32,8 +32,8 @@ INTERRUPTED = "interrupted; continue with --resume_from_checkpoint last"
 class Parser(argparse.ArgumentParser):
     """A parser without abbreviations that raises its errors, so that `guarded` can hide tokens in them."""
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    def __init__(self, prog: str, **kwargs: Any):
+        super().__init__(prog, allow_abbrev=False, **kwargs)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """The arguments.

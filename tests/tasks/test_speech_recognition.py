@@ -400,6 +400,9 @@ def test_the_same_metrics_again_and_a_run_that_goes_on(trained, corpus, capsys, 
     flags = ["--num_train_epochs", "1", "--disable_tqdm", "true", "--use_cpu", "true", "--skip_test", "true"]
     start = ["--model_name_or_path", str(trained), "--output_dir", str(tmp_path / "again")]
     assert main(["train", str(trained / "recipe.yaml"), *start, *flags]) == 0
+    before = json.loads((tmp_path / "again" / "results.json").read_text())["before"]
+    assert before["validation"]["wer"] == pytest.approx(record["metrics"]["validation"]["wer"])
+    assert f"validation wer: {before['validation']['wer']:.2f} before" in capsys.readouterr().out
 
 
 def test_the_pipeline_is_ours_and_generates(recognize):

@@ -218,3 +218,14 @@ def test_bf16_where_the_hardware_has_it(supported, tiny_recipe, tmp_path, monkey
     settings = parse_run([str(tiny_recipe), *arguments])
     assert settings.training.bf16 is supported
     assert "bf16" not in settings.recipe.training and settings.recipe.training["bf16_if_supported"] is True
+
+
+def test_help_is_grouped_and_names_each_flag_once(capsys):
+    with pytest.raises(SystemExit):
+        parse_run(["lstm-forecaster", "--help"])
+    text = capsys.readouterr().out
+    assert text.startswith("usage: zoo train lstm-forecaster [--flag value ...]")
+    places = [text.index(part) for part in ("\ndata:", "--train_file", "\nmodel and run:", "\ntraining:", "--optim ")]
+    assert places == sorted(places)
+    assert "--train-file" not in text and "default: None" not in text and "paged_lion" not in text
+    assert "Fields of the model, for --model_overrides: context_length," in text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.training.fit import describe_fit, diagnose, draw_learning_curves
+from zoo.training.fit import describe_better_baseline, describe_fit, diagnose, draw_learning_curves
 
 
 def verdict(train, validation, losses=(1.0, 0.5), baseline=0.1, metric="accuracy", greater=True):
@@ -46,3 +46,12 @@ def test_the_verdict_comes_with_its_numbers():
 def test_learning_curves_of_any_history(history, tmp_path):
     draw_learning_curves(history, "accuracy", tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_better_baseline_is_a_warning():
+    baselines = {"naive": {"mae": 9.0}, "seasonal_naive": {"mae": 3.0, "mse": 1.0}}
+    text = describe_better_baseline("mae", 10.0, baselines, greater_is_better=False)
+    assert text.startswith("warning: the baseline seasonal naive is better (mae 3.0000, the model 10.0000)")
+    assert describe_better_baseline("mae", 2.0, baselines, greater_is_better=False) == ""
+    assert "naive" in describe_better_baseline("mae", 8.0, baselines, greater_is_better=True)
+    assert describe_better_baseline("crps", 8.0, baselines, greater_is_better=True) == ""

@@ -24,10 +24,11 @@ def test_published_models_answer(tmp_path, capsys):
 
 
 def test_a_csv_becomes_a_plot(tmp_path, capsys):
-    hours = pd.date_range("2026-01-01", periods=500, freq="h")
-    values = 10 + np.sin(np.arange(500) * 2 * np.pi / 24) + np.random.default_rng(0).normal(0, 0.1, 500)
-    pd.DataFrame({"time": hours, "load": values}).to_csv(tmp_path / "mine.csv", index=False)
-    forecast_csv.main(str(tmp_path / "mine.csv"), "time", "load", str(tmp_path / "run"), epochs=2)
+    days = pd.date_range("2026-01-01", periods=200).strftime("%d.%m.%Y")
+    values = 10 + np.sin(np.arange(200) * 2 * np.pi / 7) + np.random.default_rng(0).normal(0, 0.1, 200)
+    pd.DataFrame({"Tag": days, "Last": values}).to_csv(tmp_path / "mine.csv", index=False, sep=";", decimal=",")
+    arguments = (str(tmp_path / "mine.csv"), "Tag", "Last", str(tmp_path / "run"))
+    forecast_csv.main(*arguments, timestamp_format="%d.%m.%Y", epochs=2)
     assert (tmp_path / "run/forecast.png").stat().st_size > 5000
     assert "mean absolute error" in capsys.readouterr().out
 

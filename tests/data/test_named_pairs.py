@@ -85,7 +85,7 @@ def test_unknown_names_and_languages():
 
 def need(real_data, name):
     if real_data is None or not (real_data / name).is_dir():
-        pytest.skip(f"needs the real data: set ZOO_DATA to a folder that holds {name}/ (docs/guides/own_data.md)")
+        pytest.skip(f"needs the real data: set ZOO_DATA to a folder that holds {name}/ (docs/guides/text_data.md)")
 
 
 def test_the_real_multi30k(real_data):

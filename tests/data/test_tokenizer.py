@@ -72,7 +72,7 @@ def test_the_fast_tokenizer_equals_sentencepiece(kind, settings):
 def test_every_line_of_the_real_multi30k(real_data, kind):
     """93,042 lines in three languages, of which the vocabulary saw the training lines of two."""
     if real_data is None or not (real_data / "multi30k").is_dir():
-        pytest.skip("needs Multi30k: set ZOO_DATA to a folder that holds multi30k/ (docs/guides/own_data.md)")
+        pytest.skip("needs Multi30k: set ZOO_DATA to a folder that holds multi30k/ (docs/guides/text_data.md)")
     splits = load_named_pairs("multi30k", "en", "de")
     french = load_named_pairs("multi30k", "en", "fr")
     model = train_sentencepiece([*splits["train"].source, *splits["train"].target], 10_000, kind)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.training.fit import describe_fit, diagnose, draw_learning_curves
+from zoo.training.fit import describe_better_baseline, describe_fit, diagnose, draw_learning_curves
 from zoo.training.run import baseline_value
 
 
@@ -53,3 +53,12 @@ def test_a_task_without_a_baseline_of_the_metric_is_an_error():
     assert baseline_value({"first": {"nll": 2.0}, "second": {"bleu": 1.0}}, "bleu") == 1.0
     with pytest.raises(ValueError, match="has no bleu"):
         baseline_value({"first": {"nll": 2.0}}, "bleu")
+
+
+def test_a_better_baseline_is_a_warning():
+    baselines = {"naive": {"mae": 9.0}, "seasonal_naive": {"mae": 3.0, "mse": 1.0}}
+    text = describe_better_baseline("mae", 10.0, baselines, greater_is_better=False)
+    assert text.startswith("warning: the baseline seasonal naive is better (mae 3.0000, the model 10.0000)")
+    assert describe_better_baseline("mae", 2.0, baselines, greater_is_better=False) == ""
+    assert "naive" in describe_better_baseline("mae", 8.0, baselines, greater_is_better=True)
+    assert describe_better_baseline("crps", 8.0, baselines, greater_is_better=True) == ""

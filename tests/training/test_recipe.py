@@ -226,3 +226,14 @@ def test_a_length_that_a_flag_names_is_meant(recipe_file):
     assert parse_run([path, "--num_train_epochs", "1"]).training.min_steps == 0
     assert parse_run([path, "--max_steps", "5"]).training.min_steps == 0
     assert parse_run([path, "--num_train_epochs", "1", "--min_steps", "9"]).training.min_steps == 9
+
+
+def test_help_is_grouped_and_names_each_flag_once(capsys):
+    with pytest.raises(SystemExit):
+        parse_run(["lstm-forecaster", "--help"])
+    text = capsys.readouterr().out
+    assert text.startswith("usage: zoo train lstm-forecaster [--flag value ...]")
+    places = [text.index(part) for part in ("\ndata:", "--train_file", "\nmodel and run:", "\ntraining:", "--optim ")]
+    assert places == sorted(places)
+    assert "--train-file" not in text and "default: None" not in text and "paged_lion" not in text
+    assert "Fields of the model, for --model_overrides: context_length," in text

@@ -51,6 +51,8 @@ def card(argv: list[str]) -> None:
         refresh_publish(arguments.run)
     with Workers() as workers:
         ran = None if arguments.no_examples else workers
+        if ran is not None:
+            print("running the examples of the card")
         if arguments.output_dir is not None:
             for file in stage(arguments.run, arguments.output_dir, arguments.repo_id, workers=ran):
                 print(f"{file.stat().st_size:>12,}  {file}")

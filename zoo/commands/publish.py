@@ -161,6 +161,7 @@ def publish_dataset(source: Path | str, repo_id: str, options: "PublishOptions",
             return
         published = send(folder, repo_id, options, repo_type="dataset")
         print(f"{'commit' if published.changed else 'unchanged, commit'} {published.commit}")
+        print("downloading it again")
         print(check_download(published))
         print(published.url)
 
@@ -199,8 +200,12 @@ def publish_folder(
     logging.disable_progress_bar()  # of loading weights; that of the upload remains
     with tempfile.TemporaryDirectory(prefix="zoo-publish-") as temporary, Workers() as workers:
         folder = Path(temporary) / "repository"
+        print(f"staging {source}; the examples of its card are run")
         staged = stage(source, folder, repo_id, options.tag, workers, code=True)
+        if rows:
+            print(f"measuring it again on {rows:,} rows")
         batch = remeasure(folder, rows) if rows else None
+        print("loading it where the library is not installed")
         print(check_without_library(folder, batch, workers.without_library))
         if formats:
             add_exports(folder, formats, rows)
@@ -211,6 +216,7 @@ def publish_folder(
             return
         published = send(folder, repo_id, options)
         print(f"{'commit' if published.changed else 'unchanged, commit'} {published.commit}")
+        print("downloading it again")
         print(check_download(published, batch, workers.without_library))
         if pin:
             entry = {RunRecord.read(folder).model_id: registry_entry(published)}

@@ -78,7 +78,8 @@ class WindowDataset(Dataset):
         return (
             f"series {self.series.item_ids[number]!r} has {rows} rows here and {before} before them, too few for "
             f"{self.min_context} of context + {self.prediction_length} to forecast ({len(self.skipped)} such series): "
-            "shorten these lengths, lower min_context, or set skip_short to leave out such series"
+            "shorten context_length or prediction_length (fields of the model), lower min_context, or set skip_short "
+            "to leave out such series"
         )
 
     def __len__(self) -> int:

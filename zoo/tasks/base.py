@@ -35,6 +35,8 @@ class DataArguments:
     - `loading`: False if `Task.load_data` does not depend on the field; the trials of a search then share the data.
     """
 
+    _argument_group_name: ClassVar[str] = "data"  # in the help of the command line
+
     @classmethod
     def names(cls, key: str, value: Any) -> list[str]:
         """Names of the fields whose metadata has this value under `key`."""

@@ -17,8 +17,25 @@ from zoo.registry import nearest, unknown_argument
 from .recipe import Fields, UsageError, default_values
 
 T = TypeVar("T")
+# Longer lists of choices are left out of the help.
+MOST_CHOICES = 6
 # What argparse reads of a field's metadata; the rest is for the library.
 ARGPARSE_KEYS = ("help", "action", "choices", "aliases")
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with one spelling of each flag, no list of forty choices, and no default of None."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        shown = copy(action)
+        if len(action.option_strings) == 2 and action.option_strings[0].startswith("--"):
+            shown.option_strings = action.option_strings[:1]  # --output-dir is --output_dir
+        if action.choices is not None and len(list(action.choices)) > MOST_CHOICES:
+            shown.choices = None
+        return super()._format_action_invocation(shown)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, []) else super()._get_help_string(action)
 
 
 class RecipeParser(HfArgumentParser):
@@ -30,10 +47,12 @@ class RecipeParser(HfArgumentParser):
         classes: Dataclasses, one flag for each of their fields.
         prog: The command, for the help.
         usage: The usage line of the help.
+        epilog: The last paragraph of the help.
     """
 
-    def __init__(self, *classes: type, prog: str, usage: str | None = None):
-        super().__init__(classes, prog=prog, usage=usage, allow_abbrev=False)
+    def __init__(self, *classes: type, prog: str, usage: str | None = None, epilog: str | None = None):
+        layout = {"usage": usage, "epilog": epilog, "formatter_class": _HelpFormatter}
+        super().__init__(classes, prog=prog, allow_abbrev=False, **layout)
         hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
         for action in self._actions:
             if action.nargs is None and type(None) in get_args(hints.get(action.dest)):

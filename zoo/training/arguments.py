@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from transformers import Seq2SeqTrainingArguments, TrainingArguments
@@ -39,6 +39,8 @@ class ZooTrainingArguments(TrainingArguments):
     batches of 256, keep all columns, do not pin memory, push to the Hub only at the end, and report as the project
     primer-zoo, each run under its folder's name. Several processes do not look for parameters without a gradient.
     """
+
+    _argument_group_name: ClassVar[str] = "training"  # in the help of the command line
 
     eval_strategy: IntervalStrategy | str = argument("epoch", "When to evaluate: no, steps or epoch.")
     save_strategy: SaveStrategy | str = argument("epoch", "When to save a checkpoint: no, steps, epoch or best.")
@@ -158,6 +160,8 @@ def computes_in_bf16(on_cpu: bool) -> bool:
 @dataclass
 class RunArguments:
     """Where a run starts from, where it runs, and whether it measures the test split: flags, not keys of a recipe."""
+
+    _argument_group_name: ClassVar[str] = "model and run"  # in the help of the command line
 
     model_name_or_path: str | None = argument(
         None, "Start from these weights (a folder or a Hub id) instead of random ones."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from zoo.registry import load_task, register_all
+from zoo.registry import load_family, load_task, register_all
 
 from .recipe import (
     Fields,
@@ -116,6 +116,21 @@ def metric_arguments(recipe: Recipe, task: "type[Task]", training: Fields) -> Fi
     return {"metric_for_best_model": metric, "greater_is_better": greater_is_better}
 
 
+def _model_help(recipe: Recipe) -> str | None:
+    """The fields that --model_overrides takes."""
+    if not recipe.family:  # the weights' own
+        return None
+    from transformers import PreTrainedConfig
+
+    common = config_fields(PreTrainedConfig)
+    names = [name for name in config_fields(load_family(recipe.family).config_class) if name not in common]
+    set_by_recipe = ",".join(f"{name}={value}".replace(" ", "") for name, value in recipe.model.items())
+    return (
+        f"Fields of the model, for --model_overrides: {', '.join(names)}. The recipe sets: {set_by_recipe or 'none'}. "
+        "Their meaning is in the docs of the model's configuration."
+    )
+
+
 def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     """`RECIPE [--flag value ...]` -> everything a run needs.
 
@@ -152,7 +167,8 @@ def parse_run(argv: Sequence[str], prog: str = "zoo train") -> RunSettings:
     )
     task = load_task(recipe.task)
     data_class, training_class = task.arguments_class, task.training_arguments_class()
-    parser = RecipeParser(data_class, training_class, RunArguments, prog=prog, usage=usage)
+    usage = f"{prog} {argv[0]} [--flag value ...]"
+    parser = RecipeParser(data_class, RunArguments, training_class, prog=prog, usage=usage, epilog=_model_help(recipe))
     parser.set_recipe({"output_dir": f"runs/{recipe.id}", **recipe.data, **recipe.training})
     parser.set_recipe({"model_name_or_path": recipe.model_name_or_path or None})
     values = parser.parse_values(argv[1:])

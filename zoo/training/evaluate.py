@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig
 from transformers.utils import cached_file
@@ -30,6 +30,8 @@ SPLITS = ("train", "validation", "test")
 @dataclass
 class EvaluationArguments:
     """The flags of `zoo evaluate` beside the task's data flags."""
+
+    _argument_group_name: ClassVar[str] = "evaluation"  # in the help of the command line
 
     split: str = argument("test", "train, validation, test or all.")
     output_dir: str | None = argument(None, "Write evaluation.json and the plots there.")

@@ -76,6 +76,28 @@ def describe_fit(fit: Mapping[str, Any]) -> str:
     )
 
 
+def describe_better_baseline(
+    metric: str, value: float, baselines: Mapping[str, Mapping[str, float]], greater_is_better: bool
+) -> str:
+    """A line that warns if a baseline is better than the model; empty if none is.
+
+    Args:
+        metric: The primary metric.
+        value: The model's, on the split that the baselines were measured on.
+        baselines: Name -> metrics.
+        greater_is_better: Whether the metric is.
+    """
+    sign = 1 if greater_is_better else -1
+    rows = [(sign * values[metric], name) for name, values in baselines.items() if metric in values]
+    best, name = max(rows, default=(sign * value, ""))
+    if best <= sign * value:
+        return ""
+    return (
+        f"warning: the baseline {name.replace('_', ' ')} is better ({metric} {abs(best):.4f}, the model {value:.4f}): "
+        "train longer (--num_train_epochs), on more data, or change the model"
+    )
+
+
 def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -> None:
     """Training and validation loss, and the validation metric, by epoch."""
     with drawing(path, 1, 2, figsize=(10, 4)) as (_, (left, right)):
@@ -97,4 +119,4 @@ def draw_learning_curves(history: Sequence[Mapping[str, Any]], metric: str, path
             axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-__all__ = ["describe_fit", "diagnose", "draw_learning_curves"]
+__all__ = ["describe_better_baseline", "describe_fit", "diagnose", "draw_learning_curves"]

@@ -27,7 +27,7 @@ from .build import RECIPE_NAME, Parts, build
 from .callbacks import EMA_NAME
 from .command_line import RunSettings, flag_names
 from .evaluate import evaluation_arguments
-from .fit import describe_fit, diagnose, draw_learning_curves
+from .fit import describe_better_baseline, describe_fit, diagnose, draw_learning_curves
 from .measure import PLOTS, Measured, measure, predict_views
 from .recipe import Recipe, UsageError, load_recipe
 from .save_dtype import convert_file, round_weights
@@ -321,6 +321,11 @@ def show(record: RunRecord, measured: Measured, task: Task, folder: Path) -> Non
     """Print the end of a run: report, verdict, comparison with the parent, and where everything is."""
     print(f"\n{record.model_id} on the {measured.reported} split\n\n{measured.report.text}")
     print(describe_fit(record.fit))
+    metric = record.fit["metric"]
+    greater_is_better = task.greater_is_better != (metric in task.opposite_metrics)
+    value = record.metrics[measured.reported][metric]
+    if warning := describe_better_baseline(metric, value, record.baselines, greater_is_better):
+        print(warning)
     for name, metrics in record.before.items():
         for key in task.compared_metrics(metrics):
             if key in record.metrics[name]:

@@ -36,6 +36,7 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[dict[str, 
         options |= {"include_dashboard": False, "num_cpus": cpus}
     try:
         check_port(address)
+        print("starting Ray on this machine" if address is None else f"connecting to Ray at {address}", flush=True)
         ray.init(address=address or "local", **options)
     except Exception as error:  # Ray raises bare ones, for example where a machine is too slow to start it
         why = " ".join(str(error).split())

@@ -120,7 +120,7 @@ def report(uncalibrated: Forecast, dataset: ForecastDataset, folder: Path) -> Re
     rows = {"model": metrics, **{name: baseline_metrics(name, dataset) for name in BASELINES}}
     windows, horizon, channels = forecast.point.shape
     lines = [
-        f"{windows:,} windows of {horizon} steps and {channels} channels",
+        f"{windows:,} windows of {horizon} steps and {channels} channel{'s' * (channels != 1)}",
         *_table(rows, [name for name in SHOWN if name in metrics]),
         *(
             f"95% interval of {name}: {metrics[f'{name}_low']:.4f} to {metrics[f'{name}_high']:.4f}, by "
@@ -128,7 +128,7 @@ def report(uncalibrated: Forecast, dataset: ForecastDataset, folder: Path) -> Re
             for name in ("mse", "smape", "owa")
             if f"{name}_low" in metrics
         ),
-        *(_describe_interval(row) for row in tables.get("intervals", ())),
+        *_interval_table(tables.get("intervals", ())),
     ]
     return Report(text="\n".join(lines), tables=tables, plots=paths)
 
@@ -141,12 +141,22 @@ def _table(rows: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> lis
     return lines
 
 
-def _describe_interval(row: Mapping[str, Any]) -> str:
-    text = f"intervals of {100 * row['level']:g}% cover {row['coverage']:.1%}, mean width {row['width']:.4g}"
-    for suffix, label in (("fixed", "if they did not follow"), ("before", "before calibration")):
-        if f"coverage_{suffix}" in row:
-            text += f"; {label} {row[f'coverage_{suffix}']:.1%}, {row[f'width_{suffix}']:.4g}"
-    return text
+def _interval_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Coverage and mean width of each interval; see the docs for what `fixed` and `before` mean."""
+    if not rows:
+        return []
+    kinds = {"": "covers", "_fixed": "fixed", "_before": "before"}
+    kinds = {suffix: label for suffix, label in kinds.items() if any(f"width{suffix}" in row for row in rows)}
+    lines = [f"{'intervals':16}" + "".join(f"{label:>10}{'width':>10}" for label in kinds.values())]
+    for row in rows:
+        line = f"{100 * row['level']:g}%".ljust(16)
+        for suffix in kinds:
+            values = row.get(f"coverage{suffix}"), row.get(f"width{suffix}")
+            line += "".join(f"{'-' if v is None else format(v, s):>10}" for v, s in zip(values, (".1%", ".4g")))
+        lines.append(line)
+    notes = {"_fixed": "fixed: if they did not follow the outcomes", "_before": "before: without calibration"}
+    shown = [note for suffix, note in notes.items() if suffix in kinds]
+    return [*lines, f"({'; '.join(shown)})"] if shown else lines
 
 
 __all__ = ["by_series", "by_step", "calibration", "describe_intervals", "report"]

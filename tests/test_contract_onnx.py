@@ -10,8 +10,9 @@ pytest.importorskip("onnxruntime", reason="pip install 'primer-zoo[onnx]'")
 from tests.inputs import INPUTS, LENGTHS
 from tests.test_contract import CASES, LABELS, tiny_model
 from zoo.export import onnx_format, onnx_runtime
+from zoo.registry import load_family
 
-TEXT_CASES = [case for case in CASES if case[1] not in ("forecasting", "image_classification")]
+TEXT_CASES = [(family, task) for family, task in CASES if load_family(family).model_classes[task].can_generate()]
 
 
 @pytest.fixture(scope="module")

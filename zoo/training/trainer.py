@@ -151,7 +151,7 @@ class ZooTrainer(Trainer):
             self.batch_sampler = TokenBatchSampler(
                 train_dataset.lengths, args.batch_tokens, args.seed, args.world_size, args.shortest_first_epochs
             )
-        if args.min_steps and args.max_steps <= 0 and train_dataset is not None:
+        if args.min_steps and args.max_steps <= 0 and isinstance(train_dataset, Sized):
             args.num_train_epochs = max(args.num_train_epochs, self.least_epochs(train_dataset, args))
         self.ema = EMACallback(args.ema_decay) if args.ema_decay else None
         patience, threshold = args.early_stopping_patience, args.early_stopping_threshold

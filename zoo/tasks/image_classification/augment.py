@@ -11,8 +11,10 @@ from functools import partial
 import torch
 from torch import nn
 
-_NAMES = ("flip", "shift_y", "shift_x", "erase_y", "erase_x", "mix", "box_y", "box_x", "box_size")
-_NAMES += ("erase", "erase_area", "erase_ratio", "erase_fill")
+_NAMES = (
+    *("flip", "shift_y", "shift_x", "erase_y", "erase_x", "mix", "box_y", "box_x", "box_size"),
+    *("erase", "erase_area", "erase_ratio", "erase_fill"),
+)
 _DRAWS = {name: number for number, name in enumerate(_NAMES)}
 _LEAST_AREA, _LEAST_RATIO = 0.02, 0.3  # of random erasing, as in its paper
 

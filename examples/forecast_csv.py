@@ -40,7 +40,7 @@ def main(
     task = ForecastingTask(ForecastingArguments(train_file=csv, **columns))
     task.given = frozenset(MODEL)  # lengths of context and forecast are left to the data
     data = task.load_data(LSTMForecasterConfig(**MODEL))
-    model = LSTMForecasterForPrediction(LSTMForecasterConfig(**MODEL, **data.model_fields))
+    model = LSTMForecasterForPrediction(LSTMForecasterConfig(**MODEL, **data.default_fields, **data.model_fields))
     task.attach(model, data.processor)
     trainer = task.make_trainer(
         model=model,

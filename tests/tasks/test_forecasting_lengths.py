@@ -41,3 +41,13 @@ def test_thirty_days_are_enough_to_train_on(tmp_path, overrides, lengths):
     assert (config.context_length, config.prediction_length, config.patch_length) == lengths
     assert all(len(rows) for rows in parts.data.splits().values())
     assert "Lengths for series of frequency D: context_length=9" in parts.warnings[0]
+
+
+def test_trials_that_share_data_keep_their_own_patches(tmp_path):
+    days = pd.date_range("2024-01-01", periods=60)
+    pd.DataFrame({"date": days, "sales": range(60)}).to_csv(tmp_path / "mine.csv", index=False)
+    flags = ["--train_file", str(tmp_path / "mine.csv"), "--output_dir", str(tmp_path / "run")]
+    shared = build(parse_run(["lstm-forecaster", *flags])).data
+    trial = build(parse_run(["lstm-forecaster", *flags, "--model_overrides", "patch_length=2"]), shared_data=shared)
+    assert trial.model.config.patch_length == 2
+    assert trial.model.config.prediction_length == shared.default_fields["prediction_length"] == 6

@@ -67,6 +67,7 @@ class TaskData:
         notes: What else the record says about the data: licence, release, counts of the cleaning.
         processor: What was fitted to the training rows and is saved with the model, if anything.
         warnings: What the user should read before training begins.
+        default_fields: Config fields that suit the data, for those that the recipe does not name.
     """
 
     train: Dataset | None
@@ -78,6 +79,7 @@ class TaskData:
     notes: Mapping[str, Any] = field(default_factory=dict)
     processor: Any = None
     warnings: Sequence[str] = ()
+    default_fields: Mapping[str, Any] = field(default_factory=dict)
 
     def splits(self) -> dict[str, Dataset]:
         """The splits that exist, by name."""

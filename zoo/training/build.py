@@ -165,7 +165,8 @@ def build(
     data = load_run_data(settings, task, parent) if shared_data is None else shared_data
     if data.train is None:
         raise UsageError("there is no training data: name it, too")
-    config = build_config(family, {**recipe.model, **data.model_fields}, parent.path if parent else None)
+    fields = {**data.default_fields, **recipe.model, **data.model_fields}
+    config = build_config(family, fields, parent.path if parent else None)
     start = None if training.random_weights else parent
     if start is not None and Path(start.path).is_dir():
         check_weights(start.path)

@@ -111,7 +111,6 @@ class ForecastingTask(Task):
             validation=datasets.get("validation"),
             test=datasets.get("test"),
             model_fields={
-                **lengths,
                 "input_size": len(series.channels),
                 "num_time_features": len(calendar),
                 "num_dynamic_real_features": len(series.known_names),
@@ -127,6 +126,7 @@ class ForecastingTask(Task):
             },
             processor=processor,
             warnings=[describe_lengths(lengths, series.frequency)] if lengths else [],
+            default_fields=lengths,
         )
 
     def _choose_lengths(self, config: PreTrainedConfig, splits: "Splits", season: int) -> dict[str, int]:

@@ -155,7 +155,9 @@ class TextTask(GenerationTask):
             notes["truncated"] = truncated
         notes["tokens_per_text"] = [round(int(count) / len(train), 2) for count in train.lengths.sum(axis=0)]
         return TaskData(
-            **{split: splits.get(split) for split in ("train", "validation", "test")},
+            train=splits["train"],
+            validation=splits.get("validation"),
+            test=splits.get("test"),
             model_fields=fields_of(tokenizer),
             fingerprint={split: pairs.fingerprint() for split, pairs in texts.items()},
             source=texts["train"].origin,

@@ -60,7 +60,7 @@ def test_the_translate_command_takes_the_folder(saved, tmp_path, monkeypatch):
     model, tokenizer, _ = saved
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    ctranslate2_format.write(model, tokenizer, tmp_path, "float32")
+    ctranslate2_format.write(model, tmp_path, "float32")
     record = ExportRecord("ctranslate2", "tiny", "translation", "float32")
     record.add_files(tmp_path)
     record.write(tmp_path)

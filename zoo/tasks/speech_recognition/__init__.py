@@ -113,7 +113,9 @@ class SpeechRecognitionTask(GenerationTask):
         if arguments.extra_train_dir is not None and "train" in datasets:
             frames["extra_train"] = datasets["train"].features.lengths[datasets["train"].extra].sum()
         return TaskData(
-            **{name: datasets.get(name) for name in ("train", "validation", "test")},
+            train=datasets.get("train"),
+            validation=datasets.get("validation"),
+            test=datasets.get("test"),
             model_fields=fields_of(tokenizer),
             fingerprint={name: split.fingerprint() for name, split in splits.items()},
             source=source,

@@ -38,22 +38,9 @@ def _set_aside(folder: Path) -> Iterator[None]:
             raise
 
 
-@contextlib.contextmanager
-def _inside_a_notebook(quiet: bool) -> Iterator[None]:
-    """Within it, nothing is printed if `quiet`; after it, a notebook shows its own plots again.
-
-    A run draws its plots into files, and so leaves matplotlib with a backend that shows nothing.
-    """
-    import matplotlib.pyplot as plt
-
-    backend = plt.get_backend()
-    plt.switch_backend(backend)  # a notebook's backend must be loaded while it is the chosen one, or it shows nothing
-    with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
-        try:
-            yield
-        finally:
-            if plt.get_backend() != backend:
-                plt.switch_backend(backend)
+def _output(quiet: bool) -> contextlib.AbstractContextManager[object]:
+    """Within it, nothing is printed if `quiet`."""
+    return contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext()
 
 
 def train(
@@ -105,7 +92,7 @@ def train(
     argv += ["--disable_tqdm", "true"] if quiet else []
     settings = parse_run(argv)
     folder = Path(settings.training.output_dir)
-    with _set_aside(folder) if overwrite else contextlib.nullcontext(), _inside_a_notebook(quiet):
+    with _set_aside(folder) if overwrite else contextlib.nullcontext(), _output(quiet):
         record = run(settings, argv)
     if record is None:  # of several processes only the first one has it
         from zoo.record import RunRecord
@@ -171,7 +158,7 @@ def tune(
     argv += ["--output_dir", str(output_dir)] if output_dir else []
     arguments, flags = make_parser().parse_known_args(argv)
     search = make_search(arguments, flags, shlex.join(["zoo", "tune", *argv]))
-    with _set_aside(search.folder) if overwrite else contextlib.nullcontext(), _inside_a_notebook(quiet):
+    with _set_aside(search.folder) if overwrite else contextlib.nullcontext(), _output(quiet):
         search.run(arguments.address, arguments.jobs, arguments.resume, list(final_seeds))
     return json.loads((search.folder / "search.json").read_text(encoding="utf-8"))
 

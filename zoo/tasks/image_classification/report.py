@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from zoo.plotting import drawing
 from zoo.tasks.base import Report
 
 from .metrics import calibration_bins, classification_metrics
@@ -29,61 +30,48 @@ def most_confused(matrix: np.ndarray, names: list[str], count: int = 5) -> list[
 
 def draw_confusion_matrix(matrix: np.ndarray, names: list[str], path: Path) -> None:
     """Counts by true (row) and predicted (column) class."""
-    import matplotlib.pyplot as plt
     from sklearn.metrics import ConfusionMatrixDisplay
 
     side = max(4.0, 0.75 * len(names) + 1.5)
-    figure, axes = plt.subplots(figsize=(side, side), layout="constrained")
-    display = ConfusionMatrixDisplay(matrix, display_labels=names)
-    display.plot(ax=axes, cmap="Blues", values_format="d", xticks_rotation=45, colorbar=False)
-    axes.set_title(f"Confusion matrix, {matrix.sum():,} images")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    with drawing(path, figsize=(side, side)) as (_, axes):
+        display = ConfusionMatrixDisplay(matrix, display_labels=names)
+        display.plot(ax=axes, cmap="Blues", values_format="d", xticks_rotation=45, colorbar=False)
+        axes.set_title(f"Confusion matrix, {matrix.sum():,} images")
 
 
 def draw_reliability(logits: np.ndarray, labels: np.ndarray, path: Path) -> None:
     """Accuracy against confidence, with the share of predictions in each bin."""
-    import matplotlib.pyplot as plt
-
     bins = calibration_bins(logits, labels)
     metrics = classification_metrics(logits, labels)
-    figure, (upper, lower) = plt.subplots(
-        2, 1, figsize=(5, 6), sharex=True, height_ratios=[3, 1], layout="constrained"
-    )
-    confidence = [b["confidence"] for b in bins]
-    upper.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
-    upper.plot(confidence, [b["accuracy"] for b in bins], marker="o", label="this model")
-    upper.set(
-        ylabel="accuracy", ylim=(0, 1.02), title=f"Reliability (expected calibration error {metrics['ece']:.3f})"
-    )
-    upper.legend(loc="upper left")
-    lower.bar([b["low"] + 1 / 30 for b in bins], [b["share"] for b in bins], width=1 / 16)
-    lower.set(xlabel="confidence", ylabel="share of images", xlim=(0, 1))
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    with drawing(path, 2, 1, figsize=(5, 6), sharex=True, height_ratios=[3, 1]) as (_, (upper, lower)):
+        confidence = [b["confidence"] for b in bins]
+        upper.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
+        upper.plot(confidence, [b["accuracy"] for b in bins], marker="o", label="this model")
+        upper.set(
+            ylabel="accuracy", ylim=(0, 1.02), title=f"Reliability (expected calibration error {metrics['ece']:.3f})"
+        )
+        upper.legend(loc="upper left")
+        lower.bar([b["low"] + 1 / 30 for b in bins], [b["share"] for b in bins], width=1 / 16)
+        lower.set(xlabel="confidence", ylabel="share of images", xlim=(0, 1))
 
 
 def draw_mistakes(
     images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, names: list[str], path: Path, count: int = 25
 ) -> None:
     """The wrong predictions that the model was most sure of. `images`: (count, channels, height, width) uint8."""
-    import matplotlib.pyplot as plt
-
     predicted = probabilities.argmax(1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:count]
     columns = 5
     rows = max(1, -(-len(worst) // columns))
-    figure, grid = plt.subplots(rows, columns, figsize=(9, 2.1 * rows + 0.6), layout="constrained", squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, row in zip(grid.flat, worst):
-        axes.imshow(np.moveaxis(images[row], 0, -1).squeeze(), cmap="gray")
-        confidence = probabilities[row].max()
-        axes.set_title(f"{names[predicted[row]]} {confidence:.0%}\ntrue: {names[labels[row]]}", fontsize=8)
-    figure.suptitle(f"Most confident mistakes ({len(wrong):,} of {len(labels):,} images are wrong)")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    with drawing(path, rows, columns, figsize=(9, 2.1 * rows + 0.6), squeeze=False) as (figure, grid):
+        for axes in grid.flat:
+            axes.axis("off")
+        for axes, row in zip(grid.flat, worst):
+            axes.imshow(np.moveaxis(images[row], 0, -1).squeeze(), cmap="gray")
+            confidence = probabilities[row].max()
+            axes.set_title(f"{names[predicted[row]]} {confidence:.0%}\ntrue: {names[labels[row]]}", fontsize=8)
+        figure.suptitle(f"Most confident mistakes ({len(wrong):,} of {len(labels):,} images are wrong)")
 
 
 def report(logits: np.ndarray, labels: np.ndarray, names: list[str], images: np.ndarray, folder: Path) -> Report:
@@ -96,10 +84,8 @@ def report(logits: np.ndarray, labels: np.ndarray, names: list[str], images: np.
         images (`np.ndarray` of shape `(count, channels, height, width)`): uint8.
         folder: An existing folder.
     """
-    import matplotlib
     from sklearn.metrics import classification_report, confusion_matrix
 
-    matplotlib.use("Agg")
     numbers = range(len(names))
     predicted = logits.argmax(1)
     matrix = confusion_matrix(labels, predicted, labels=list(numbers))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from zoo.plotting import drawing
 from zoo.tasks.base import Report
 
 from ..text.report import Table, by_length, draw_by_length
@@ -94,8 +95,6 @@ def attention_report(
     model: PreTrainedModel, batch: Mapping[str, torch.Tensor], tokenizer: PreTrainedTokenizerFast, folder: Path
 ) -> Report:
     """Where the decoder listens while it reads the text of an utterance, a batch of one row."""
-    import matplotlib.pyplot as plt
-
     inputs = {name: value.to(model.device) for name, value in batch.items()}
     model.eval()
     outputs = model(**{name: value for name, value in inputs.items() if name != "labels"}, output_attentions=True)
@@ -104,17 +103,14 @@ def attention_report(
     tokens = tokenizer.convert_ids_to_tokens(inputs["labels"][0].tolist())
 
     seconds, height = len(features) / 100, min(8.0, 1.0 + 0.18 * len(tokens))
-    figure, (upper, lower) = plt.subplots(
-        2, 1, figsize=(9, 2.2 + height), sharex=True, height_ratios=[2.2, height], layout="constrained"
-    )
-    upper.imshow(features.T, origin="lower", aspect="auto", cmap="magma", extent=(0, seconds, 0, features.shape[1]))
-    upper.set(ylabel="mel bin", title="Attention under the spectrogram")
-    lower.imshow(weights, aspect="auto", cmap="Blues", extent=(0, seconds, len(tokens), 0))
-    lower.set_yticks(np.arange(len(tokens)) + 0.5, tokens, fontsize=7)
-    lower.set(xlabel="seconds", ylabel="token")
-    path = folder / "attention.png"
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    path, heights = folder / "attention.png", [2.2, height]
+    with drawing(path, 2, 1, figsize=(9, sum(heights)), sharex=True, height_ratios=heights) as (_, (upper, lower)):
+        extent = (0, seconds, 0, features.shape[1])
+        upper.imshow(features.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
+        upper.set(ylabel="mel bin", title="Attention under the spectrogram")
+        lower.imshow(weights, aspect="auto", cmap="Blues", extent=(0, seconds, len(tokens), 0))
+        lower.set_yticks(np.arange(len(tokens)) + 0.5, tokens, fontsize=7)
+        lower.set(xlabel="seconds", ylabel="token")
     return Report(plots={"attention": path})
 
 

@@ -157,9 +157,6 @@ class GenerationTask(Task):
 
     def report(self, prediction: "Prediction", model: PreTrainedModel, folder: Path) -> Report:
         """Tables and plots of the texts, and attention maps of some."""
-        import matplotlib
-
-        matplotlib.use("Agg")
         rows: Any = prediction.dataset
         texts = decode(prediction.predictions, rows.tokenizer)
         report = self.text_report(self.evaluate(prediction, intervals=True), texts, rows, folder)

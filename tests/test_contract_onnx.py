@@ -68,3 +68,25 @@ def test_samples_are_those_of_pytorch(exported, family_name, task_name):
         set_seed(3)
         tokens.append(sampled.generate(**inputs, do_sample=True, max_new_tokens=9).tolist())
     assert tokens[0] == tokens[1]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of an experimental exporter
+@pytest.mark.parametrize(("family_name", "task_name"), CASES)
+def test_the_exporter_of_transformers(family_name, task_name):
+    """transformers' own, which writes one pass without a cache."""
+    exporters = pytest.importorskip("transformers.exporters.exporter_onnx", reason="transformers has no exporters")
+    model = tiny_model(family_name, task_name).eval()
+    model.config.use_cache = False
+    inputs = {name: value.clone() for name, value in inputs_of(task_name, model.config, 3, 4).items()}
+    program = exporters.OnnxExporter().export(model, inputs, config=exporters.OnnxConfig(dynamic=True))
+    inputs = inputs_of(task_name, model.config, 5, 0)
+    with torch.no_grad():
+        expected = model(**inputs)
+    if model.config.is_encoder_decoder and getattr(model.config, "cell_type", None):
+        with pytest.raises(RuntimeError, match="Shape mismatch attempting to re-use buffer"):
+            program(**inputs)  # docs/guides/export.md: recurrent encoder-decoders keep the lengths of the example
+        return
+    found = program(**inputs)
+    name = next(name for name, value in expected.items() if torch.is_tensor(value) and value.ndim > 1)
+    torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)

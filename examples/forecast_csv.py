@@ -37,8 +37,8 @@ def main(
         "target_columns": [value_column],
         "timestamp_format": timestamp_format,
     }
-    task = ForecastingTask(ForecastingArguments(train_file=csv, **columns))
-    task.given = frozenset(MODEL)  # lengths of context and forecast are left to the data
+    # Fields that are not in MODEL, the lengths of context and forecast, are left to the data.
+    task = ForecastingTask(ForecastingArguments(train_file=csv, **columns), fixed_fields=MODEL)
     data = task.load_data(LSTMForecasterConfig(**MODEL))
     model = LSTMForecasterForPrediction(LSTMForecasterConfig(**MODEL, **data.default_fields, **data.model_fields))
     task.attach(model, data.processor)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -67,7 +67,7 @@ class TaskData:
         notes: What else the record says about the data: licence, release, counts of the cleaning.
         processor: What was fitted to the training rows and is saved with the model, if anything.
         warnings: What the user should read before training begins.
-        default_fields: Config fields that suit the data, for those that the recipe does not name.
+        default_fields: Config fields that suit the data, for those that are not fixed.
     """
 
     train: Dataset | None
@@ -151,6 +151,7 @@ class Task(ABC):
     Args:
         arguments: The recipe's `data` section.
         seed: Of augmentation.
+        fixed_fields: Names of the config fields that the data may not choose; None: all, as with trained weights.
     """
 
     name: ClassVar[str]
@@ -169,12 +170,10 @@ class Task(ABC):
     skill: ClassVar[float] = 0.8
     gap: ClassVar[float] = 0.05
 
-    # Names of the config fields that the recipe sets; None: all hold, as those of trained weights do.
-    given: frozenset[str] | None = None
-
-    def __init__(self, arguments: Any, seed: int = 0):
+    def __init__(self, arguments: Any, seed: int = 0, fixed_fields: Collection[str] | None = None):
         self.arguments = arguments
         self.seed = seed
+        self.fixed_fields = fixed_fields
 
     @classmethod
     def hub_tag(cls) -> str:

@@ -99,10 +99,16 @@ def load_parent(settings: RunSettings, task: Task) -> Parent | None:
     return Parent(path, load_processor(task, path), data)
 
 
+def make_task(settings: RunSettings) -> Task:
+    """The task of a run; the data may choose config fields that neither the recipe nor trained weights set."""
+    recipe = settings.recipe
+    fixed = None if recipe.model_name_or_path else recipe.model.keys()
+    return load_task(recipe.task)(settings.data, settings.training.seed, fixed)
+
+
 def load_run_data(settings: RunSettings, task: Task, parent: Parent | None) -> TaskData:
     """The data of a run."""
     config = build_config(load_family(settings.recipe.family), settings.recipe.model, parent.path if parent else None)
-    task.given = None if parent else frozenset(settings.recipe.model)
     return task.load_data(config, parent.processor if parent else None)
 
 
@@ -160,7 +166,7 @@ def build(
     recipe, training = settings.recipe, settings.training
     set_seed(training.seed)
     family = load_family(recipe.family)
-    task = load_task(recipe.task)(settings.data, training.seed)
+    task = make_task(settings)
     parent = load_parent(settings, task)
     data = load_run_data(settings, task, parent) if shared_data is None else shared_data
     if data.train is None:
@@ -196,4 +202,4 @@ def build(
     return Parts(family, task, data, model, processor, trainer, parent, lora, warnings)
 
 
-__all__ = ["Parts", "build", "build_config", "load_parent", "load_processor", "load_run_data"]
+__all__ = ["Parts", "build", "build_config", "load_parent", "load_processor", "load_run_data", "make_task"]

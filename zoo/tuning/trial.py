@@ -22,7 +22,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from zoo.registry import load_task
 from zoo.tasks.base import TaskData
-from zoo.training.build import build, load_parent, load_run_data
+from zoo.training.build import build, load_parent, load_run_data, make_task
 from zoo.training.command_line import RunSettings, parse_run
 
 from .fingerprint import digest
@@ -163,7 +163,7 @@ def data_key(settings: RunSettings) -> str:
 
 def load_without_test(settings: RunSettings) -> TaskData:
     """The data of a run without the test split, which no trial may see."""
-    task = load_task(settings.recipe.task)(settings.data, settings.training.seed)
+    task = make_task(settings)
     data = load_run_data(settings, task, load_parent(settings, task))
     fingerprint = {name: value for name, value in data.fingerprint.items() if name != "test"}
     return replace(data, test=None, fingerprint=fingerprint)

@@ -131,7 +131,7 @@ class ForecastingTask(Task):
 
     def _choose_lengths(self, config: PreTrainedConfig, splits: "Splits", season: int) -> dict[str, int]:
         """The lengths that the recipe does not name."""
-        if self.given is None:
+        if self.fixed_fields is None:
             return {}
         from .lengths import LENGTHS, choose_lengths
 
@@ -139,7 +139,7 @@ class ForecastingTask(Task):
             split: int((part.lengths if bounds is None else bounds[1] - bounds[0]).min())
             for split, (part, bounds) in splits.items()
         }
-        given = {name: getattr(config, name) for name in LENGTHS if name in self.given}
+        given = {name: getattr(config, name) for name in LENGTHS if name in self.fixed_fields}
         return choose_lengths(season, rows.pop("train"), min(rows.values()), given)
 
     def collate(self, rows: dict[str, Tensor] | list[dict[str, Tensor]]) -> dict[str, Tensor]:

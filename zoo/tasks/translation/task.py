@@ -1,6 +1,6 @@
 """TranslationTask: its data, BLEU and chrF, baselines and report, and what continued translation adds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +55,8 @@ class TranslationTask(TextTask):
     study_sections = ("by_pairs",)
     arguments: TranslationArguments
 
-    def __init__(self, arguments: TranslationArguments, seed: int = 0):
-        super().__init__(arguments, seed)
+    def __init__(self, arguments: TranslationArguments, seed: int = 0, fixed_fields: Collection[str] | None = None):
+        super().__init__(arguments, seed, fixed_fields)
         self.teacher: Teacher | None = None
         self.replay: list[ReplayCorpus] = []
         self.first_replayed = 0  # number of the first row to replay

@@ -210,6 +210,9 @@ def test_the_pipeline_takes_lists_arrays_and_long_frames():
     pd.testing.assert_frame_equal(forecast(dated.reset_index(drop=True)), expected)
     german = long.assign(timestamp=stamps.strftime("%d.%m.%Y"))
     pd.testing.assert_frame_equal(forecast(german, timestamp_format="%d.%m.%Y"), found)
+    forecast.series_processor.timestamp_format = "%d.%m.%Y"  # as it is after training on such a file
+    pd.testing.assert_frame_equal(forecast(german), found)
+    pd.testing.assert_frame_equal(forecast(long), found)
 
 
 def test_a_series_without_a_value_has_no_forecast(caplog):

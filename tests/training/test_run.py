@@ -50,18 +50,22 @@ def test_the_record_says_what_was_run_and_measured(finished):
     assert record.metrics["test"]["accuracy_low"] < record.metrics["test"]["accuracy"]
     assert record.baselines["class_frequency"]["accuracy"] == pytest.approx(0.1)
     assert record.fit["verdict"] == "good fit" and record.fit["train"] > 0.9
-    assert record.command.startswith("accelerate launch scripts/train.py") and "output_dir" not in record.command
+    assert record.command.startswith("zoo train ") and "output_dir" not in record.command
     assert record.compute["parameters"] > 0 and record.compute["train_samples_per_second"] > 0
     assert record.compute["peak_memory_bytes"] > 1e7
     assert {"python", "torch", "transformers"} <= set(record.versions)
     assert len(record.weights_sha256) == 64 and len(record.data["splits"]["test"]["sha256"]) == 64
 
 
-def test_the_command_repeats_a_run_but_not_its_place():
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [("scripts/train.py", "accelerate launch scripts/train.py"), ("/usr/local/bin/zoo", "zoo train")],
+)
+def test_the_command_repeats_a_run_but_not_its_place(monkeypatch, program, command):
     """argparse takes dashes for underscores in the name of a flag."""
     argv = "mine --output-dir /home/me/run --seed 3 --skip_test --hub_model_id=me/x --bf16=0".split()
-    command = reproduce_command(argv, Recipe("mine", "", ""))
-    assert command == "accelerate launch scripts/train.py mine --seed 3 --bf16=0"
+    monkeypatch.setattr("sys.argv", [program, *argv])
+    assert reproduce_command(argv, Recipe("mine", "", "")) == f"{command} mine --seed 3 --bf16=0"
 
 
 def test_the_saved_model_answers_through_the_auto_classes(finished):

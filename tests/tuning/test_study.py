@@ -91,7 +91,7 @@ def test_the_page(done, place):
     ):
         assert text in page
     assert "| impossible | `stage_channels=[8,8,8,8,8,8,8,8,8]` | FAILED: model: " in page
-    assert "not looked at" not in page and "python scripts/study.py" in page and str(done) not in page.split("```")[1]
+    assert "not looked at" not in page and "zoo study" in page and str(done) not in page.split("```")[1]
     assert (place / "report/tiny-study.md").read_text() == page.replace("study.png", "tiny-study.png")
     assert (place / "report/tiny-study.png").stat().st_size > 5_000
     assert {line.count("|") for line in page.splitlines() if line.startswith("|")} == {13}
@@ -288,7 +288,7 @@ def test_a_wrong_call_is_an_error_in_one_line(place, flags, message, capsys, tmp
 
 def test_the_command_of_the_page_has_what_changes_the_numbers():
     argv = "--jobs 2 mine --table_only --seeds 1 2 --output_dir=x --test --address auto --weight_decay 0.1".split()
-    expected = "python scripts/study.py mine --seeds 1 2 --test --weight_decay 0.1"
+    expected = "zoo study mine --seeds 1 2 --test --weight_decay 0.1"
     assert command_of(*make_parser().parse_known_args(argv)) == expected
 
 

@@ -72,7 +72,7 @@ def command_of(arguments: argparse.Namespace, flags: Sequence[str]) -> str:
     for name in ("seeds", "only"):
         if values := getattr(arguments, name):
             own += [f"--{name}", *map(str, values)]
-    return shlex.join(["python", "scripts/study.py", *own, *["--test"] * arguments.test, *flags])
+    return shlex.join(["zoo", "study", *own, *["--test"] * arguments.test, *flags])
 
 
 @contextlib.contextmanager

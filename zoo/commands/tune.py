@@ -58,7 +58,7 @@ def tune(argv: list[str]) -> None:
     read_recipe(arguments.recipe)  # a misspelt name is an error before Ray and torch are imported
     from zoo.tuning.search import make_search
 
-    search = make_search(arguments, flags, shlex.join(["python", "scripts/tune.py", *argv]))
+    search = make_search(arguments, flags, shlex.join(["zoo", "tune", *argv]))
     seeds = [] if arguments.skip_final else list(dict.fromkeys(arguments.final_seeds or [search.work.seed]))
     search.run(arguments.address, arguments.jobs, arguments.resume, seeds)
 

@@ -152,7 +152,9 @@ def reproduce_command(argv: Sequence[str], recipe: Recipe) -> str:
             dropping = not NOT_IN_COMMAND.isdisjoint(flag_names([argument]))
         if not dropping:
             kept.append(argument)
-    return shlex.join(["accelerate", "launch", "scripts/train.py", argv[0] if argv else recipe.id, *kept])
+    script = Path(sys.argv[0]).name == "train.py"  # of a checkout; an installed library has no scripts
+    program = ["accelerate", "launch", "scripts/train.py"] if script else ["zoo", "train"]
+    return shlex.join([*program, argv[0] if argv else recipe.id, *kept])
 
 
 def peak_memory() -> int:

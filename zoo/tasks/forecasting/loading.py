@@ -156,6 +156,7 @@ def fit_processor(
         time_features=arguments.time_features,
         frequency=series.frequency,
         season=season,
+        timestamp_format=arguments.timestamp_format,
         per_series=per_series,
         item_ids=series.item_ids if per_series or arguments.item_embedding else (),
         item_embedding=arguments.item_embedding,

@@ -96,7 +96,7 @@ class TimeSeriesForecastingPipeline(Pipeline):
             rows without a whole context before them are left out.
         future: Frame with the known covariates of exactly the steps to forecast, for a model that reads them.
         timestamp_column, timestamp_format, target_columns, item_id_column, frequency: As in a recipe's data; default:
-            the training's target columns where they exist, else found by name.
+            the training's target columns where they exist and its format, else found by name.
 
     Returns a frame with a row for each series, channel and step: `item_id`, `timestamp`, `target` (the name of the
     channel), `predictions`, and a column for each quantile ("0.1", "0.5", ...) that the model forecasts or that its
@@ -145,6 +145,7 @@ class TimeSeriesForecastingPipeline(Pipeline):
             return from_arrays(inputs, processor.channels)
         targets = columns.pop("target_columns", None)
         columns.setdefault("static_columns", processor.static_columns)
+        columns.setdefault("timestamp_format", processor.timestamp_format)
         series = read_series(
             inputs,
             target_columns=[targets] if isinstance(targets, str) else targets,

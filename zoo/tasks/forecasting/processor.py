@@ -33,6 +33,7 @@ class SeriesProcessor(FeatureExtractionMixin):
         time_features: Whether the model reads calendar features.
         frequency: pandas alias of the training data.
         season: Steps of its season.
+        timestamp_format: `strptime` format of its time stamps, unless ISO 8601; the pipeline reads this one too.
         calibration: `Calibration.to_dict()` of the trained model's intervals; None before training.
     """
 
@@ -51,6 +52,7 @@ class SeriesProcessor(FeatureExtractionMixin):
         time_features: bool = False,
         frequency: str | None = None,
         season: int = 1,
+        timestamp_format: str | None = None,
         per_series: bool = False,
         item_ids: Sequence[str] = (),
         item_embedding: bool = False,
@@ -66,6 +68,7 @@ class SeriesProcessor(FeatureExtractionMixin):
         self.known_std = [1.0] * len(self.known_columns) if known_std is None else known_std
         self.static_mean, self.static_std = list(static_mean), list(static_std)
         self.time_features, self.frequency, self.season = time_features, frequency, season
+        self.timestamp_format = timestamp_format
         self.per_series, self.item_ids, self.item_embedding = per_series, list(item_ids), item_embedding
         self.calibration = calibration
 

@@ -95,7 +95,7 @@ class FashionCNNPreTrainedModel(PreTrainedModel):
 
 
 class FashionCNNModel(FashionCNNPreTrainedModel):
-    """The bare net: images to a feature map and a feature vector."""
+    """The model without its head: images to a feature map and a feature vector."""
 
     def __init__(self, config: FashionCNNConfig):
         super().__init__(config)

@@ -408,7 +408,7 @@ class LSTMForecasterPreTrainedModel(PreTrainedModel):
 
 
 class LSTMForecasterModel(LSTMForecasterPreTrainedModel):
-    """The bare net: a window of series to what is remembered of it."""
+    """The model without its head: a window of series to the hidden states of the LSTM."""
 
     def __init__(self, config: LSTMForecasterConfig):
         super().__init__(config)

@@ -562,7 +562,7 @@ def source_mask(attention_mask: torch.Tensor | None, states: torch.Tensor) -> to
 
 
 class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
-    """The bare net: source and target so far to the vector from which the next token is chosen."""
+    """The model without its head: source and target so far to the hidden state that predicts the next token."""
 
     def __init__(self, config: RNNSeq2SeqConfig):
         super().__init__(config)

@@ -595,7 +595,7 @@ class SpeechTransformerDecoder(SpeechTransformerPreTrainedModel):
 
 
 class SpeechTransformerModel(SpeechTransformerPreTrainedModel):
-    """The bare net: sound and text to a vector for each token of the text."""
+    """The model without its head: spectrogram and text to a hidden state for each token of the text."""
 
     def __init__(self, config: SpeechTransformerConfig):
         super().__init__(config)

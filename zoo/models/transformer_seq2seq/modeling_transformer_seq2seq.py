@@ -680,7 +680,7 @@ class TransformerSeq2SeqDecoder(TransformerSeq2SeqStack):
 
 
 class TransformerSeq2SeqModel(TransformerSeq2SeqPreTrainedModel):
-    """The bare net: source and target to a vector for each token of the target."""
+    """The model without its head: source and target to a hidden state for each token of the target."""
 
     _tied_weights_keys = {"decoder.embed_tokens.weight": "encoder.embed_tokens.weight"}
 

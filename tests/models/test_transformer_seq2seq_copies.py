@@ -73,6 +73,6 @@ def test_tokens_that_were_never_trained_are_copied():
 def test_without_the_tokens_of_the_source_one_line_says_what_is_missing():
     model = build()
     states = model.get_encoder()(input_ids=torch.tensor([[5, END]])).last_hidden_state
-    with pytest.raises(ValueError, match="copy_mechanism=True copies tokens of the source: give input_ids, too"):
+    with pytest.raises(ValueError, match="copy_mechanism=True copies tokens of the source: give input_ids, "):
         model(encoder_outputs=(states,), decoder_input_ids=torch.tensor([[2]]))
     assert model(input_ids=torch.tensor([[5, END]]), encoder_outputs=(states,), decoder_input_ids=torch.tensor([[2]]))

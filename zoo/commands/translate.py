@@ -92,7 +92,7 @@ def choose_lines(
 def choose_pairs(
     lines: Sequence[str], translations: Sequence[str], excluded: set[str], dropped: Counter[str]
 ) -> list[tuple[str, str]]:
-    """(line, translation) where the translation can be right; the arguments are those of `choose_lines`."""
+    """(line, translation) for each translation that can be right; `excluded` and `dropped` as in `choose_lines`."""
     pairs = []
     for line, text in zip(lines, translations):
         text = " ".join(text.split())
@@ -179,7 +179,7 @@ def make_parser() -> Parser:
     parser.add_argument("--do_sample", action="store_true", help="sample translations, which vary more")
     parser.add_argument("--seed", type=int, default=42, help="of --do_sample")
     parser.add_argument("--batch_size", type=int, default=256, help="sentences at once")
-    parser.add_argument("--max_length", type=int, default=300, help="drop lines of more characters")
+    parser.add_argument("--max_length", type=int, default=300, help="drop input lines of more characters")
     parser.add_argument(
         "--exclude", type=Path, nargs="+", default=[], metavar="FILE",
         help="drop pairs with a side that is also a line of these files, whatever its case and punctuation: "

@@ -18,7 +18,7 @@ PATH_COLUMNS = ("file_name", "path", "audio", "file")
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript")
 SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
-# A sample below this, of 1 at most, is no sound: half of the last bit of 8.
+# A peak below this, where full scale is 1, is silence: a quarter of a step of 8-bit sound.
 SILENCE = 1 / 512
 
 

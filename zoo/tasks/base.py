@@ -194,7 +194,7 @@ class Task(ABC):
         Args:
             config: The model's config; `config_fields` are read.
             processor: The processor of the weights that a run starts from or measures: its statistics and vocabulary
-                hold, not those of the data.
+                are used in place of new ones from the data.
 
         Raises:
             FileNotFoundError: The data is nowhere.
@@ -216,7 +216,7 @@ class Task(ABC):
         )
 
     def attach(self, model: PreTrainedModel, processor: Any) -> None:
-        """Keep the processor and the model's config, and give the model its generation settings."""
+        """Keep the processor and the model's config; a task that generates gives the model its settings, too."""
         self.config, self.processor = model.config, processor
 
     @abstractmethod
@@ -239,7 +239,7 @@ class Task(ABC):
         return ZooTrainer(data_collator=self.collate, compute_metrics=self.evaluate, **kwargs)
 
     def views(self, dataset: Dataset) -> list[Dataset]:
-        """The rows that are measured, and their TTA views: predictions are averaged over all of them."""
+        """The measured rows, then their TTA views in the same order; predictions are averaged over the list."""
         return [dataset]
 
     @abstractmethod

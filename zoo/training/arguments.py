@@ -61,7 +61,7 @@ class ZooTrainingArguments(TrainingArguments):
         False, "With several processes: look for parameters that got no gradient. All do in this library's models."
     )
     metric_for_best_model: str | None = argument(
-        None, "Metric that compares evaluations; default: the task's primary metric."
+        None, "Metric that compares evaluations; default: the task's primary metric in a recipe, the loss without one."
     )
 
     ema_decay: float = argument(0.0, "Evaluate and save an exponential moving average of the weights; 0: do not.")

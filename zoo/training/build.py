@@ -196,7 +196,7 @@ def build(
         callbacks=callbacks,
         no_decay=lora.no_decay if lora is not None else (),
     )
-    if training.num_train_epochs != epochs:  # the Trainer did
+    if training.num_train_epochs != epochs:  # the Trainer raised it for min_steps
         rows = len(data.train)  # type: ignore[arg-type]
         warnings.append(f"{rows:,} training rows: {training.num_train_epochs} epochs make {training.min_steps} steps")
     return Parts(family, task, data, model, processor, trainer, parent, lora, warnings)

@@ -184,7 +184,7 @@ def train(parts: Parts, settings: RunSettings, checkpoint: Path | None) -> dict[
 
 
 def throughput(trainer: ZooTrainer, seconds: float) -> dict[str, float]:
-    """Samples a second, evaluations included; with batches by tokens, tokens a second and the share of padding too."""
+    """Samples a second, with the seconds of evaluations; with `batch_tokens` also tokens a second and padding."""
     sampler, steps = trainer.batch_sampler, trainer.state.global_step
     if sampler is None:
         samples = steps * trainer.get_total_train_batch_size(trainer.args)
@@ -220,7 +220,7 @@ def make_record(
     history = [entry for entry in trainer.state.log_history if "epoch" in entry]
     baselines = {name: task.baselines(data.train, dataset) for name, dataset in measured.datasets.items()}
     metric, greater_is_better = settings.recipe.primary_metric(task)
-    if not any(metric in values for values in baselines[measured.reported].values()):  # as a loss
+    if not any(metric in values for values in baselines[measured.reported].values()):  # baselines have no loss
         metric, greater_is_better = task.metric, task.greater_is_better
     baseline = {name: baseline_value(split, metric) for name, split in baselines.items()}
     # The verdict compares splits as training saw them: without test-time augmentation.

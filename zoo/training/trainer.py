@@ -352,6 +352,9 @@ class ZooTrainer(Trainer):
 
         Returns:
             None if the run had ended.
+
+        Raises:
+            ValueError: `resume_from_checkpoint` is True, and `output_dir` has no checkpoint.
         """
         checkpoint = resume_from_checkpoint or None
         if isinstance(checkpoint, bool):
@@ -417,7 +420,8 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
 
     Args:
         args: Default: those of [`ZooSeq2SeqTrainingArguments`].
-        kwargs: See [`ZooTrainer`]. Batches hold `labels`, and `decoder_input_ids` if the labels may be taken away.
+        kwargs: See [`ZooTrainer`]. Batches hold `labels`; also `decoder_input_ids` if the model is called without
+            labels, as the Trainer does with label smoothing.
     """
 
     arguments_class = ZooSeq2SeqTrainingArguments
@@ -504,7 +508,7 @@ class ZooSeq2SeqTrainer(ZooTrainer, Seq2SeqTrainer):
         return super().predict_rows(dataset, phase, **generation)
 
     def final_cost(self) -> float:
-        """The beams of the model's own settings beside those of evaluations during training."""
+        """The ratio of beams: of the model's own settings to those of evaluations during training."""
         beams = self.model.generation_config.num_beams or 1
         return beams / (self.args.generation_num_beams or beams)
 

@@ -29,7 +29,7 @@ class Variant:
         recipe: Id or path of the recipe that it changes.
         overrides: Section (`data`, `model`, `training`) -> field -> value.
         model_name_or_path: Weights to start from, if not the recipe's.
-        changed: The part of this that the study lists for this variant, without `common`.
+        changed: What the study's file lists for this variant, without `common`; of the base: `common`.
     """
 
     name: str
@@ -156,7 +156,7 @@ def load_study(name: str | os.PathLike) -> Study:
 
 
 def _beside(recipe: str, study: Path) -> str:
-    """A recipe file's path relative to the study's."""
+    """The path of a recipe file that a study names relative to its own folder; an id stays as it is."""
     recipe = str(recipe)
     return str(study.parent / recipe) if Path(recipe).suffix in (".yaml", ".yml") else recipe
 

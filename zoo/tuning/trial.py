@@ -86,7 +86,7 @@ class TuneReport(TrainerCallback):
         lr_scheduler: LRScheduler,
         **kwargs: object,
     ) -> None:
-        """The optimizer and the schedule of the checkpoint are loaded by now."""
+        """Give the optimizer and schedule, which the checkpoint just set, the new learning rate and weight decay."""
         old, new = self.resumed.get("point", {}), self.point or {}
         rate, decay = "training.learning_rate", "training.weight_decay"
         for group in optimizer.param_groups if old else ():

@@ -380,7 +380,7 @@ class LSTMForecasterPreTrainedModel(PreTrainedModel):
         if isinstance(module, nn.RNNBase):
             init_recurrent_weights(module)
         elif isinstance(module, nn.Linear):
-            # LeCun's range: outputs as large as inputs. The base class would draw from a range made for wide layers.
+            # The range of torch.nn.Linear. The base class would draw from a range made for wide layers.
             bound = module.in_features**-0.5
             init.uniform_(module.weight, -bound, bound)
             if module.bias is not None:

@@ -36,8 +36,8 @@ class RNNCache(Cache):
 
     Args:
         states (`list` of `torch.Tensor`): Each decoder layer's states, (states, batch, hidden_size).
-        feed (`torch.Tensor` of shape `(batch, embedding_size)`): The vector that chose the last token, with input
-            feeding.
+        feed (`torch.Tensor` of shape `(batch, embedding_size)`): Output of the step before (Luong's attentional
+            vector), which input feeding gives to the next step.
         keys (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): The source as additive attention compares
             it.
     """
@@ -103,7 +103,7 @@ class RNNCache(Cache):
         return memory if self.keys is None else self.keys
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
-        """Everything by name and batch first, for a runtime that knows tensors only. A step changes what is past."""
+        """All state by name, batch first, for a runtime that knows only tensors; a step changes those of `past_`."""
         tensors = {f"past_states.{index}": state.transpose(0, 1) for index, state in enumerate(self.states)}
         return tensors | {n: t for n, t in (("past_feed", self.feed), ("keys", self.keys)) if t is not None}
 
@@ -269,8 +269,8 @@ class RNNSeq2SeqDecoderLayer(GradientCheckpointingLayer):
 
     def project(self, inputs: torch.Tensor, columns: slice = slice(None)) -> torch.Tensor:
         """
-        What `step` takes: (..., width) -> (..., gates * hidden_size). With `columns` the inputs are those of the whole
-        input alone; the bias comes with the first of them.
+        What `step` takes: (..., width) -> (..., gates * hidden_size). With `columns`, `inputs` has only these columns
+        of the layer's input, and the result is their part of the sum; the part with column 0 has the bias.
         """
         bias = None if columns.start else self.cell.bias_ih_l0
         return nn.functional.linear(inputs, self.cell.weight_ih_l0[:, columns], bias)
@@ -335,7 +335,7 @@ class RNNSeq2SeqAttention(GradientCheckpointingLayer):
         return weights @ memory, weights
 
 
-# The output vectors; what every layer put out, the embedded tokens first; the weights of attention.
+# Output vectors (batch, length, embedding_size); embedded tokens and each layer's outputs; attention weights.
 Written = tuple[torch.Tensor, list[torch.Tensor], torch.Tensor | None]
 
 
@@ -388,14 +388,14 @@ class RNNSeq2SeqDecoder(nn.Module):
             memory (`torch.Tensor` of shape `(batch, source_length, hidden_size)`): The encoded source.
             memory_mask (`torch.Tensor` of shape `(batch, source_length)`): True for real tokens.
             cache (`RNNCache`): What was read before; it goes on from there.
-            mask (`torch.Tensor` of shape `(batch, length)`): Bool: read over the tokens where it is false. `None`
-                reads every token.
+            mask (`torch.BoolTensor` of shape `(batch, length)`): Tokens where it is false are skipped: they do not
+                change the states. `None` skips none.
         """
         cache.seen_tokens += inputs.shape[1]
         if self.input_feeding or (mask is not None and keeps_cache):
             return self._one_by_one(inputs, memory, memory_mask, cache, mask)
         if mask is not None:
-            # Nobody reads the states at the end, so what is read over may as well come last.
+            # Nobody reads the states at the end, so skipped tokens may as well come last.
             padding = Padding(mask)
             vectors, hidden_states, weights = self(padding.front(inputs), memory, memory_mask, cache)
             hidden_states = [padding.places(state) for state in hidden_states]
@@ -470,7 +470,7 @@ class RNNSeq2SeqPreTrainedModel(PreTrainedModel):
         if isinstance(module, nn.RNNBase):
             init_recurrent_weights(module)
         elif isinstance(module, nn.Linear):
-            # LeCun's range: outputs as large as inputs.
+            # The range of torch.nn.Linear.
             bound = module.in_features**-0.5
             init.uniform_(module.weight, -bound, bound)
             if module.bias is not None:
@@ -602,7 +602,7 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
             decoder_input_ids (`torch.LongTensor` of shape `(batch, target_length)`): The target so far; with a cache
                 what is new of it.
             decoder_attention_mask (`torch.LongTensor` of shape `(batch, target_length)`): Tokens where it is 0 are
-                read over. It may be longer; the last ones hold.
+                skipped. Of a longer mask the last `target_length` columns are used.
             encoder_outputs (`ModelOutput` or `tuple`, *optional*): What the encoder returned for the source, output or
                 tuple, in place of `input_ids`.
             past_key_values (`Cache`, *optional*): What an earlier call returned; it goes on from there, and is
@@ -671,7 +671,7 @@ class RNNSeq2SeqModel(RNNSeq2SeqPreTrainedModel):
 
 def target_mask(attention_mask: torch.Tensor | None, inputs: torch.Tensor) -> torch.Tensor | None:
     """
-    (batch, target_length) bool, or `None` if no token must be read over.
+    (batch, target_length) bool, or `None` if no token is skipped.
 
     Raises:
         ValueError: The mask does not fit the target (batch, target_length, width).
@@ -689,7 +689,7 @@ def target_mask(attention_mask: torch.Tensor | None, inputs: torch.Tensor) -> to
 
 
 class RNNSeq2SeqForConditionalGeneration(RNNSeq2SeqPreTrainedModel, GenerationMixin):
-    """The net with a comparison of its vectors with every token's embedding: logits, their loss and `generate()`."""
+    """The model with its head: logits over the vocabulary, the loss of `labels`, and `generate()`."""
 
     _tied_weights_keys = {"lm_head.weight": "model.encoder.embed_tokens.weight"}
 
@@ -759,7 +759,8 @@ class RNNSeq2SeqForConditionalGeneration(RNNSeq2SeqPreTrainedModel, GenerationMi
         Args:
             labels (`torch.LongTensor` of shape `(batch, target_length)`): The tokens to be written; -100 is not
                 counted. Without `decoder_input_ids` the decoder reads them, moved one place to the right.
-            logits_to_keep (`int`, defaults to 0): Compute the logits of so many last positions; 0 for all.
+            logits_to_keep (`int`, defaults to 0): Compute the logits of only this many last positions; 0 for all,
+                which the loss of `labels` needs.
             label_smoothing (`float`, defaults to 0.0): Share of the target that is spread evenly over the vocabulary,
                 in the loss of `labels`.
             num_items_in_batch (`int` or `torch.Tensor`, *optional*): What the summed loss is divided by, instead of

@@ -30,7 +30,10 @@ def find_source_ids(input_ids: torch.Tensor | None, encoder_outputs: Any) -> tor
     if input_ids is None:
         input_ids = getattr(encoder_outputs, "input_ids", None)
     if input_ids is None:
-        raise ValueError("copy_mechanism=True copies tokens of the source: give input_ids, too")
+        raise ValueError(
+            "copy_mechanism=True copies tokens of the source: give input_ids, in place of inputs_embeds or beside "
+            "encoder_outputs"
+        )
     return input_ids
 
 
@@ -92,8 +95,12 @@ def add_copies(
     Args:
         logits (`torch.Tensor` of shape `(batch, length, vocab_size)`): Of the output layer.
         pointer (`torch.Tensor` of shape `(batch, length, source_length)`): Distribution over the source.
-        log_odds (`torch.Tensor` of shape `(batch, length, 1)`): Log-odds of copying.
+        log_odds (`torch.Tensor` of shape `(batch, length, 1)`): Log-odds of copying; `sigmoid(-log_odds)` is the
+            paper's `p_gen`.
         source_ids (`torch.LongTensor` of shape `(batch, source_length)`): Tokens of the source.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, length, vocab_size)`, float32.
     """
     written = logits.float().log_softmax(dim=-1) + nn.functional.logsigmoid(-log_odds)
     tokens = source_ids[:, None, :].expand(pointer.shape)  # a token may be in the source several times

@@ -141,10 +141,11 @@ def hide_padding(
     source: torch.Tensor | None = None,
 ) -> Any:
     """
-    The mask of the source (batch, length), as attention from `embeds` to themselves, or to the source, takes it.
+    The source's mask (batch, source_length) in the form that attention takes: from `embeds` to themselves, or to the
+    encoder's states `source` (batch, source_length, d_model). `None` hides nothing.
 
-    For torch's kernels that is a view, made here: the general way costs a twentieth of a step of generation on a CPU.
-    Attention to the source takes it with every implementation but the plain one (see `layers_attention.py`).
+    For torch's kernels it is a view (batch, 1, 1, source_length), made here: the general way costs a twentieth of a
+    step of generation on a CPU. Attention to the source uses these kernels with every implementation but "eager".
     """
     implementation = config._attn_implementation
     if source is not None and attention_mask is None:
@@ -211,7 +212,12 @@ def eager_attention_forward(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention in plain operations; the only implementation that shows its weights (before dropout)."""
+    """
+    Attention in plain operations; the only implementation that returns its weights (before dropout).
+
+    Query, key and value (batch, heads, length, head_dim) -> output (batch, queries, heads, head_dim) and weights
+    (batch, heads, queries, keys).
+    """
     scores = torch.matmul(query, key.transpose(2, 3)) * scaling
     weights = hide(scores, attention_mask, module.is_causal).softmax(dim=-1)
     seen = fast_dropout(weights, dropout, module.training)
@@ -855,10 +861,13 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
                 in the loss of `labels`.
             num_items_in_batch (`int` or `torch.Tensor`, *optional*): Divide the loss by this instead of the number of
                 labels. The Trainer gives it with gradient accumulation.
-            skip_logits (`bool`, *optional*): Compute the loss without holding all logits, which is faster and needs
-                little memory, and return `logits=None`. By default in training with `labels`.
+            skip_logits (`bool`, *optional*): Return `logits=None` and compute the loss without holding all logits,
+                which is faster and needs little memory; `copy_mechanism` holds them all the same. By default in
+                training with `labels`.
 
-        With `copy_mechanism` the logits are log-probabilities in float32.
+        Returns:
+            `loss` (mean cross-entropy in nats, with `labels` only) and `logits` (batch, length, vocab_size): with
+            `copy_mechanism` log-probabilities in float32.
         """
         if labels is not None:
             use_cache = False if use_cache is None else use_cache

@@ -218,6 +218,8 @@ class ForecastingTask(Task):
     def evaluate(self, prediction: "Prediction", intervals: bool = False) -> dict[str, float]:
         """MAE, MSE and sMAPE in the model's units; with `intervals` every metric of the record.
 
+        The record's sMAPE is in the data's units: with z-scores choose the checkpoint by MAE or MSE.
+
         After `refit_on_validation` the record has those of the validation split before it too, as `mae_held_out`...
         """
         if intervals:

@@ -85,8 +85,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
 
     Call it with a pandas frame (long or wide) or series, the path of a CSV or Parquet file, a list of numbers, an
     array (rows,) or (rows, channels), a list of arrays, or arrays by their ids. Missing values are NaN. A series that
-    a model with z-scores of each series was not trained on is scaled by its history; a model with item embeddings
-    rejects it.
+    the model was not trained on is scaled by its own history if the model has z-scores of each series, and rejected if
+    it has item embeddings.
 
     Args of a call:
         prediction_length: Steps to forecast; default: the model's.

@@ -121,6 +121,7 @@ class SpeechRecognitionTask(GenerationTask):
             source=source,
             notes={
                 **notes,
+                # Frames of 10 ms.
                 "hours": {name: round(float(count) / 360_000, 3) for name, count in frames.items()},
                 "speakers": {name: len(part.by_speaker) for name, part in datasets.items() if part.speakers},
                 "left_out": left_out,

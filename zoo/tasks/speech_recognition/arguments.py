@@ -45,12 +45,14 @@ class SpeechRecognitionArguments(DataArguments):
     audio_column: str | None = option(
         None, "Column of the sound or its path; default: file_name, path, audio or file."
     )
-    text_column: str | None = option(None, "Column of what is said; default: text, sentence or transcription.")
+    text_column: str | None = option(
+        None, "Column of what is said; default: text, sentence, transcription or transcript."
+    )
     speaker_column: str | None = option(
         None, "Column of the speaker; default: speaker_id, speaker or client_id, if any."
     )
     validation_size: float = option(
-        0.1, "Share of the utterances to set aside without validation data: whole speakers, if known."
+        0.1, "Share of the utterances for validation, if the data has no such split; whole speakers, if known."
     )
     test_size: float = option(0.1, "The same for the test split.")
     split_seed: int = option(0, "Seed of the speakers that are set aside.")

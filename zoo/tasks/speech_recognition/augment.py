@@ -63,7 +63,8 @@ class Augmentation:
     Args:
         speed: Play up to this share faster or slower, pitch included (Ko et al., 2015).
         frequency_warp: Scale frequencies by up to this share, too (Jaitly and Hinton, 2013: other vocal tracts).
-        gain: Change the loudness of each utterance by up to this many decibels.
+        gain: Change the loudness of each joined utterance by up to this many decibels; alone it would be normalised
+            away.
         noise: Least decibels between speech and noise, in half of the utterances.
         frequency_masks: Bands to hide (Park et al., 2019, arXiv:1904.08779: SpecAugment).
         time_masks: Spans to hide in each second.

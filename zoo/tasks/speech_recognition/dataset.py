@@ -22,7 +22,8 @@ GROUP = re.compile(r"(\w+)<([\d.]+)")
 
 
 class Row(NamedTuple):
-    """The spectrograms `(frames, bins)` and the text of a string, and the numbers that its random ones follow from."""
+    """Spectrograms `(frames, bins)` of a row's utterances, their joined text, the key of its random numbers, and
+    whether it is augmented."""
 
     clips: list[np.ndarray]
     text: str
@@ -31,14 +32,14 @@ class Row(NamedTuple):
 
 
 class SpeechDataset(Dataset):
-    """Utterances of one split, or strings of several utterances of a speaker.
+    """Utterances of one split, or sequences of several utterances of a speaker.
 
-    In training with `join`, row i is a string of a fixed number of utterances, 1 to `join`; which they are changes
-    every epoch, and each begins one string an epoch. Otherwise the rows are the utterances alone, then, with `join`,
-    strings in which each occurs once, but for one of a speaker that may be left over.
+    In training with `join`, row i is a sequence of a fixed number of utterances, 1 to `join`; which they are changes
+    every epoch, and each begins one sequence an epoch. Otherwise the rows are the utterances alone, then, with `join`,
+    sequences in which each occurs once, but for one of a speaker that may be left over.
 
-    Extra utterances of the split are for training only: of each `extra_epochs` neighbours in length another one every
-    epoch.
+    Extra utterances of the split are for training only: sorted by length into groups of `extra_epochs`, of which an
+    epoch reads one each.
 
     Args:
         features: Log-mel spectrograms of the split.

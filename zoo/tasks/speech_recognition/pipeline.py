@@ -17,7 +17,7 @@ from transformers.pipelines.automatic_speech_recognition import AutomaticSpeechR
 
 # Where long sound is divided: at the quietest moment of so many seconds, in the last half of what the model reads.
 QUIET = 0.1
-# A sample below this, of 1 at most, is no sound: half of the last bit of 8.
+# A peak below this, where full scale is 1, is silence: a quarter of a step of 8-bit sound.
 SILENCE = 1 / 512
 
 
@@ -43,14 +43,15 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
     def __init__(self, model: Any, *args: Any, **kwargs: Any):
         self.type: str
         super().__init__(model, *args, **kwargs)
-        # Models whose names transformers does not know are CTC models to it, with a tokenizer that merges repetitions.
+        # transformers goes by the class's name: it takes a model that it does not list for CTC, with a tokenizer that
+        # merges repetitions.
         self.is_unknown = self.type == "ctc" and not type(model).__module__.startswith("transformers.models.")
         if self.is_unknown and model.can_generate():
             self.type = "seq2seq"
 
     @property
     def limit(self) -> int | None:
-        """Samples that the model reads at most, if it says so and transformers does not know it."""
+        """The most samples that the model reads; None if its config does not say, or transformers knows the model."""
         hop = getattr(self.feature_extractor, "hop_length", None)
         frames = getattr(self.model.config, "max_source_positions", None)
         return None if hop is None or frames is None or not self.is_unknown else hop * frames
@@ -65,6 +66,7 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
 
         Raises:
             FileNotFoundError: The file does not exist.
+            TypeError: It is not a path, bytes, an array or a mapping with one of them.
             ValueError: It is not sound, or there is none in it.
         """
         rate, extra, name = self.rate, {}, "the sound"
@@ -174,7 +176,7 @@ class SpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
         texts = []
         for output in model_outputs:
             tokens = output["tokens"].flatten().tolist()
-            if self.type == "ctc":  # a common tokenizer does not merge repeated tokens
+            if self.type == "ctc":  # an ordinary tokenizer does not merge repeated tokens
                 tokens = [token for place, token in enumerate(tokens) if place == 0 or token != tokens[place - 1]]
             texts.append(self.tokenizer.decode(tokens, skip_special_tokens=True).strip())
         own = ("tokens", "logits", "is_last")

@@ -12,4 +12,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    import zoo_cli  # `python -m zoo_cli`: under its own name it tells `zoo` to register nothing yet
+
+    sys.exit(zoo_cli.main())

@@ -283,6 +283,35 @@ def test_an_unknown_date_names_its_format(tmp_path, dates, advice):
         read_series(write(tmp_path, text), timestamp_column="date", timestamp_format="dd/mm/yyyy")
 
 
+def test_a_first_column_of_other_dates_is_the_time(tmp_path):
+    """Its name is not a usual one, and its cells are not ISO 8601: they are no ids of series all the same."""
+    path = write(tmp_path, "Datum;Umsatz\n01.02.2024;1,5\n02.02.2024;2,5\n")
+    with pytest.raises(ValueError, match="give timestamp_format, here '%d.%m.%Y'"):
+        read_series(path)
+    with pytest.raises(ValueError, match="timestamp_format='%Q': 'Q' is a bad directive"):
+        read_series(path, timestamp_format="%Q")
+    for option in ("timestamp_format", "preferred_format"):
+        series = read_series(path, **{option: "%d.%m.%Y"})
+        assert series.channels == ("Umsatz",) and series.frequency == "D" and series.values.tolist() == [[1.5], [2.5]]
+    iso = write(tmp_path, "Datum;Umsatz\n2024-02-01;1,5\n2024-02-02;2,5\n")
+    assert read_series(iso, preferred_format="%d.%m.%Y").starts[0] == np.datetime64("2024-02-01")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "series.csv is empty"),
+        ("date,a\n2024-01-01,1\n2024-01-02,ä\n".encode("latin-1"), "series.csv, line 3: this is not UTF-8"),
+        (b"date,a\n2024-01-01,1\n2024-01-02,1,2,3\n", "series.csv: Expected 2 fields in line 3, saw 4"),
+    ],
+)
+def test_a_damaged_file_says_where(tmp_path, content, message):
+    path = tmp_path / "series.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_series(path)
+
+
 def test_several_series_without_their_ids_name_the_argument(tmp_path):
     text = "shop,date,a\nx,2024-01-01,1\nx,2024-01-02,1\ny,2024-01-01,1\n"
     with pytest.raises(ValueError, match="line 4, column 'date'.*sort the rows .*name the column of their ids"):

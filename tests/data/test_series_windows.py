@@ -95,7 +95,7 @@ def test_lengths_that_cannot_be(arguments):
 
 def test_too_few_rows():
     series = counting((20, 7))
-    message = "series 's1' has 7 rows here and 0 before them, too few for 5 of context \\+ 3.*or set skip_short"
+    message = "series 's1' has 7 rows and 0 before them, too few for 5 of context \\+ 3.*or set skip_short"
     with pytest.raises(ValueError, match=message):
         WindowDataset(series, 5, 3)
     windows = WindowDataset(series, 5, 3, skip_short=True)

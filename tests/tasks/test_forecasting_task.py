@@ -228,7 +228,10 @@ def test_a_series_without_a_value_has_no_forecast(caplog):
     ("inputs", "options", "message"),
     [
         (np.zeros((30, 3)), {}, r"a series has shape \(30, 3\), but the model takes \(rows, 1\)"),
-        ([1.0, 2.0], {"prediction_length": 0}, "prediction_length=0 must be at least 1"),
+        ([1.0, 2.0], {"prediction_length": 0}, "prediction_length=0 must be a number of steps, 1 or more"),
+        ([1.0, 2.0], {"prediction_length": "7"}, "prediction_length='7' must be a number of steps"),
+        ([], {}, "at least one series to forecast, found none"),
+        (["mine.csv", "other.csv"], {}, "expected numbers, or one path or frame"),
         ({"shop": [1.0, float("inf")]}, {}, "series 'shop', row 1: holds an infinite value"),
     ],
 )
@@ -245,7 +248,7 @@ def test_the_pipeline_rejects(inputs, options, message):
         (["--train_file", "MINE", "--data_dir", "/mine"], 2, "--train_file and --data_dir both name the data"),
         (["--test_file", "MINE"], 1, "need --train_file"),
         (["--train_file", "MINE", "--target_columns", "c"], 1, "'c'"),
-        (["--train_file", "MINE", "--model_overrides", "context_length=900"], 1, "too few for"),
+        (["--train_file", "MINE", "--model_overrides", "context_length=900"], 1, "mine.csv, train split: series"),
         (["--train_file", "MINE", "--validation_size", "-1"], 2, "validation_size=-1.0 must be at least 0"),
         (["--train_file", "MINE", "--validation_size", "0"], 1, "no validation rows to choose the checkpoint by"),
         (
@@ -343,7 +346,7 @@ def test_short_series_are_left_out_of_every_split(tmp_path):
     table = pd.concat(
         [frame()[["date", "a"]].assign(item_id="long"), frame(60)[["date", "a"]].assign(item_id="short")]
     )
-    with pytest.raises(ValueError, match="series 'short' has 42 rows here.*or set skip_short"):
+    with pytest.raises(ValueError, match="series 'short' has 42 rows.*or set skip_short"):
         load(tmp_path / "mine.csv", table)
     data = load(tmp_path / "mine.csv", table, skip_short=True)
     assert data.notes["skipped_series"] == {"train": 1, "validation": 1}

@@ -33,6 +33,7 @@ def test_verdicts_of_accuracies(train, validation, losses, expected):
 def test_errors_are_read_the_other_way_round():
     assert verdict(0.02, 0.03, baseline=1.0, metric="mse", greater=False)["verdict"] == "good fit"
     assert verdict(0.5, 0.5, baseline=1.0, metric="mse", greater=False)["verdict"] == "underfit"
+    assert verdict(3.0, 3.5, baseline=1.0, metric="mse", greater=False)["verdict"] == "underfit"  # a gap means nothing
     assert verdict(0.02, 0.2, baseline=1.0, metric="mse", greater=False)["verdict"] == "overfit"
 
 

@@ -96,7 +96,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="zoo",
         description="Classic deep-learning architectures for the Hugging Face ecosystem.",
-        epilog="commands:\n" + "\n".join(f"  {name:10} {summary}" for name, (_, summary) in COMMANDS.items()),
+        epilog="\n".join(
+            [
+                "commands:",
+                *(f"  {name:10} {summary}" for name, (_, summary) in COMMANDS.items()),
+                "",
+                "Every command takes --debug: after an error it prints the traceback, too.",
+            ]
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"primer-zoo {__version__}")
@@ -105,6 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments:
         parser.print_help()
+        return 2
+    if arguments[0].startswith("-") and arguments[0] not in parser._option_string_actions:
+        print(f"error: {unknown_argument(arguments[0], parser)}", file=sys.stderr)
         return 2
     parsed = parser.parse_args(arguments)
     if parsed.command not in COMMANDS:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .series import SeriesSet
-from .series_table import ITEM_NAMES, TIMESTAMP_NAMES, Table, open_table, usual_column
+from .series_table import ITEM_NAMES, TIMESTAMP_NAMES, Table, date_formats, open_table, parse_dates, usual_column
 from .series_time import GridError, canonical_frequency, grid_positions, infer_frequency
 
 TARGET_NAMES = ("target", "y")
@@ -37,6 +37,7 @@ def read_series(
     static_columns: Sequence[str] = (),
     frequency: str | None = None,
     timestamp_format: str | None = None,
+    preferred_format: str | None = None,
 ) -> SeriesSet:
     """Series from a CSV (also .gz) or Parquet file, a pandas frame or a `datasets.Dataset`.
 
@@ -61,6 +62,7 @@ def read_series(
         static_columns: The same in all rows of a series: numbers, or text for categories.
         frequency: pandas alias. Default: inferred; give it where gaps outnumber the steps.
         timestamp_format: `strptime` format of time stamps that are not ISO 8601.
+        preferred_format: Default instead, if the time stamps have it.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -72,7 +74,8 @@ def read_series(
     if not len(frame):
         raise ValueError(f"{table.name} has no rows")
     item = usual_column(frame.columns, item_column, ITEM_NAMES)
-    time = usual_column(frame.columns, timestamp_column, TIMESTAMP_NAMES) or _dated_column(frame)
+    time = usual_column(frame.columns, timestamp_column, TIMESTAMP_NAMES)
+    time = time or _dated_column(frame, timestamp_format or preferred_format)
     if time is None:
         # A table whose columns have roles is not ragged: it lacks its time stamps.
         has_roles = target_columns or known_columns or static_columns or set(TARGET_NAMES) & set(frame.columns)
@@ -82,6 +85,8 @@ def read_series(
             f"{table.name} has no column of time stamps (looked for {', '.join(TIMESTAMP_NAMES)}): name it with "
             f"timestamp_column; it has {table.describe_columns()}"
         )
+    if timestamp_format is None and time in frame.columns and _has_format(frame[time], preferred_format):
+        timestamp_format = preferred_format
     taken = {time, item, *known_columns, *static_columns}
     if target_columns is None and preferred_targets and set(preferred_targets) <= set(frame.columns):
         target_columns = preferred_targets
@@ -91,7 +96,7 @@ def read_series(
         free = [c for c in frame.columns if c not in taken and not str(c).startswith("Unnamed: ")]
         target_columns = usual[:1] or free
     table.need([time], "timestamp_column")
-    table.need([item] if item else [], "item_column")
+    table.need([item] if item else [], "item_id_column")
     table.need(known_columns, "known_columns")
     table.need(static_columns, "static_columns")
     table.need(target_columns, "target_columns")
@@ -109,15 +114,23 @@ def _holds_ids(column: pd.Series) -> bool:
     return is_text and not pd.to_numeric(column, errors="coerce").notna().all()
 
 
-def _dated_column(frame: pd.DataFrame) -> str | None:
-    """The first column if it holds dates."""
+def _has_format(column: pd.Series, timestamp_format: str | None) -> bool:
+    """Whether the first cells are time stamps in this `strptime` format."""
+    if timestamp_format is None or pd.api.types.is_datetime64_any_dtype(column):
+        return False
+    return bool(parse_dates(column.head(20).astype(str), timestamp_format).notna().all())
+
+
+def _dated_column(frame: pd.DataFrame, timestamp_format: str | None) -> str | None:
+    """The first column if it holds dates: of this format, or of another that an error then names."""
     column = frame.iloc[:, 0]
     if pd.api.types.is_datetime64_any_dtype(column):
         return column.name
     if not _holds_ids(column):
         return None
-    dates = pd.to_datetime(column.head(20), format="ISO8601", errors="coerce", utc=True)
-    return column.name if dates.notna().all() else None
+    dates = parse_dates(column.head(20), "ISO8601")
+    is_dated = dates.notna().all() or _has_format(column, timestamp_format) or date_formats(column)
+    return column.name if is_dated else None
 
 
 def _unnest(table: Table, columns: _Columns) -> Table:

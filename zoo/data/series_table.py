@@ -31,6 +31,8 @@ _DATES = {
     r"\d{1,2}-\d{1,2}-\d{4}": ("%d-%m-%Y", "%m-%d-%Y"),
     r"\d{4}/\d{1,2}/\d{1,2}": ("%Y/%m/%d",),
 }
+# How pandas begins "Expected 2 fields in line 102, saw 4".
+_PARSER = "Error tokenizing data. C error: "
 _CLOCKS = {"": "", r"[ T]\d{1,2}:\d{2}": " %H:%M", r"[ T]\d{1,2}:\d{2}:\d{2}": " %H:%M:%S"}
 
 
@@ -46,6 +48,18 @@ def decimal_points(column: pd.Series) -> pd.Series:
     if not text.str.fullmatch(_COMMA_NUMBER).all() or not text.str.fullmatch(_DECIMAL_COMMA).any():
         return column
     return text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False).reindex(column.index)
+
+
+def parse_dates(text: pd.Series, timestamp_format: str) -> pd.Series:
+    """Dates in UTC, NaT where a cell is not in the format.
+
+    Raises:
+        ValueError: It is not a `strptime` format.
+    """
+    try:
+        return pd.to_datetime(text, format=timestamp_format, errors="coerce", utc=True)
+    except ValueError as error:
+        raise ValueError(f"timestamp_format={timestamp_format!r}: {error}") from None
 
 
 def date_formats(column: pd.Series) -> list[str]:
@@ -139,7 +153,7 @@ class Table:
             # The first 20 tell quickly that they are not all midnights with an offset from UTC.
             if timestamp_format is None and all(t.str.fullmatch(_MIDNIGHT).all() for t in (text.head(20), text)):
                 text = text.str.extract(_MIDNIGHT)[0]
-            column = pd.to_datetime(text, format=timestamp_format or "ISO8601", errors="coerce", utc=True)
+            column = parse_dates(text, timestamp_format or "ISO8601")
             if column.isna().any():
                 expected = timestamp_format or f"ISO 8601 (2016-07-01 13:00); {self._format_advice(name)}"
                 if "%" not in expected and timestamp_format:
@@ -194,8 +208,13 @@ def open_table(source: Any, timestamp_column: str | None = None, item_column: st
             return replace(open_table(pd.read_parquet(path)), name=path.name)
         if path.name.removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
             return _read_csv(path, timestamp_column, item_column)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path} is empty") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line}: this is not UTF-8; save the file as UTF-8") from None
     except (ValueError, OSError, EOFError, pd.errors.ParserWarning) as error:  # pandas' parser errors are ValueErrors
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{path}: {' '.join(str(error).split()).replace(_PARSER, '')}") from error
     raise ValueError(f"{path}: expected a .csv, .csv.gz or .parquet file")
 
 
@@ -221,4 +240,4 @@ def _read_csv(path: Path, timestamp_column: str | None, item_column: str | None)
     return Table(frame[~blank] if blank.any() else frame, path.name, is_csv=True)
 
 
-__all__ = ["ITEM_NAMES", "TIMESTAMP_NAMES", "Table", "open_table", "usual_column"]
+__all__ = ["ITEM_NAMES", "TIMESTAMP_NAMES", "Table", "date_formats", "open_table", "parse_dates", "usual_column"]

@@ -76,10 +76,10 @@ class WindowDataset(Dataset):
     def _too_short(self, number: int) -> str:
         before, rows = int(self.first[number]), int(self.last[number] - self.first[number])
         return (
-            f"series {self.series.item_ids[number]!r} has {rows} rows here and {before} before them, too few for "
+            f"series {self.series.item_ids[number]!r} has {rows} rows and {before} before them, too few for "
             f"{self.min_context} of context + {self.prediction_length} to forecast ({len(self.skipped)} such series): "
-            "shorten context_length or prediction_length (fields of the model), lower min_context, or set skip_short "
-            "to leave out such series"
+            "give longer series, shorten context_length or prediction_length (fields of the model), lower "
+            "min_context, or set skip_short to leave out such series"
         )
 
     def __len__(self) -> int:

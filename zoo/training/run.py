@@ -1,5 +1,6 @@
 """One run: train, evaluate, save, record."""
 
+import contextlib
 import shlex
 import shutil
 import sys
@@ -283,7 +284,12 @@ def run(settings: RunSettings, argv: Sequence[str], callbacks: Sequence[TrainerC
     with settings.training.main_process_first(local=False):
         if is_first:
             claim_folder(settings, checkpoint)
-    parts = build(settings, callbacks)
+    try:
+        parts = build(settings, callbacks)
+    except Exception:
+        with contextlib.suppress(OSError):  # of a folder that is not empty
+            folder.rmdir()
+        raise
     if is_first:
         write_whole(folder / RECIPE_NAME, settings.recipe.to_yaml())
         for warning in parts.warnings:

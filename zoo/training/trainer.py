@@ -1,5 +1,6 @@
 """ZooTrainer and ZooSeq2SeqTrainer: transformers' Trainers with what the library's arguments add."""
 
+import logging
 import math
 import time
 import warnings
@@ -46,6 +47,9 @@ from .optimizers import MuonWithAdamW, muon_groups
 from .token_batches import LengthBatches, SortedRows, TokenBatchSampler
 
 IGNORED = -100  # padding of labels and predictions
+
+# transformers warns of checkpoints less than a second apart, which nobody can act on.
+logging.getLogger("transformers.trainer_utils").addFilter(lambda record: "mtime may not" not in record.getMessage())
 
 
 @dataclass

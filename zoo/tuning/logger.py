@@ -14,6 +14,7 @@ from .overrides import plain
 from .settings import Objective
 
 REPORTED = ("score", "metrics", "seconds", "host", "pid")
+QUIET_SECONDS = 30  # between two lines of progress in a log file
 
 
 class TrialLogger(tune.Callback):
@@ -35,6 +36,7 @@ class TrialLogger(tune.Callback):
         self.ended = self.first = done
         self.begun, self.started = time.monotonic(), dict[str, float]()
         self.progress: dict[str, str] = {}
+        self.shown = time.monotonic()
         self.best: float | None = None
 
     def __getstate__(self) -> dict[str, tuple]:
@@ -118,9 +120,13 @@ class TrialLogger(tune.Callback):
         self.show_progress()
 
     def show_progress(self) -> None:
-        """Show what is running, in a line that is overwritten."""
-        if sys.stdout.isatty():
-            running = " | ".join(f"{self.numbers.get(id, 0)}: {text}" for id, text in self.progress.items())
+        """Show what is running: in a line that is overwritten, or every half minute in one that stays."""
+        running = " | ".join(f"{self.numbers.get(id, 0)}: {text}" for id, text in self.progress.items())
+        if not sys.stdout.isatty():
+            if running and time.monotonic() - self.shown >= QUIET_SECONDS:
+                self.shown = time.monotonic()
+                print(running, flush=True)
+        else:
             print(f"\r\033[K{running[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
 
 

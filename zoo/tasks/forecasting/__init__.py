@@ -90,15 +90,18 @@ class ForecastingTask(Task):
         }
         datasets: dict[str, ForecastDataset] = {}
         for split, (part, bounds) in splits.items():
-            windows = WindowDataset(
-                prepared[id(part)],
-                lengths.get("context_length", config.context_length),
-                lengths.get("prediction_length", config.prediction_length),
-                bounds,
-                stride=arguments.stride if split == "train" else 1,
-                min_context=arguments.min_context,
-                skip_short=arguments.skip_short,
-            )
+            try:
+                windows = WindowDataset(
+                    prepared[id(part)],
+                    lengths.get("context_length", config.context_length),
+                    lengths.get("prediction_length", config.prediction_length),
+                    bounds,
+                    stride=arguments.stride if split == "train" else 1,
+                    min_context=arguments.min_context,
+                    skip_short=arguments.skip_short,
+                )
+            except ValueError as error:
+                raise ValueError(f"{part.source}, {split} split: {error}") from None
             dataset = ForecastDataset(
                 windows, processor, training=split == "train", times=part, follow=split == "test"
             )

@@ -54,7 +54,14 @@ def from_arrays(inputs: Any, channels: Sequence[str]) -> "SeriesSet":
         several = isinstance(inputs, (list, tuple)) and len(inputs) > 0 and np.ndim(inputs[0]) > 0
         several = several or (isinstance(inputs, (np.ndarray, torch.Tensor)) and inputs.ndim == 3)
         names = [str(number) for number in range(len(inputs) if several else 1)]
-    items = [np.asarray(item, dtype=np.float64) for item in (inputs if several else [inputs])]
+    if isinstance(inputs, (list, tuple)) and not inputs:
+        raise ValueError("expected at least one series to forecast, found none")
+    try:
+        items = [np.asarray(item, dtype=np.float64) for item in (inputs if several else [inputs])]
+    except (TypeError, ValueError):
+        raise ValueError(
+            "expected numbers, or one path or frame: a list holds the values of a series, or one array for each series"
+        ) from None
     items = [item[:, None] if item.ndim == 1 else item for item in items]
     for name, item in zip(names, items):
         if item.ndim != 2 or item.shape[1] != len(channels) or not len(item):
@@ -62,8 +69,6 @@ def from_arrays(inputs: Any, channels: Sequence[str]) -> "SeriesSet":
         infinite = np.isinf(item).any(axis=1)
         if infinite.any():
             raise ValueError(f"series {name!r}, row {infinite.argmax()}: holds an infinite value; NaN is missing")
-    if not items:
-        raise ValueError("expected at least one series to forecast, found none")
     offsets = np.r_[0, np.cumsum([len(item) for item in items])]
     return SeriesSet(np.concatenate(items), offsets, tuple(names), tuple(channels))
 
@@ -145,11 +150,11 @@ class TimeSeriesForecastingPipeline(Pipeline):
             return from_arrays(inputs, processor.channels)
         targets = columns.pop("target_columns", None)
         columns.setdefault("static_columns", processor.static_columns)
-        columns.setdefault("timestamp_format", processor.timestamp_format)
         series = read_series(
             inputs,
             target_columns=[targets] if isinstance(targets, str) else targets,
             preferred_targets=processor.channels,
+            preferred_format=processor.timestamp_format,
             item_column=columns.pop("item_id_column", None),
             known_columns=processor.known_columns,
             **columns,
@@ -201,8 +206,8 @@ class TimeSeriesForecastingPipeline(Pipeline):
         from .conformal import Outcomes, window_spreads
 
         steps = self.model.config.prediction_length if prediction_length is None else prediction_length
-        if steps < 1:
-            raise ValueError(f"prediction_length={steps} must be at least 1")
+        if isinstance(steps, bool) or not hasattr(steps, "__index__") or steps < 1:
+            raise ValueError(f"prediction_length={steps!r} must be a number of steps, 1 or more")
         self._check_recalibrate(recalibrate, steps)
         if future is not None and not isinstance(inputs, pd.DataFrame):
             raise ValueError("`future` goes with a frame of the past: read the file with pandas first")

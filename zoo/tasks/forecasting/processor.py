@@ -150,7 +150,7 @@ class SeriesProcessor(FeatureExtractionMixin):
             return series if series.channels == names else series.select(names)
         if len(missing) < len(names) or len(series.channels) != len(names):
             raise ValueError(
-                f"the model forecasts {len(names)} channels ({', '.join(names)}), the data has "
+                f"the model forecasts {len(names)} channel{'s'[: len(names) > 1]} ({', '.join(names)}), the data has "
                 f"{len(series.channels)} ({', '.join(series.channels)})"
             )
         return series

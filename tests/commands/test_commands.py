@@ -131,6 +131,8 @@ def test_the_command_line_itself_is_explained(capsys):
         (["demo", "--outputdir", "page"], "--outputdir", "--output_dir"),
         (["card", "run", "--output-dir", "card"], "--output-dir", "--output_dir"),
         (["list", "--markdwn"], "--markdwn", "--markdown"),
+        (["tune", "fashion-cnn", "--trails", "3"], "--trails", "--trials"),
+        (["--versoin"], "--versoin", "--version"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )

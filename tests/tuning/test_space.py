@@ -162,7 +162,7 @@ def test_the_command_line_wins_over_the_recipe():
 
 def test_a_flag_that_is_not_yaml_is_an_error():
     assert parse_flag("a.b={uniform: [0, 1]}") == ("a.b", {"uniform": [0, 1]})
-    for text in ("a.b", "=3", "a.b={x"):
+    for text in ("a.b", "=3", "a.b=", "a.b={x"):
         with pytest.raises(UsageError, match="--space"):
             parse_flag(text)
 

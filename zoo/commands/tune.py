@@ -1,6 +1,7 @@
 """`zoo tune RECIPE [--trials N] [--algorithm tpe] [--flag value ...]`: search the best values of a recipe's fields."""
 
 import argparse
+import difflib
 import shlex
 from collections.abc import Sequence
 
@@ -51,7 +52,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 def tune(argv: list[str]) -> None:
     """Parse the command line, search, and train the winner beside the default."""
-    arguments, flags = make_parser().parse_known_args(argv)
+    parser = make_parser()
+    arguments, flags = parser.parse_known_args(argv)
+    for flag in flags:  # unknown ones go to `zoo train`, whose error would suggest its own
+        if close := difflib.get_close_matches(flag.partition("=")[0], parser._option_string_actions, n=1, cutoff=0.85):
+            raise UsageError(f"unknown argument {flag!r}; did you mean {close[0]!r}?")
     check_flags(flags, "a search sets it itself for each trial", '; fix a field with --space "model.FIELD=VALUE"')
     if arguments.jobs < 0:
         raise UsageError(f"--jobs {arguments.jobs}: must not be negative")

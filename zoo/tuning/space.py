@@ -281,7 +281,7 @@ def parse_flag(text: str) -> tuple[str, Any]:
         UsageError: It is not FIELD=YAML.
     """
     name, separator, spec = text.partition("=")
-    if not separator or not name.strip():
+    if not separator or not name.strip() or not spec.strip():
         raise UsageError(f'--space {text!r}: write FIELD=SPEC, e.g. "model.dropout={{uniform: [0, 0.5]}}"')
     try:
         return name.strip(), read_value(spec)

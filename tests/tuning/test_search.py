@@ -261,6 +261,18 @@ def test_a_worker_that_dies_fails_its_trial_alone(address, tmp_path):
     assert "the worker died" in trials[True].reason and trials[False].status == "finished"
 
 
+def test_a_log_file_shows_progress_every_half_minute(tmp_path, capsys, monkeypatch):
+    logger = TrialLogger(str(tmp_path), Dying.objective, 2)
+    logger.numbers, logger.progress = {"a": 1, "b": 2}, {"a": "epoch 1 of 3", "b": "starts"}
+    logger.show_progress()
+    assert capsys.readouterr().out == ""
+    now = time.monotonic() + 31
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    logger.show_progress()
+    logger.show_progress()
+    assert capsys.readouterr().out == "1: epoch 1 of 3 | 2: starts\n"
+
+
 @pytest.mark.parametrize(
     ("name", "own", "shared"),
     [

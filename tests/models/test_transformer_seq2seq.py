@@ -143,7 +143,8 @@ def test_save_and_load_give_the_same_outputs(fields, tmp_path):
     model = build(**fields)
     model.save_pretrained(tmp_path)
     loaded = TransformerSeq2SeqForConditionalGeneration.from_pretrained(tmp_path)
-    torch.testing.assert_close(loaded(**batch()).logits, model(**batch()).logits, rtol=0, atol=0)
+    assert all(torch.equal(saved, model.state_dict()[name]) for name, saved in loaded.state_dict().items())
+    torch.testing.assert_close(loaded(**batch()).logits, model(**batch()).logits)  # kernels differ with the alignment
     assert isinstance(AutoConfig.from_pretrained(tmp_path), TransformerSeq2SeqConfig)
     assert isinstance(AutoModel.from_pretrained(tmp_path), TransformerSeq2SeqModel)
 

@@ -54,10 +54,10 @@ def tune(argv: list[str]) -> None:
     """Parse the command line, search, and train the winner beside the default."""
     parser = make_parser()
     arguments, flags = parser.parse_known_args(argv)
+    check_flags(flags, "a search sets it itself for each trial", '; fix a field with --space "model.FIELD=VALUE"')
     for flag in flags:  # unknown ones go to `zoo train`, whose error would suggest its own
         if close := difflib.get_close_matches(flag.partition("=")[0], parser._option_string_actions, n=1, cutoff=0.85):
             raise UsageError(f"unknown argument {flag!r}; did you mean {close[0]!r}?")
-    check_flags(flags, "a search sets it itself for each trial", '; fix a field with --space "model.FIELD=VALUE"')
     if arguments.jobs < 0:
         raise UsageError(f"--jobs {arguments.jobs}: must not be negative")
     read_recipe(arguments.recipe)  # a misspelt name is an error before Ray and torch are imported

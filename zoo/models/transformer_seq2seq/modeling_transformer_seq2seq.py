@@ -141,8 +141,8 @@ def hide_padding(
     source: torch.Tensor | None = None,
 ) -> Any:
     """
-    The source's mask (batch, source_length) in the form that attention takes: from `embeds` to themselves, or to the
-    encoder's states `source` (batch, source_length, d_model). `None` hides nothing.
+    The source's mask (batch, source_length) as attention takes it: from `embeds` to themselves, or to the encoder's
+    states `source` (batch, source_length, d_model).
 
     For torch's kernels it is a view (batch, 1, 1, source_length), made here: the general way costs a twentieth of a
     step of generation on a CPU. Attention to the source uses these kernels with every implementation but "eager".
@@ -212,12 +212,7 @@ def eager_attention_forward(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    Attention in plain operations; the only implementation that returns its weights (before dropout).
-
-    Query, key and value (batch, heads, length, head_dim) -> output (batch, queries, heads, head_dim) and weights
-    (batch, heads, queries, keys).
-    """
+    """(batch, heads, length, head_dim) -> (batch, length, heads, head_dim), and the weights before dropout."""
     scores = torch.matmul(query, key.transpose(2, 3)) * scaling
     weights = hide(scores, attention_mask, module.is_causal).softmax(dim=-1)
     seen = fast_dropout(weights, dropout, module.training)
@@ -861,13 +856,10 @@ class TransformerSeq2SeqForConditionalGeneration(TransformerSeq2SeqPreTrainedMod
                 in the loss of `labels`.
             num_items_in_batch (`int` or `torch.Tensor`, *optional*): Divide the loss by this instead of the number of
                 labels. The Trainer gives it with gradient accumulation.
-            skip_logits (`bool`, *optional*): Return `logits=None` and compute the loss without holding all logits,
-                which is faster and needs little memory; `copy_mechanism` holds them all the same. By default in
-                training with `labels`.
+            skip_logits (`bool`, *optional*): Return `logits=None` and compute the loss without holding them, which is
+                faster and, but for `copy_mechanism`, needs little memory. By default in training with `labels`.
 
-        Returns:
-            `loss` (mean cross-entropy in nats, with `labels` only) and `logits` (batch, length, vocab_size): with
-            `copy_mechanism` log-probabilities in float32.
+        Returns `loss` (nats, with `labels` only) and `logits` (with `copy_mechanism` float32 log-probabilities).
         """
         if labels is not None:
             use_cache = False if use_cache is None else use_cache

@@ -44,9 +44,8 @@ def diagnose(
     measured_gap = validation - train
     losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
     rise = losses[-1] / min(losses) - 1 if losses and min(losses) > 0 else 0.0
-    if train >= 1:  # it has learnt less than the baseline knows
-        verdict = "underfit"
-    elif measured_gap > gap or (measured_gap > SMALL_GAP * gap and rise > RISE):
+    # A model that the baseline beats on the training rows has learnt nothing that could be too special.
+    if train < 1 and (measured_gap > gap or (measured_gap > SMALL_GAP * gap and rise > RISE)):
         verdict = "overfit"
     elif train > 1 - skill:
         verdict = "underfit"
@@ -62,10 +61,9 @@ def diagnose(
         "validation_loss_rise": rise,
         "rule": (
             f"error = {best:g} - metric where higher is better, else the metric, in units of the baseline's error on "
-            f"the same split. underfit: training error of 100% or more. overfit: validation minus training "
-            f"error above {gap:.0%}, or above {SMALL_GAP * gap:.0%} while the validation loss ended more than "
-            f"{RISE:.0%} above its lowest point. underfit, too: training error above {1 - skill:.0%}. Otherwise good "
-            "fit."
+            f"the same split. overfit: training error below 100%, and validation minus training error above {gap:.0%} "
+            f"or above {SMALL_GAP * gap:.0%} while the validation loss ended more than {RISE:.0%} above its lowest "
+            f"point. Else underfit: training error above {1 - skill:.0%}. Otherwise good fit."
         ),
     }
 

@@ -16,6 +16,7 @@ FILES = sorted(ZOO.rglob("*.py"))
 PORTABLE = re.compile(
     r"zoo/models/[^/]+/(configuration|modeling|image_processing|feature_extraction|processing|generation|cache|heads)_\w+\.py$"
 )
+PUBLIC_TRAINER = {"training.trainer", "training.arguments", "training.distillation"}
 TRAINING = {"data", "record", "plotting", "models.base", "tasks.base", "registry", "pretrained", "training"}
 # Folder (or the base class in it) -> what of zoo it may import. A folder that is missing here may import everything.
 MAY_IMPORT = {
@@ -26,9 +27,8 @@ MAY_IMPORT = {
     "registry": {"models", "tasks"},
     "models": {"models"},
     # The public Trainer is no part of a run: a task may subclass it, as code outside of the library does.
-    "tasks": {"data", "record", "plotting", "tasks", "models.base", "training.trainer", "training.arguments"},
-    "training.trainer": {"training"},
-    "training.arguments": {"training"},
+    "tasks": {"data", "record", "plotting", "tasks", "models.base"} | PUBLIC_TRAINER,
+    **dict.fromkeys(PUBLIC_TRAINER, {"training"}),
     "training": TRAINING,
     "tuning": TRAINING | {"tuning"},
     "scale": {"training", "tuning", "scale"},

@@ -14,6 +14,7 @@ __version__ = "0.2.0"
 
 # Imported on first use: the Trainer brings datasets and pandas.
 _MODULES = {
+    "Distillation": "zoo.training.distillation",
     "load_exported": "zoo.export.loading",
     "RunRecord": "zoo.record",
     "ZooSeq2SeqTrainer": "zoo.training.trainer",

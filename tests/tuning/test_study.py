@@ -196,20 +196,22 @@ def test_the_content_of_files_is_part_of_a_run(tmp_path):
     """Other pairs or other weights under the same name are other runs; the same ones elsewhere in time are not."""
     (tmp_path / "mine.tsv").write_text("en\teo\na\tb\n")
     (tmp_path / "old.en").write_text("a\n")
-    parent = tmp_path / "parent"
-    parent.mkdir()
-    (parent / "config.json").write_text("{}")
-    (parent / "model.safetensors").write_bytes(b"1")
+    parent, teacher = tmp_path / "parent", tmp_path / "teacher"
+    for folder in (parent, teacher):
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"1")
     data = {"train_file": [str(tmp_path / "mine.tsv")], "keep_pair": [f"de-en:{tmp_path / 'old.en'},nowhere"]}
     recipe = SimpleNamespace(what_is_learnt=lambda: {}, data=data, model_name_or_path=str(parent))
-    settings = SimpleNamespace(recipe=recipe, training=SimpleNamespace(seed=1))
+    settings = SimpleNamespace(recipe=recipe, training=SimpleNamespace(seed=1, teachers=[str(teacher)]))
     keys = [recipe_key(settings)]
-    for path in (tmp_path / "mine.tsv", tmp_path / "old.en", parent / "model.safetensors"):
+    weights = (parent / "model.safetensors", teacher / "model.safetensors")
+    for path in (tmp_path / "mine.tsv", tmp_path / "old.en", *weights):
         os.utime(path, ns=(1, 1))
         assert recipe_key(settings) == keys[-1]
         path.write_text("other")
         keys.append(recipe_key(settings))
-    assert len(set(keys)) == 4
+    assert len(set(keys)) == 5
 
 
 def test_overrides_become_flags():

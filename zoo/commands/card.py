@@ -49,17 +49,17 @@ def card(argv: list[str]) -> None:
 
     if arguments.refresh_publish:
         refresh_publish(arguments.run)
+    record = None if arguments.no_examples else check_run(arguments.run)
     with Workers() as workers:
-        ran = None if arguments.no_examples else workers
-        if ran is not None:
+        ran = None if record is None else workers
+        if record is not None:
             print("running the examples of the card")
         if arguments.output_dir is not None:
             for file in stage(arguments.run, arguments.output_dir, arguments.repo_id, workers=ran):
                 print(f"{file.stat().st_size:>12,}  {file}")
             return
-        if ran is not None:
-            record = check_run(arguments.run)
-            run_examples(arguments.run, record, arguments.repo_id or default_repo_id(record), None, ran)
+        if record is not None:
+            run_examples(arguments.run, record, arguments.repo_id or default_repo_id(record), None, workers)
             record.write(arguments.run)
     print(f"wrote {write_card(arguments.run)}")
 

@@ -144,6 +144,7 @@ class Task(ABC):
         pipelines: Name of each transformers pipeline that the task registers -> its class.
         pipeline_tag: The Hub's name of the task; default: the task's own.
         config_fields: Config fields that `load_data` reads.
+        teacher_fields: Config fields that a teacher (`--teachers`) must share with the model that learns from it.
         study_sections: What a study's `section` may name: parts of its page that `study_section` writes.
         skill: A model that removes less than this share of the baseline's error from the training rows underfits.
         gap: A model overfits if its error grows by more than this share of the baseline's from training to validation.
@@ -166,6 +167,7 @@ class Task(ABC):
     pipelines: ClassVar[Mapping[str, type]] = {}
     pipeline_tag: ClassVar[str] = ""
     config_fields: ClassVar[tuple[str, ...]] = ()
+    teacher_fields: ClassVar[tuple[str, ...]] = ()
     study_sections: ClassVar[tuple[str, ...]] = ()
     skill: ClassVar[float] = 0.8
     gap: ClassVar[float] = 0.05
@@ -237,6 +239,21 @@ class Task(ABC):
         from zoo.training.trainer import ZooTrainer
 
         return ZooTrainer(data_collator=self.collate, compute_metrics=self.evaluate, **kwargs)
+
+    def distillation_loss(
+        self, student: Any, teachers: Sequence[Any], inputs: Mapping[str, Tensor], temperature: float
+    ) -> Tensor:
+        """How far a model's outputs are from those of its teachers: by their logits.
+
+        Args:
+            student: Outputs of the model that learns.
+            teachers: Outputs of trained models for the same batch.
+            inputs: The batch.
+            temperature: Of a softmax.
+        """
+        from zoo.training.distillation import soft_label_loss
+
+        return soft_label_loss(student, teachers, inputs, temperature)
 
     def views(self, dataset: Dataset) -> list[Dataset]:
         """The measured rows, then their TTA views in the same order; predictions are averaged over the list."""

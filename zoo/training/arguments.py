@@ -94,6 +94,15 @@ class ZooTrainingArguments(TrainingArguments):
     average_checkpoints_by: str = argument(
         "last", "Which checkpoints to average: last, or best by metric_for_best_model."
     )
+    teachers: list[str] | None = argument(
+        None,
+        "Also learn from what these trained models answer (knowledge distillation): folders, ids of shipped models or "
+        "Hub ids. Several are an ensemble, whose mean is learned.",
+    )
+    teacher_weight: float = argument(0.5, "Share of the teachers in the loss; the rest is of the labels.")
+    teacher_temperature: float = argument(
+        1.0, "Divide logits of model and teachers by this: above 1, unlikely classes count more."
+    )
     random_weights: bool = argument(
         False, "Take only architecture and processor of --model_name_or_path, not its weights."
     )
@@ -120,6 +129,12 @@ class ZooTrainingArguments(TrainingArguments):
         for name, choices in (("save_dtype", SAVE_DTYPES), ("average_checkpoints_by", ("last", "best"))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(choices)}")
+        if isinstance(self.teachers, str):
+            self.teachers = [self.teachers]
+        if not 0 < self.teacher_weight <= 1:
+            raise ValueError(f"teacher_weight={self.teacher_weight} must be above 0 and at most 1")
+        if self.teacher_temperature <= 0:
+            raise ValueError(f"teacher_temperature={self.teacher_temperature} must be above 0")
         if self.average_checkpoints and self.ema_decay:
             raise ValueError("average_checkpoints and ema_decay are two ways to average the weights: set one of them")
         # Early stopping and averaging compare evaluations, too; transformers fills this in for load_best_model_at_end.

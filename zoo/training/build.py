@@ -10,14 +10,15 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, TrainerC
 
 from zoo.models.base import Family
 from zoo.pretrained import check_weights
-from zoo.registry import load_family, load_task
+from zoo.registry import FAMILIES, load_family, load_task
 from zoo.tasks.base import Parent, Task, TaskData
 
 from .command_line import RunSettings
+from .distillation import Distillation
 from .lora import Lora
-from .recipe import Fields, UsageError, load_recipe
+from .recipe import Fields, UsageError, check_family, load_recipe
 from .trainer import ZooTrainer
-from .weights import find_model
+from .weights import find_model, load_config
 
 RECIPE_NAME = "recipe.yaml"
 
@@ -136,6 +137,42 @@ def build_lora(
     return Lora(model, rank, task.trainable_rows(model, data))
 
 
+def build_distillation(
+    settings: RunSettings, task: Task, config: PreTrainedConfig, processor: Any
+) -> Distillation | None:
+    """The trained models that the run learns from, if the recipe names any.
+
+    Raises:
+        UsageError: One cannot be loaded, or does not read and answer what the model does; the message names the field.
+    """
+    training, teachers = settings.training, []
+    for name in training.teachers or ():
+        try:
+            path = find_model(name)
+            kind = load_config(path).model_type
+            if kind in FAMILIES:
+                check_family(kind, task.name, name)
+            teacher = task.auto_class.from_pretrained(path, trust_remote_code=False, use_safetensors=True)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"teachers: {' '.join(str(error).split())}") from None
+        for key in task.teacher_fields:
+            mine, theirs = getattr(config, key), getattr(teacher.config, key, None)
+            if mine != theirs:
+                raise UsageError(f"teachers: {name} has {key}={theirs}, the model {mine}; both must have the same")
+        if vocabulary_of(load_processor(task, path)) != vocabulary_of(processor):
+            raise UsageError(f"teachers: {name} has another vocabulary than the model; both must have the same")
+        teachers.append(teacher)
+    if not teachers:
+        return None
+    return Distillation(teachers, training.teacher_weight, training.teacher_temperature, task.distillation_loss)
+
+
+def vocabulary_of(processor: Any) -> dict[str, int]:
+    """Token -> number, of the tokenizer in a processor; empty without one."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    return tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
+
+
 def check_validation(settings: RunSettings, data: TaskData) -> None:
     """Raise a UsageError if something needs evaluations during training, or checkpoints, and there are none."""
     training = settings.training
@@ -195,6 +232,7 @@ def build(
         processing_class=processor,
         callbacks=callbacks,
         no_decay=lora.no_decay if lora is not None else (),
+        distillation=build_distillation(settings, task, model.config, processor),
     )
     if training.num_train_epochs != epochs:  # the Trainer raised it for min_steps
         rows = len(data.train)  # type: ignore[arg-type]

@@ -43,6 +43,7 @@ from .callbacks import (
     StopEarlyCallback,
     logged_metric,
 )
+from .distillation import Distillation
 from .optimizers import MuonWithAdamW, muon_groups
 from .token_batches import LengthBatches, SortedRows, TokenBatchSampler
 
@@ -117,6 +118,7 @@ class ZooTrainer(Trainer):
         callbacks: Further callbacks, which come after the Trainer's own.
         no_decay: Names of parameters that weight decay leaves alone, beside biases and norms.
         compute_loss_func: (outputs, labels, num_items_in_batch) -> loss; default: the model's own.
+        distillation: Trained models to learn from beside the labels.
         kwargs: Further arguments of [`~transformers.Trainer`].
 
     Raises:
@@ -141,10 +143,12 @@ class ZooTrainer(Trainer):
         callbacks: Collection[TrainerCallback] = (),
         no_decay: Collection[str] = (),
         compute_loss_func: Callable[..., torch.Tensor] | None = None,
+        distillation: Distillation | None = None,
         **kwargs: Any,
     ):
         args = args or self.arguments_class("tmp_trainer", eval_strategy="no" if eval_dataset is None else "epoch")
         self.no_decay = frozenset(no_decay)
+        self.distillation = distillation
         self.batch_sampler: TokenBatchSampler | None = None
         if args.batch_tokens and train_dataset is not None:
             if not hasattr(train_dataset, "lengths"):
@@ -213,6 +217,24 @@ class ZooTrainer(Trainer):
             decay = set(self.get_decay_parameter_names(trained))
             self.optimizer = MuonWithAdamW(muon_groups(trained, self.args, decay))
         return super().create_optimizer(model)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """transformers' loss; in training with `distillation`, mixed with the teachers'."""
+        if self.distillation is None or not model.training:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        asked = {**inputs, **self.distillation.student_arguments(self.accelerator.unwrap_model(model))}
+        loss, outputs = super().compute_loss(model, asked, True, num_items_in_batch)
+        # A loss that is divided by the items of all accumulated batches is not a mean over this batch.
+        of_all = self.compute_loss_func is not None or self.model_accepts_loss_kwargs
+        steps = self.current_gradient_accumulation_steps if of_all and num_items_in_batch is not None else 1
+        loss = self.distillation.mix(loss, outputs, inputs, steps)
+        return (loss, outputs) if return_outputs else loss
 
     def _loader(self, dataset: Dataset, batch_sampler: TokenBatchSampler | LengthBatches) -> DataLoader:
         """A data loader whose batches are lists of rows."""

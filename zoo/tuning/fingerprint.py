@@ -22,7 +22,8 @@ def digest(content: object) -> str:
 def recipe_key(settings: RunSettings) -> str:
     """Hash of what a run learns from: resolved recipe, seed, and the content of the files that the recipe names."""
     content = {**settings.recipe.what_is_learnt(), "seed": settings.training.seed}
-    named = [*files_in(settings.recipe.data), *weights_of(settings.recipe.model_name_or_path)]
+    models = (settings.recipe.model_name_or_path, *(settings.training.teachers or ()))
+    named = [*files_in(settings.recipe.data), *(path for model in models for path in weights_of(model))]
     files = [_content_of(path, path.stat().st_mtime_ns) for path in named]
     return digest({**content, "files": files} if files else content)
 

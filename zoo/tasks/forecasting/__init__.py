@@ -1,7 +1,8 @@
 """Forecasting: the past of one or many series in, their future with its uncertainty out."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ class ForecastingTask(Task):
     pipelines = {"time-series-forecasting": TimeSeriesForecastingPipeline}
     pipeline_tag = "time-series-forecasting"
     config_fields = ("context_length", "prediction_length")
+    teacher_fields = ("context_length", "prediction_length", "input_size", "head", "quantiles")
     # Much of a series' noise cannot be forecast, and the future differs from the past.
     skill = 0.1
     gap = 0.2
@@ -197,6 +199,26 @@ class ForecastingTask(Task):
         chosen = np.linspace(0, len(windows) - 1, count).round().astype(int).tolist()
         batches = DataLoader(Subset(windows, chosen), batch_size=RIDGE_BATCH, collate_fn=self.collate)
         return model.fit_linear_skip(batches, self.arguments.skip_ridge)
+
+    def distillation_loss(
+        self, student: Any, teachers: Sequence[Any], inputs: Mapping[str, Tensor], temperature: float
+    ) -> Tensor:
+        """The mean absolute distance of point forecast or quantiles from the mean of the teachers' ones.
+
+        It is measured as the errors of the loss are: of logarithms with `log_values`, and in units of a window's scale
+        with `scale_loss`. There is no temperature in it.
+        """
+        name = "prediction_outputs" if student.quantile_outputs is None else "quantile_outputs"
+        forecasts = [outputs[name] for outputs in (student, *teachers)]
+        unit = student.scale if self.config.scale_loss else torch.ones_like(student.scale)
+        if inputs["past_values"].ndim == 2:
+            unit = unit.squeeze(-1)
+        while unit.ndim < forecasts[0].ndim:
+            unit = unit.unsqueeze(-1)
+        if self.config.log_values:
+            forecasts = [forecast.log() for forecast in forecasts]
+        mine, *taught = forecasts
+        return ((mine - torch.stack(taught).mean(0)) / unit).abs().mean()
 
     def after_training(self, prediction: "Prediction") -> None:
         """Fit the processor's conformal intervals to the validation windows; `refit_on_validation` comes after it."""

@@ -58,6 +58,7 @@ class ImageClassificationTask(Task):
     metric = "accuracy"
     opposite_metrics = ("nll", "brier", "ece")
     config_fields = ("image_size", "num_channels")
+    teacher_fields = ("image_size", "num_channels", "id2label")
 
     arguments: ImageClassificationArguments
 

@@ -195,9 +195,17 @@ class TranslationTask(TextTask):
         return dict.fromkeys(vocabulary_tensors(model), origins.fresh)
 
     def make_trainer(self, **kwargs: Any) -> "ZooTrainer":
-        """A Trainer that generates; with replay one that learns from the parent."""
+        """A Trainer that generates; with replay one that learns from the parent.
+
+        Raises:
+            ValueError: There are other teachers beside the parent.
+        """
         if self.teacher is None:
             return super().make_trainer(**kwargs)
+        if kwargs.get("distillation") is not None:
+            raise ValueError(
+                "teachers: with keep_pair a run learns from its parent; add --keep_targets truth to have both"
+            )
         from .new_pair.teacher import ReplayTrainer
 
         return ReplayTrainer(teacher=self.teacher, data_collator=self.collate, compute_metrics=self.evaluate, **kwargs)

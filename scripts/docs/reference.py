@@ -8,14 +8,14 @@ import io
 from typing import Any
 
 import zoo
-from zoo import ZooSeq2SeqTrainer, ZooSeq2SeqTrainingArguments, ZooTrainer, ZooTrainingArguments
+from zoo import Distillation, ZooSeq2SeqTrainer, ZooSeq2SeqTrainingArguments, ZooTrainer, ZooTrainingArguments
 from zoo.commands import COMMANDS
 from zoo.models.base import Family
 from zoo.registry import FAMILIES, TASKS, load_family, load_task
 from zoo.tasks.base import DataArguments, Parent, Report, Task, TaskData
 from zoo.training.trainer import Prediction
 
-TRAINER = (ZooTrainer, ZooSeq2SeqTrainer, Prediction, ZooTrainingArguments, ZooSeq2SeqTrainingArguments)
+TRAINER = (ZooTrainer, ZooSeq2SeqTrainer, Prediction, Distillation, ZooTrainingArguments, ZooSeq2SeqTrainingArguments)
 
 BASE = """# Base classes
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from transformers import AutoImageProcessor
 
 from tests import inputs
 from zoo.commands.train import main as train
@@ -84,10 +85,10 @@ def test_accumulated_batches_are_one_large_batch(tmp_path, family):
     rnn = RNNSeq2SeqConfig(vocab_size=20, embedding_size=8, hidden_size=8, dropout=0.0)
     torch.manual_seed(0)
     teacher = RNNSeq2SeqForConditionalGeneration(rnn)
-    batch = inputs.text(config, 1)
-    rows = [{name: value[0] for name, value in batch.items()}] * 4
+    batch = inputs.text(config, 4, seed=3)  # sentences of different lengths
+    rows = [{name: value[row] for name, value in batch.items()} for row in range(4)]
     gradients = []
-    for size, steps in ((4, 1), (2, 2)):
+    for size, steps in ((4, 1), (1, 4)):
         torch.manual_seed(1)
         student = (
             RNNSeq2SeqForConditionalGeneration(rnn)
@@ -130,9 +131,10 @@ def test_a_forecaster_learns_the_mean_quantiles_of_its_teachers(log_values):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--teacher_weight", "0"], "teacher_weight=0.0 must be above 0 and at most 1"),
-        (["--teacher_temperature", "0"], "teacher_temperature=0.0 must be above 0"),
-        (["--teachers", "nothing"], "teachers: 'nothing' is neither a folder nor a shipped model"),
+        (["--teachers", "fashion-cnn", "--teacher_weight", "0"], "teacher_weight=0.0 must be above 0 and at most 1"),
+        (["--teachers", "fashion-cnn", "--teacher_temperature", "0"], "teacher_temperature=0.0 must be above 0"),
+        (["--teacher_weight", "0.9"], "teacher_weight and teacher_temperature are of teachers: name them"),
+        (["--teachers", "nothing"], "'nothing' is neither a folder nor a shipped model"),
     ],
 )
 def test_wrong_fields_are_named(tiny_recipe, tmp_path, capsys, flags, message):
@@ -140,8 +142,9 @@ def test_wrong_fields_are_named(tiny_recipe, tmp_path, capsys, flags, message):
     assert message in capsys.readouterr().err
 
 
-def test_a_teacher_of_other_labels_or_another_task_is_refused(tiny_recipe, tmp_path, capsys):
+def test_a_teacher_of_other_labels_or_another_task_is_refused(finished, tiny_recipe, tmp_path, capsys):
     classifier(num_labels=3).save_pretrained(tmp_path / "three")
+    AutoImageProcessor.from_pretrained(finished / "run").save_pretrained(tmp_path / "three")
     config = LSTMForecasterConfig(context_length=8, prediction_length=4, patch_length=4, hidden_size=4)
     LSTMForecasterForPrediction(config).save_pretrained(tmp_path / "series")
     for name, message in (
@@ -162,10 +165,53 @@ def test_a_teacher_of_another_vocabulary_is_refused(translator, tmp_path, capsys
     assert "has another vocabulary than the model; both must have the same" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("field", "value"), [("head", "normal"), ("decoding", "recursive")])
+def test_a_forecast_that_training_does_not_return_cannot_be_taught(field, value):
+    config = LSTMForecasterConfig(**{field: value})
+    task = ForecastingTask(None)
+    task.config = config
+    with pytest.raises(ValueError, match=f"cannot teach a model with .*{value}"):
+        task.check_teacher(config, None)
+
+
+def test_a_learned_scale_is_no_way_to_a_small_loss():
+    config = LSTMForecasterConfig(
+        context_length=8, prediction_length=4, patch_length=4, scaling="revin", scale_loss=True
+    )
+    torch.manual_seed(0)
+    student, teacher = (LSTMForecasterForPrediction(config) for _ in range(2))
+    task = ForecastingTask(None)
+    task.config = config
+    batch = inputs.forecasting(config, 4)
+    task.distillation_loss(student(**batch), [teacher.eval()(**batch)], batch, 1.0).backward()
+    learned = student.model.scaler.log_weight.grad.clone()
+    student.zero_grad()
+    outputs = student(**batch)
+    unit = outputs.scale.detach()
+    ((outputs.prediction_outputs - teacher(**batch).prediction_outputs.detach()) / unit).abs().mean().backward()
+    torch.testing.assert_close(learned, student.model.scaler.log_weight.grad)
+
+
+def test_the_trainer_says_who_loads_teachers(tmp_path):
+    with pytest.raises(ValueError, match="give distillation=zoo.Distillation"):
+        ZooTrainer(classifier(), ZooTrainingArguments(str(tmp_path), teachers=["fashion-cnn"], eval_strategy="no"))
+    model = classifier()
+    with pytest.raises(ValueError, match="the model is its own teacher"):
+        ZooTrainer(model, ZooTrainingArguments(str(tmp_path), eval_strategy="no"), distillation=Distillation([model]))
+
+
+def test_a_teacher_in_half_precision_teaches(finished, tiny_recipe, tmp_path):
+    model = FashionCNNForImageClassification.from_pretrained(finished / "run").half()
+    model.save_pretrained(tmp_path / "half")
+    AutoImageProcessor.from_pretrained(finished / "run").save_pretrained(tmp_path / "half")
+    flags = ["--teachers", str(tmp_path / "half"), "--num_train_epochs", "1", "--skip_test"]
+    assert train([str(tiny_recipe), "--output_dir", str(tmp_path / "run"), *flags]) == 0
+
+
 def test_replay_has_one_teacher():
     task = TranslationTask(None)
     task.teacher = Teacher(RNNSeq2SeqForConditionalGeneration(RNNSeq2SeqConfig(vocab_size=20)), [4], True)
-    with pytest.raises(ValueError, match="add --keep_targets truth to have both"):
+    with pytest.raises(ValueError, match="use --keep_targets truth to have teachers, too"):
         task.make_trainer(distillation=Distillation([classifier()]))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -144,7 +145,8 @@ class Task(ABC):
         pipelines: Name of each transformers pipeline that the task registers -> its class.
         pipeline_tag: The Hub's name of the task; default: the task's own.
         config_fields: Config fields that `load_data` reads.
-        teacher_fields: Config fields that a teacher (`--teachers`) must share with the model that learns from it.
+        teacher_fields: Fields of the config that a teacher (`--teachers`) shares with the model that learns from it.
+        teacher_processor_fields: The same of the processor: both must read the same inputs.
         study_sections: What a study's `section` may name: parts of its page that `study_section` writes.
         skill: A model that removes less than this share of the baseline's error from the training rows underfits.
         gap: A model overfits if its error grows by more than this share of the baseline's from training to validation.
@@ -168,6 +170,7 @@ class Task(ABC):
     pipeline_tag: ClassVar[str] = ""
     config_fields: ClassVar[tuple[str, ...]] = ()
     teacher_fields: ClassVar[tuple[str, ...]] = ()
+    teacher_processor_fields: ClassVar[tuple[str, ...]] = ()
     study_sections: ClassVar[tuple[str, ...]] = ()
     skill: ClassVar[float] = 0.8
     gap: ClassVar[float] = 0.05
@@ -240,10 +243,21 @@ class Task(ABC):
 
         return ZooTrainer(data_collator=self.collate, compute_metrics=self.evaluate, **kwargs)
 
+    def check_teacher(self, config: PreTrainedConfig, processor: Any) -> None:
+        """Raise a ValueError if a teacher with this config and processor reads or answers something else."""
+        for mine, theirs, names in (
+            (self.config, config, self.teacher_fields),
+            (self.processor, processor, self.teacher_processor_fields),
+        ):
+            for name in names:
+                value, other = getattr(mine, name), getattr(theirs, name, None)
+                if not np.array_equal(value, other):  # numbers, texts, lists or dictionaries
+                    raise ValueError(f"has {name}={other}, the model {value}; both must have the same")
+
     def distillation_loss(
         self, student: Any, teachers: Sequence[Any], inputs: Mapping[str, Tensor], temperature: float
     ) -> Tensor:
-        """How far a model's outputs are from those of its teachers: by their logits.
+        """The distance of a model's outputs from those of its teachers; by default of their probabilities.
 
         Args:
             student: Outputs of the model that learns.

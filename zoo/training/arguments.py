@@ -96,12 +96,15 @@ class ZooTrainingArguments(TrainingArguments):
     )
     teachers: list[str] | None = argument(
         None,
-        "Also learn from what these trained models answer (knowledge distillation): folders, ids of shipped models or "
-        "Hub ids. Several are an ensemble, whose mean is learned.",
+        "Teachers, for knowledge distillation: learn from the outputs of these trained models as well as from labels. "
+        "Folders, ids of shipped models or Hub ids; of several, the mean is learned.",
     )
-    teacher_weight: float = argument(0.5, "Share of the teachers in the loss; the rest is of the labels.")
+    teacher_weight: float = argument(
+        0.5, "The loss is (1 - teacher_weight) * loss of the labels + teacher_weight * distance from the teachers."
+    )
     teacher_temperature: float = argument(
-        1.0, "Divide logits of model and teachers by this: above 1, unlikely classes count more."
+        1.0,
+        "Divide logits of model and teachers by this: above 1, unlikely classes count more. Forecasters ignore it.",
     )
     random_weights: bool = argument(
         False, "Take only architecture and processor of --model_name_or_path, not its weights."
@@ -131,6 +134,10 @@ class ZooTrainingArguments(TrainingArguments):
                 raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(choices)}")
         if isinstance(self.teachers, str):
             self.teachers = [self.teachers]
+        if self.teachers is not None and not all(isinstance(name, str) for name in self.teachers):
+            raise ValueError(f"teachers={self.teachers} must be names of models")
+        if not self.teachers and (self.teacher_weight, self.teacher_temperature) != (0.5, 1.0):
+            raise ValueError("teacher_weight and teacher_temperature are of teachers: name them with --teachers")
         if not 0 < self.teacher_weight <= 1:
             raise ValueError(f"teacher_weight={self.teacher_weight} must be above 0 and at most 1")
         if self.teacher_temperature <= 0:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, TrainerCallback, set_seed
 
@@ -137,9 +138,7 @@ def build_lora(
     return Lora(model, rank, task.trainable_rows(model, data))
 
 
-def build_distillation(
-    settings: RunSettings, task: Task, config: PreTrainedConfig, processor: Any
-) -> Distillation | None:
+def build_distillation(settings: RunSettings, task: Task) -> Distillation | None:
     """The trained models that the run learns from, if the recipe names any.
 
     Raises:
@@ -152,25 +151,17 @@ def build_distillation(
             kind = load_config(path).model_type
             if kind in FAMILIES:
                 check_family(kind, task.name, name)
-            teacher = task.auto_class.from_pretrained(path, trust_remote_code=False, use_safetensors=True)
+            teacher = task.auto_class.from_pretrained(
+                path, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            )
+            task.check_teacher(teacher.config, load_processor(task, path))
         except (OSError, ValueError) as error:
-            raise UsageError(f"teachers: {' '.join(str(error).split())}") from None
-        for key in task.teacher_fields:
-            mine, theirs = getattr(config, key), getattr(teacher.config, key, None)
-            if mine != theirs:
-                raise UsageError(f"teachers: {name} has {key}={theirs}, the model {mine}; both must have the same")
-        if vocabulary_of(load_processor(task, path)) != vocabulary_of(processor):
-            raise UsageError(f"teachers: {name} has another vocabulary than the model; both must have the same")
+            reason = " ".join(str(error).split())
+            raise UsageError(f"teachers: {reason if name in reason else f'{name} {reason}'}") from None
         teachers.append(teacher)
     if not teachers:
         return None
     return Distillation(teachers, training.teacher_weight, training.teacher_temperature, task.distillation_loss)
-
-
-def vocabulary_of(processor: Any) -> dict[str, int]:
-    """Token -> number, of the tokenizer in a processor; empty without one."""
-    tokenizer = getattr(processor, "tokenizer", processor)
-    return tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
 
 
 def check_validation(settings: RunSettings, data: TaskData) -> None:
@@ -205,6 +196,8 @@ def build(
     family = load_family(recipe.family)
     task = make_task(settings)
     parent = load_parent(settings, task)
+    for name in training.teachers or ():
+        find_model(name)  # a wrong name is an error before the data is read
     data = load_run_data(settings, task, parent) if shared_data is None else shared_data
     if data.train is None:
         raise UsageError("there is no training data: name it, too")
@@ -232,7 +225,7 @@ def build(
         processing_class=processor,
         callbacks=callbacks,
         no_decay=lora.no_decay if lora is not None else (),
-        distillation=build_distillation(settings, task, model.config, processor),
+        distillation=build_distillation(settings, task),
     )
     if training.num_train_epochs != epochs:  # the Trainer raised it for min_steps
         rows = len(data.train)  # type: ignore[arg-type]

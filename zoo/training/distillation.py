@@ -1,4 +1,4 @@
-"""Knowledge distillation: a model learns from what trained models answer, beside the truth."""
+"""Knowledge distillation: a model learns from the outputs of trained models, its teachers, as well as from labels."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +15,17 @@ IGNORED = -100
 def soft_label_loss(
     student: Any, teachers: Sequence[Any], inputs: Mapping[str, Tensor], temperature: float = 1.0
 ) -> Tensor:
-    """Kullback-Leibler divergence from the teachers' mean probabilities (Hinton et al., 2015, arXiv:1503.02531).
+    """Kullback-Leibler divergence from the averaged probabilities of the teachers to those of the model.
 
-    It is multiplied by the square of the temperature, so that its gradient does not shrink with it (section 2).
+    Both are softmaxes of logits divided by the temperature T (Hinton et al., 2015, arXiv:1503.02531). Gradients shrink
+    with T squared; multiplying by it makes up for that (section 2). It is for classifiers with one label a row and for
+    encoder-decoders; other models need a `loss_func` of their own.
 
     Args:
         student: Outputs of the model that learns; `logits` (`torch.Tensor` of shape `(batch, ..., classes)`).
         teachers: Outputs of the trained models, with logits of the same shape.
         inputs: The batch. Where `labels` (`torch.LongTensor` of shape `(batch, ...)`) are -100, nothing is learned.
-        temperature: Logits are divided by it: above 1, unlikely classes count more.
+        temperature: Above 1, unlikely classes count more.
 
     Returns:
         `torch.Tensor` of shape `()`: The mean over rows or tokens, in nats.
@@ -31,26 +33,27 @@ def soft_label_loss(
     Raises:
         ValueError: A teacher's logits have another shape.
     """
-    logits = student.logits
+    logits, labels = student.logits, inputs.get("labels")
     for teacher in teachers:
         if teacher.logits.shape != logits.shape:
             raise ValueError(
                 f"a teacher's logits have shape {tuple(teacher.logits.shape)}, the model's {tuple(logits.shape)}: "
                 "both must have the same labels or vocabulary, and take the same inputs"
             )
-    taught = torch.stack([(teacher.logits.float() / temperature).softmax(-1) for teacher in teachers]).mean(0)
-    divergence = kl_div((logits.float() / temperature).log_softmax(-1), taught, reduction="none").sum(-1)
-    labels = inputs.get("labels")
-    if labels is not None and labels.shape == divergence.shape:  # labels may also be probabilities of classes
-        divergence = divergence[labels != IGNORED]
-    return temperature**2 * divergence.sum() / max(divergence.numel(), 1)
+    counts = torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device)
+    if labels is not None and labels.shape == counts.shape:  # labels may also be probabilities of classes
+        counts = labels != IGNORED
+    learned = (logits[counts].float() / temperature).log_softmax(-1)
+    taught = sum((teacher.logits[counts].float() / temperature).softmax(-1) for teacher in teachers) / len(teachers)
+    return temperature**2 * kl_div(learned, taught, reduction="sum") / max(len(learned), 1)
 
 
 class Distillation:
-    """What a model learns from trained ones, as an argument of [`~zoo.training.trainer.ZooTrainer`].
+    """The teachers of a model, and how much it learns from them: an argument of [`~zoo.training.trainer.ZooTrainer`].
 
-    The teachers read the same batches as the model, augmentation included. The loss of a training step is
+    The loss of a training step is
     `(1 - weight) * loss + weight * loss_func(outputs of the model, outputs of the teachers, batch, temperature)`.
+    The teachers read the same batches as the model, after augmentation. Evaluations measure the labels alone.
 
     ```python
     >>> import torch
@@ -66,10 +69,10 @@ class Distillation:
     ```
 
     Args:
-        teachers: Trained models; they are frozen. Several are an ensemble, whose mean is learned.
+        teachers: Trained models; they are frozen. The model learns the mean of several.
         weight: Share of the teachers in the loss, above 0 and at most 1.
         temperature: Of the softmax of model and teachers, above 0; a loss without a softmax ignores it.
-        loss_func: Compares the outputs; default: [`soft_label_loss`].
+        loss_func: The distance of the outputs, a mean over the batch; default: [`soft_label_loss`].
 
     Raises:
         ValueError: There are no teachers, or a number is out of its range.
@@ -90,31 +93,39 @@ class Distillation:
         self.weight, self.temperature, self.loss_func = weight, temperature, loss_func
 
     def student_arguments(self, model: PreTrainedModel) -> dict[str, Any]:
-        """Arguments with which a training step must call the model: logits are needed, also beside a fused loss."""
+        """Further arguments of the model in a training step: some return no logits there unless they are asked to."""
         return {"skip_logits": False} if "skip_logits" in inspect.signature(model.forward).parameters else {}
 
     def loss(self, outputs: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The teachers' part of the loss, without its weight; a mean over the batch, of shape `()`."""
+        """The teachers' part of the loss, without its weight: the mean over the rows or tokens of the batch."""
         device = next(value.device for value in inputs.values() if isinstance(value, Tensor))
         unlabelled = {name: value for name, value in inputs.items() if name != "labels"}
         taught = []
         for teacher in self.teachers:
-            # An encoder-decoder makes its decoder's inputs from the labels; others would compute a loss for nothing.
-            shifts = teacher.config.is_encoder_decoder and "decoder_input_ids" not in inputs
+            given = unlabelled
+            if teacher.config.is_encoder_decoder:
+                # It makes decoder_input_ids from the labels if the batch has none.
+                given = {**(unlabelled if "decoder_input_ids" in inputs else inputs), "use_cache": False}
             with torch.no_grad():
-                taught.append(teacher.to(device)(**(inputs if shifts else unlabelled), return_dict=True))
+                taught.append(teacher.to(device)(**given, return_dict=True))
         return self.loss_func(outputs, taught, inputs, self.temperature)
 
-    def mix(self, loss: Tensor, outputs: Any, inputs: Mapping[str, Tensor], accumulation_steps: int = 1) -> Tensor:
+    def mix(
+        self, loss: Tensor, outputs: Any, inputs: Mapping[str, Tensor], num_items: Tensor | float | None = None
+    ) -> Tensor:
         """The whole loss of a training step.
 
         Args:
-            loss (`torch.Tensor` of shape `()`): From the labels.
+            loss (`torch.Tensor` of shape `()`): Of the labels.
             outputs: Of the model.
             inputs: The batch.
-            accumulation_steps: How many batches make an optimizer step, if `loss` is divided by that already.
+            num_items: If `loss` is the sum over this batch, divided by the labels of all batches of an optimizer step:
+                their number. None: `loss` is a mean over this batch.
         """
-        return (1 - self.weight) * loss + self.weight * self.loss(outputs, inputs) / accumulation_steps
+        taught = self.loss(outputs, inputs)
+        if num_items is not None:
+            taught = taught * (inputs["labels"] != IGNORED).sum() / num_items
+        return (1 - self.weight) * loss + self.weight * taught
 
 
 __all__ = ["Distillation", "soft_label_loss"]

@@ -118,11 +118,12 @@ class ZooTrainer(Trainer):
         callbacks: Further callbacks, which come after the Trainer's own.
         no_decay: Names of parameters that weight decay leaves alone, beside biases and norms.
         compute_loss_func: (outputs, labels, num_items_in_batch) -> loss; default: the model's own.
-        distillation: Trained models to learn from beside the labels.
+        distillation: Teachers; see [`~zoo.training.distillation.Distillation`].
         kwargs: Further arguments of [`~transformers.Trainer`].
 
     Raises:
-        ValueError: `batch_tokens` is set, and the training rows have no lengths.
+        ValueError: `batch_tokens` is set, and the training rows have no lengths; or `args` name teachers, which only
+            a run of `zoo train` loads.
     """
 
     arguments_class: type[ZooTrainingArguments] = ZooTrainingArguments
@@ -147,6 +148,10 @@ class ZooTrainer(Trainer):
         **kwargs: Any,
     ):
         args = args or self.arguments_class("tmp_trainer", eval_strategy="no" if eval_dataset is None else "epoch")
+        if args.teachers and distillation is None:
+            raise ValueError("`zoo train` loads teachers; in Python, give distillation=zoo.Distillation(models)")
+        if distillation is not None and any(teacher is model for teacher in distillation.teachers):
+            raise ValueError("the model is its own teacher: load it twice")
         self.no_decay = frozenset(no_decay)
         self.distillation = distillation
         self.batch_sampler: TokenBatchSampler | None = None
@@ -228,12 +233,15 @@ class ZooTrainer(Trainer):
         """transformers' loss; in training with `distillation`, mixed with the teachers'."""
         if self.distillation is None or not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        asked = {**inputs, **self.distillation.student_arguments(self.accelerator.unwrap_model(model))}
+        student = self.accelerator.unwrap_model(model, keep_torch_compile=False)
+        asked = {**inputs, **self.distillation.student_arguments(student)}
         loss, outputs = super().compute_loss(model, asked, True, num_items_in_batch)
-        # A loss that is divided by the items of all accumulated batches is not a mean over this batch.
-        of_all = self.compute_loss_func is not None or self.model_accepts_loss_kwargs
-        steps = self.current_gradient_accumulation_steps if of_all and num_items_in_batch is not None else 1
-        loss = self.distillation.mix(loss, outputs, inputs, steps)
+        items = None
+        if num_items_in_batch is not None and (self.compute_loss_func is not None or self.model_accepts_loss_kwargs):
+            processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+            items = num_items_in_batch / processes
+        with self.accelerator.autocast():
+            loss = self.distillation.mix(loss, outputs, inputs, items)
         return (loss, outputs) if return_outputs else loss
 
     def _loader(self, dataset: Dataset, batch_sampler: TokenBatchSampler | LengthBatches) -> DataLoader:

@@ -43,7 +43,11 @@ class ForecastingTask(Task):
     pipelines = {"time-series-forecasting": TimeSeriesForecastingPipeline}
     pipeline_tag = "time-series-forecasting"
     config_fields = ("context_length", "prediction_length")
-    teacher_fields = ("context_length", "prediction_length", "input_size", "head", "quantiles")
+    teacher_fields = (
+        "context_length", "prediction_length", "input_size", "head", "quantiles", "log_values", "num_time_features",
+        "num_dynamic_real_features", "num_static_real_features", "cardinality",
+    )  # fmt: skip
+    teacher_processor_fields = ("mean", "std")
     # Much of a series' noise cannot be forecast, and the future differs from the past.
     skill = 0.1
     gap = 0.2
@@ -200,17 +204,27 @@ class ForecastingTask(Task):
         batches = DataLoader(Subset(windows, chosen), batch_size=RIDGE_BATCH, collate_fn=self.collate)
         return model.fit_linear_skip(batches, self.arguments.skip_ridge)
 
+    def check_teacher(self, config: PreTrainedConfig, processor: SeriesProcessor) -> None:
+        """As for every task; and the model's forecast must be one that can be compared in training."""
+        if self.config.head not in ("point", "quantile") or self.config.decoding == "recursive":
+            raise ValueError(
+                f"cannot teach a model with head={self.config.head} and decoding={self.config.decoding}: in training, "
+                "distributions return no quantiles, and recursive decoding reads the true future"
+            )
+        super().check_teacher(config, processor)
+
     def distillation_loss(
         self, student: Any, teachers: Sequence[Any], inputs: Mapping[str, Tensor], temperature: float
     ) -> Tensor:
-        """The mean absolute distance of point forecast or quantiles from the mean of the teachers' ones.
+        """The mean absolute distance of the point forecast, or the quantiles, from the teachers' mean.
 
-        It is measured as the errors of the loss are: of logarithms with `log_values`, and in units of a window's scale
-        with `scale_loss`. There is no temperature in it.
+        With `log_values` it compares logarithms, with `scale_loss` in units of the window's scale, as the model's loss
+        does. The temperature has no effect.
         """
         name = "prediction_outputs" if student.quantile_outputs is None else "quantile_outputs"
         forecasts = [outputs[name] for outputs in (student, *teachers)]
-        unit = student.scale if self.config.scale_loss else torch.ones_like(student.scale)
+        # Detached, as in the model's loss: a learned scale must not make the loss small by making the unit large.
+        unit = student.scale.detach() if self.config.scale_loss else torch.ones_like(student.scale)
         if inputs["past_values"].ndim == 2:
             unit = unit.squeeze(-1)
         while unit.ndim < forecasts[0].ndim:

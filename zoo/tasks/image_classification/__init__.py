@@ -59,6 +59,7 @@ class ImageClassificationTask(Task):
     opposite_metrics = ("nll", "brier", "ece")
     config_fields = ("image_size", "num_channels")
     teacher_fields = ("image_size", "num_channels", "id2label")
+    teacher_processor_fields = ("image_mean", "image_std")
 
     arguments: ImageClassificationArguments
 

@@ -123,6 +123,15 @@ class GenerationTask(Task):
             eos_token_id=tokenizer.eos_token_id,
         )
 
+    def check_teacher(self, config: PreTrainedConfig, processor: Any) -> None:
+        """Raise a ValueError if a teacher has another vocabulary, or cannot read texts as long as the model can."""
+        tokenizers = (getattr(part, "tokenizer", part) for part in (self.processor, processor))
+        if len({tuple(tokenizer.get_vocab().items()) for tokenizer in tokenizers}) > 1:
+            raise ValueError("has another vocabulary than the model; both must have the same")
+        mine, theirs = (getattr(part, "max_position_embeddings", None) for part in (self.config, config))
+        if mine and theirs and theirs < mine:
+            raise ValueError(f"has max_position_embeddings={theirs}, the model {mine}: it must have at least as many")
+
     def make_trainer(self, **kwargs: Any) -> "ZooTrainer":
         """A Trainer that generates."""
         from zoo.training.trainer import ZooSeq2SeqTrainer

@@ -204,7 +204,7 @@ class TranslationTask(TextTask):
             return super().make_trainer(**kwargs)
         if kwargs.get("distillation") is not None:
             raise ValueError(
-                "teachers: with keep_pair a run learns from its parent; add --keep_targets truth to have both"
+                "teachers: with keep_pair a run learns from its parent; use --keep_targets truth to have teachers, too"
             )
         from .new_pair.teacher import ReplayTrainer
 

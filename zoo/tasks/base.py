@@ -250,7 +250,8 @@ class Task(ABC):
             (self.processor, processor, self.teacher_processor_fields),
         ):
             for name in names:
-                value, other = getattr(mine, name), getattr(theirs, name, None)
+                value: Any = getattr(mine, name)
+                other: Any = getattr(theirs, name, None)
                 if not np.array_equal(value, other):  # numbers, texts, lists or dictionaries
                     raise ValueError(f"has {name}={other}, the model {value}; both must have the same")
 

@@ -102,7 +102,7 @@ class Distillation:
         unlabelled = {name: value for name, value in inputs.items() if name != "labels"}
         taught = []
         for teacher in self.teachers:
-            given = unlabelled
+            given: dict[str, Any] = unlabelled
             if teacher.config.is_encoder_decoder:
                 # It makes decoder_input_ids from the labels if the batch has none.
                 given = {**(unlabelled if "decoder_input_ids" in inputs else inputs), "use_cache": False}

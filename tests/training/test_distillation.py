@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from transformers import AutoImageProcessor
+from transformers import AutoImageProcessor, AutoTokenizer
 
 from tests import inputs
 from zoo.commands.train import main as train
@@ -157,6 +157,14 @@ def test_a_teacher_of_other_labels_or_another_task_is_refused(finished, tiny_rec
 
 
 def test_a_teacher_of_another_vocabulary_is_refused(translator, tmp_path, capsys):
+    """The same vocabulary is accepted, whatever order the tokens come in."""
+    own = AutoTokenizer.from_pretrained(translator)
+    shuffled = SimpleNamespace(get_vocab=lambda: dict(reversed(own.get_vocab().items())))
+    task = TranslationTask(None)
+    task.config, task.processor = TransformerSeq2SeqConfig(), own
+    task.check_teacher(TransformerSeq2SeqConfig(), shuffled)
+    with pytest.raises(ValueError, match="has max_position_embeddings=8, the model"):
+        task.check_teacher(TransformerSeq2SeqConfig(max_position_embeddings=8), own)
     recipe = yaml.safe_load((translator / "recipe.yaml").read_text())
     recipe["data"]["tokenizer_type"] = "bpe"
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(recipe))

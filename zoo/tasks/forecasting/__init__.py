@@ -221,14 +221,12 @@ class ForecastingTask(Task):
         With `log_values` it compares logarithms, with `scale_loss` in units of the window's scale, as the model's loss
         does. The temperature has no effect.
         """
-        name = "prediction_outputs" if student.quantile_outputs is None else "quantile_outputs"
+        quantiles = self.config.head == "quantile"
+        name = "quantile_outputs" if quantiles else "prediction_outputs"
         forecasts = [outputs[name] for outputs in (student, *teachers)]
         # Detached, as in the model's loss: a learned scale must not make the loss small by making the unit large.
         unit = student.scale.detach() if self.config.scale_loss else torch.ones_like(student.scale)
-        if inputs["past_values"].ndim == 2:
-            unit = unit.squeeze(-1)
-        while unit.ndim < forecasts[0].ndim:
-            unit = unit.unsqueeze(-1)
+        unit = unit.unsqueeze(-1) if quantiles else unit
         if self.config.log_values:
             forecasts = [forecast.log() for forecast in forecasts]
         mine, *taught = forecasts

@@ -125,12 +125,12 @@ class GenerationTask(Task):
 
     def check_teacher(self, config: PreTrainedConfig, processor: Any) -> None:
         """Raise a ValueError if a teacher has another vocabulary, or cannot read texts as long as the model can."""
-        tokenizers = (getattr(part, "tokenizer", part) for part in (self.processor, processor))
-        if len({tuple(tokenizer.get_vocab().items()) for tokenizer in tokenizers}) > 1:
+        mine, theirs = (getattr(part, "tokenizer", part).get_vocab() for part in (self.processor, processor))
+        if mine != theirs:
             raise ValueError("has another vocabulary than the model; both must have the same")
-        mine, theirs = (getattr(part, "max_position_embeddings", None) for part in (self.config, config))
-        if mine and theirs and theirs < mine:
-            raise ValueError(f"has max_position_embeddings={theirs}, the model {mine}: it must have at least as many")
+        needed, readable = (getattr(part, "max_position_embeddings", None) for part in (self.config, config))
+        if needed and readable and readable < needed:
+            raise ValueError(f"has max_position_embeddings={readable}, the model {needed}: it must have as many")
 
     def make_trainer(self, **kwargs: Any) -> "ZooTrainer":
         """A Trainer that generates."""

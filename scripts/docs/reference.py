@@ -13,9 +13,18 @@ from zoo.commands import COMMANDS
 from zoo.models.base import Family
 from zoo.registry import FAMILIES, TASKS, load_family, load_task
 from zoo.tasks.base import DataArguments, Parent, Report, Task, TaskData
+from zoo.training.r_drop import RDrop
 from zoo.training.trainer import Prediction
 
-TRAINER = (ZooTrainer, ZooSeq2SeqTrainer, Prediction, Distillation, ZooTrainingArguments, ZooSeq2SeqTrainingArguments)
+TRAINER = (
+    ZooTrainer,
+    ZooSeq2SeqTrainer,
+    Prediction,
+    Distillation,
+    RDrop,
+    ZooTrainingArguments,
+    ZooSeq2SeqTrainingArguments,
+)
 
 BASE = """# Base classes
 

@@ -48,6 +48,22 @@ def soft_label_loss(
     return temperature**2 * kl_div(learned, taught, reduction="sum") / max(len(learned), 1)
 
 
+def logits_arguments(model: PreTrainedModel) -> dict[str, Any]:
+    """Further arguments of a model in a training step: some return no logits there unless they are asked to."""
+    return {"skip_logits": False} if "skip_logits" in inspect.signature(model.forward).parameters else {}
+
+
+def share_of_step(mean: Tensor, inputs: Mapping[str, Tensor], num_items: Tensor | float | None) -> Tensor:
+    """What the mean over the labels of a batch adds to the mean over all labels of an optimizer step.
+
+    Args:
+        mean (`torch.Tensor` of shape `()`)
+        inputs: The batch.
+        num_items: Labels of all batches of the step; None: every batch counts the same, whatever labels it has.
+    """
+    return mean if num_items is None else mean * (inputs["labels"] != IGNORED).sum() / num_items
+
+
 class Distillation:
     """The teachers of a model, and how much it learns from them: an argument of [`~zoo.training.trainer.ZooTrainer`].
 
@@ -92,10 +108,6 @@ class Distillation:
         self.teachers = [teacher.eval().requires_grad_(False) for teacher in teachers]
         self.weight, self.temperature, self.loss_func = weight, temperature, loss_func
 
-    def student_arguments(self, model: PreTrainedModel) -> dict[str, Any]:
-        """Further arguments of the model in a training step: some return no logits there unless they are asked to."""
-        return {"skip_logits": False} if "skip_logits" in inspect.signature(model.forward).parameters else {}
-
     def loss(self, outputs: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         """The teachers' part of the loss, without its weight: the mean over the rows or tokens of the batch."""
         device = next(value.device for value in inputs.values() if isinstance(value, Tensor))
@@ -122,10 +134,8 @@ class Distillation:
             num_items: If `loss` is the sum over this batch, divided by the labels of all batches of an optimizer step:
                 their number. None: `loss` is a mean over this batch.
         """
-        taught = self.loss(outputs, inputs)
-        if num_items is not None:
-            taught = taught * (inputs["labels"] != IGNORED).sum() / num_items
+        taught = share_of_step(self.loss(outputs, inputs), inputs, num_items)
         return (1 - self.weight) * loss + self.weight * taught
 
 
-__all__ = ["Distillation", "soft_label_loss"]
+__all__ = ["Distillation", "logits_arguments", "share_of_step", "soft_label_loss"]

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 
 from zoo.tasks.base import Report, Task
 
-from .trainer import Prediction, ZooSeq2SeqTrainer, ZooTrainer
+from .prediction import Prediction
+from .trainer import ZooSeq2SeqTrainer, ZooTrainer
 
 PLOTS = "pictures"  # the folder's name in a run and in a card
 # Training rows that are measured for the verdict on the fit, where measuring means generating.

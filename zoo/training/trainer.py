@@ -5,7 +5,6 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sized
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from transformers import (
-    EvalPrediction,
     PreTrainedModel,
     ProgressCallback,
     Seq2SeqTrainer,
@@ -43,35 +41,16 @@ from .callbacks import (
     StopEarlyCallback,
     logged_metric,
 )
-from .distillation import Distillation
+from .distillation import Distillation, logits_arguments, share_of_step, soft_label_loss
 from .optimizers import MuonWithAdamW, muon_groups
+from .prediction import Prediction
+from .r_drop import RDrop
 from .token_batches import LengthBatches, SortedRows, TokenBatchSampler
 
 IGNORED = -100  # padding of labels and predictions
 
 # transformers warns of checkpoints less than a second apart, which nobody can act on.
 logging.getLogger("transformers.trainer_utils").addFilter(lambda record: "mtime may not" not in record.getMessage())
-
-
-@dataclass
-class Prediction(EvalPrediction):
-    """What `compute_metrics` gets: predictions and labels of every row, in the order of the data set.
-
-    Args:
-        predictions (`np.ndarray` of shape `(rows, ...)`, or a tuple of them): The model's outputs, or generated tokens
-            of a sequence-to-sequence model: None if nothing was generated.
-        label_ids (`np.ndarray` of shape `(rows, ...)`, or a tuple of them): The labels, padded with -100.
-        dataset: The rows.
-        losses (`np.ndarray` of shape `(rows,)`): Summed token losses of each row; from [`ZooSeq2SeqTrainer`] only.
-    """
-
-    predictions: Any
-    label_ids: Any
-    dataset: Dataset
-    losses: np.ndarray | None = None
-
-    def __post_init__(self):
-        super().__init__(self.predictions, self.label_ids, None, self.losses)
 
 
 class ZooTrainer(Trainer):
@@ -119,6 +98,8 @@ class ZooTrainer(Trainer):
         no_decay: Names of parameters that weight decay leaves alone, beside biases and norms.
         compute_loss_func: (outputs, labels, num_items_in_batch) -> loss; default: the model's own.
         distillation: Teachers; see [`~zoo.training.distillation.Distillation`].
+        distance_func: The distance of two outputs that `args.r_drop_alpha` weighs; see
+            [`~zoo.training.r_drop.RDrop`].
         kwargs: Further arguments of [`~transformers.Trainer`].
 
     Raises:
@@ -145,6 +126,7 @@ class ZooTrainer(Trainer):
         no_decay: Collection[str] = (),
         compute_loss_func: Callable[..., torch.Tensor] | None = None,
         distillation: Distillation | None = None,
+        distance_func: Callable[..., torch.Tensor] = soft_label_loss,
         **kwargs: Any,
     ):
         args = args or self.arguments_class("tmp_trainer", eval_strategy="no" if eval_dataset is None else "epoch")
@@ -154,6 +136,7 @@ class ZooTrainer(Trainer):
             raise ValueError("the model is its own teacher: load it twice")
         self.no_decay = frozenset(no_decay)
         self.distillation = distillation
+        self.r_drop = RDrop(args.r_drop_alpha, distance_func) if args.r_drop_alpha else None
         self.batch_sampler: TokenBatchSampler | None = None
         if args.batch_tokens and train_dataset is not None:
             if not hasattr(train_dataset, "lengths"):
@@ -230,18 +213,24 @@ class ZooTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """transformers' loss; in training with `distillation`, mixed with the teachers'."""
-        if self.distillation is None or not model.training:
+        """transformers' loss; in training with `distillation` or `r_drop_alpha`, with what they add."""
+        if not model.training or (self.distillation is None and self.r_drop is None):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        student = self.accelerator.unwrap_model(model, keep_torch_compile=False)
-        asked = {**inputs, **self.distillation.student_arguments(student)}
-        loss, outputs = super().compute_loss(model, asked, True, num_items_in_batch)
-        items = None
-        if num_items_in_batch is not None and (self.compute_loss_func is not None or self.model_accepts_loss_kwargs):
-            processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-            items = num_items_in_batch / processes
+        items = num_items_in_batch
+        given = inputs
+        if self.r_drop is not None:
+            given = self.r_drop.twice(inputs)
+            items = None if items is None else 2 * items
+        asked = {**given, **logits_arguments(self.accelerator.unwrap_model(model, keep_torch_compile=False))}
+        loss, outputs = super().compute_loss(model, asked, True, items)
+        counted = None  # the loss is a mean over this batch, unless:
+        if items is not None and (self.compute_loss_func is not None or self.model_accepts_loss_kwargs):
+            counted = items / (self.accelerator.num_processes if self.args.average_tokens_across_devices else 1)
         with self.accelerator.autocast():
-            loss = self.distillation.mix(loss, outputs, inputs, items)
+            if self.distillation is not None:
+                loss = self.distillation.mix(loss, outputs, given, counted)
+            if self.r_drop is not None:
+                loss = loss + share_of_step(self.r_drop.loss(outputs, inputs), given, counted)
         return (loss, outputs) if return_outputs else loss
 
     def _loader(self, dataset: Dataset, batch_sampler: TokenBatchSampler | LengthBatches) -> DataLoader:

@@ -198,13 +198,17 @@ class TranslationTask(TextTask):
         """A Trainer that generates; with replay one that learns from the parent.
 
         Raises:
-            ValueError: There are other teachers beside the parent.
+            ValueError: There are other teachers beside the parent, or there is R-Drop.
         """
         if self.teacher is None:
             return super().make_trainer(**kwargs)
         if kwargs.get("distillation") is not None:
             raise ValueError(
                 "teachers: with keep_pair a run learns from its parent; use --keep_targets truth to have teachers, too"
+            )
+        if kwargs["args"].r_drop_alpha:
+            raise ValueError(
+                "r_drop_alpha: with keep_pair a run learns from its parent; add --keep_targets truth for R-Drop"
             )
         from .new_pair.teacher import ReplayTrainer
 

@@ -16,7 +16,7 @@ FILES = sorted(ZOO.rglob("*.py"))
 PORTABLE = re.compile(
     r"zoo/models/[^/]+/(configuration|modeling|image_processing|feature_extraction|processing|generation|cache|heads)_\w+\.py$"
 )
-PUBLIC_TRAINER = {"training.trainer", "training.arguments", "training.distillation"}
+PUBLIC_TRAINER = {"training.trainer", "training.arguments", "training.distillation", "training.r_drop"}
 TRAINING = {"data", "record", "plotting", "models.base", "tasks.base", "registry", "pretrained", "training"}
 # Folder (or the base class in it) -> what of zoo it may import. A folder that is missing here may import everything.
 MAY_IMPORT = {

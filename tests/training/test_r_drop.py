@@ -126,7 +126,7 @@ def test_a_forecaster_compares_its_forecasts():
     task = ForecastingTask(None)
     task.config = config
     batch = {name: value.squeeze(-1) for name, value in inputs.forecasting(config, 3).items()}
-    r_drop = RDrop(2.0, task.distillation_loss)
+    r_drop = RDrop(2.0, task.output_distance)
     outputs = model(**r_drop.twice(batch))
     first, second = outputs.prediction_outputs.chunk(2)
     torch.testing.assert_close(r_drop.loss(outputs, batch), (first - second).abs().mean())

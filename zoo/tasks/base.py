@@ -270,6 +270,12 @@ class Task(ABC):
 
         return soft_label_loss(student, teachers, inputs, temperature)
 
+    def output_distance(self, first: Any, second: Any, inputs: Mapping[str, Tensor]) -> Tensor:
+        """How far two outputs for the same batch are from each other, both ways; for R-Drop."""
+        from zoo.training.r_drop import symmetric_divergence
+
+        return symmetric_divergence(first, second, inputs)
+
     def views(self, dataset: Dataset) -> list[Dataset]:
         """The measured rows, then their TTA views in the same order; predictions are averaged over the list."""
         return [dataset]

@@ -226,7 +226,7 @@ def build(
         callbacks=callbacks,
         no_decay=lora.no_decay if lora is not None else (),
         distillation=build_distillation(settings, task),
-        distance_func=task.distillation_loss,
+        distance_func=task.output_distance,
     )
     if training.num_train_epochs != epochs:  # the Trainer raised it for min_steps
         rows = len(data.train)  # type: ignore[arg-type]

@@ -1,12 +1,32 @@
 """R-Drop: a model learns to answer the same whichever of its neurons dropout leaves out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .distillation import soft_label_loss
+from .distillation import IGNORED
+
+
+def symmetric_divergence(first: Any, second: Any, inputs: Mapping[str, Tensor]) -> Tensor:
+    """KL(first ‖ second) + KL(second ‖ first) of the probabilities, which is the sum of (p - q) (log p - log q).
+
+    It is for classifiers with one label a row and for encoder-decoders.
+
+    Args:
+        first: Outputs of a model; `logits` (`torch.Tensor` of shape `(batch, ..., classes)`).
+        second: Other outputs for the same batch.
+        inputs: The batch. Where `labels` (`torch.LongTensor` of shape `(batch, ...)`) are -100, nothing is compared.
+
+    Returns:
+        `torch.Tensor` of shape `()`: The mean over rows or tokens, in nats.
+    """
+    p, q = (outputs.logits.log_softmax(-1, dtype=torch.float32) for outputs in (first, second))
+    divergences, labels = ((p.exp() - q.exp()) * (p - q)).sum(-1), inputs.get("labels")
+    if labels is not None and labels.shape == divergences.shape:  # labels may also be probabilities of classes
+        divergences = divergences[labels != IGNORED]
+    return divergences.sum() / max(divergences.numel(), 1)
 
 
 class RDrop:
@@ -19,8 +39,8 @@ class RDrop:
 
     Args:
         alpha: The paper's weight; it uses 5 for translation, .7 for summarization and .6 for images.
-        distance_func: (outputs, [other outputs], batch, temperature) -> distance, a mean over the batch; default: the
-            Kullback-Leibler divergence of [`~zoo.training.distillation.soft_label_loss`].
+        distance_func: (outputs of the first pass, of the second, batch) -> their distance, both ways added up; a mean
+            over the batch. Default: [`symmetric_divergence`].
 
     Raises:
         ValueError: `alpha` is not positive.
@@ -29,7 +49,7 @@ class RDrop:
     def __init__(
         self,
         alpha: float,
-        distance_func: Callable[[Any, Sequence[Any], Mapping[str, Tensor], float], Tensor] = soft_label_loss,
+        distance_func: Callable[[Any, Any, Mapping[str, Tensor]], Tensor] = symmetric_divergence,
     ):
         if alpha <= 0:
             raise ValueError(f"alpha={alpha} must be positive")
@@ -63,8 +83,7 @@ class RDrop:
             )
             for part in (slice(rows), slice(rows, None))
         )
-        distance = self.distance_func(first, [second], inputs, 1.0) + self.distance_func(second, [first], inputs, 1.0)
-        return self.alpha / 4 * distance
+        return self.alpha / 4 * self.distance_func(first, second, inputs)
 
 
-__all__ = ["RDrop"]
+__all__ = ["RDrop", "symmetric_divergence"]

@@ -41,10 +41,10 @@ from .callbacks import (
     StopEarlyCallback,
     logged_metric,
 )
-from .distillation import Distillation, logits_arguments, share_of_step, soft_label_loss
+from .distillation import Distillation, logits_arguments, share_of_step
 from .optimizers import MuonWithAdamW, muon_groups
 from .prediction import Prediction
-from .r_drop import RDrop
+from .r_drop import RDrop, symmetric_divergence
 from .token_batches import LengthBatches, SortedRows, TokenBatchSampler
 
 IGNORED = -100  # padding of labels and predictions
@@ -126,7 +126,7 @@ class ZooTrainer(Trainer):
         no_decay: Collection[str] = (),
         compute_loss_func: Callable[..., torch.Tensor] | None = None,
         distillation: Distillation | None = None,
-        distance_func: Callable[..., torch.Tensor] = soft_label_loss,
+        distance_func: Callable[..., torch.Tensor] = symmetric_divergence,
         **kwargs: Any,
     ):
         args = args or self.arguments_class("tmp_trainer", eval_strategy="no" if eval_dataset is None else "epoch")

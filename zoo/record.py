@@ -41,6 +41,8 @@ class RunRecord:
         versions: Versions of Python and the packages that matter.
         commit: Commit of the library, if it ran from a checkout.
         created: UTC time.
+        origins: Name of each model that the run started from or learned from -> sha256 of its weights, or its commit
+            on the Hub.
         weights_sha256: Checksum of model.safetensors.
         before: The same metrics of the weights that the run started from, where a task compares them.
         usage: What the card's code examples printed when `zoo card` ran them: the repository's id, and code and output
@@ -63,6 +65,7 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     created: str = ""
+    origins: dict[str, str] = field(default_factory=dict)
     weights_sha256: str = ""
     before: dict[str, dict[str, Any]] = field(default_factory=dict)
     usage: dict[str, Any] = field(default_factory=dict)

@@ -227,5 +227,7 @@ def test_a_run_with_teachers_says_so_in_its_record(finished, tmp_path):
     teachers = [str(finished / "run")] * 2
     flags = ["--teachers", *teachers, "--teacher_weight", "0.9", "--num_train_epochs", "1", "--disable_tqdm", "true"]
     assert train([str(finished / "tiny.yaml"), "--output_dir", str(tmp_path / "run"), *flags]) == 0
-    training = RunRecord.read(tmp_path / "run").recipe["training"]
+    record = RunRecord.read(tmp_path / "run")
+    assert record.origins == {teachers[0]: RunRecord.read(finished / "run").weights_sha256}
+    training = record.recipe["training"]
     assert training["teachers"] == teachers and training["teacher_weight"] == 0.9

@@ -19,7 +19,7 @@ from .distillation import Distillation
 from .lora import Lora
 from .recipe import Fields, UsageError, check_family, load_recipe
 from .trainer import ZooTrainer
-from .weights import find_model, load_config
+from .weights import find_model, load_config, version_of
 
 RECIPE_NAME = "recipe.yaml"
 
@@ -38,6 +38,7 @@ class Parts:
         parent: The model that the run starts from, also if only its architecture and processor are taken.
         lora: The adapters, if there are any.
         warnings: What the user should read before training begins.
+        origins: Name of each model that the run starts from or learns from -> what `version_of` says of it.
     """
 
     family: Family
@@ -49,6 +50,7 @@ class Parts:
     parent: Parent | None = None
     lora: Lora | None = None
     warnings: list[str] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
 
 
 def build_config(family: Family, fields: Fields, start_from: str | None) -> PreTrainedConfig:
@@ -231,7 +233,9 @@ def build(
     if training.num_train_epochs != epochs:  # the Trainer raised it for min_steps
         rows = len(data.train)  # type: ignore[arg-type]
         warnings.append(f"{rows:,} training rows: {training.num_train_epochs} epochs make {training.min_steps} steps")
-    return Parts(family, task, data, model, processor, trainer, parent, lora, warnings)
+    models = (recipe.model_name_or_path, *(training.teachers or ()))
+    origins = {name: version_of(name) for name in models if name}
+    return Parts(family, task, data, model, processor, trainer, parent, lora, warnings, origins)
 
 
 __all__ = ["Parts", "build", "build_config", "load_parent", "load_processor", "load_run_data", "make_task"]

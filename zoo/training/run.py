@@ -255,6 +255,7 @@ def make_record(
         versions=installed_versions(),
         commit=library_commit(),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        origins=parts.origins,
         weights_sha256=sha256(weights) if weights.is_file() else "",
     )
 

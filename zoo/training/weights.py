@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.pretrained import check_weights, pretrained, published_models, shipped_models
+from zoo.record import sha256
 from zoo.registry import FAMILIES, load_family, nearest
 
 from .recipe import Recipe, UsageError, check_family
@@ -29,6 +30,19 @@ def find_model(name: str) -> str:
     elif "/" not in name and not Path(name).is_dir():
         raise UsageError(f"{name!r} is neither a folder nor a shipped model; {nearest(name, list(shipped_models()))}")
     return name
+
+
+def version_of(model: str) -> str:
+    """What tells a model's weights from later ones of the same name.
+
+    Returns:
+        The sha256 of `model.safetensors`, or the commit of a model on the Hub; empty if there are several files.
+    """
+    path = find_model(model)
+    if not Path(path).is_dir():
+        return getattr(load_config(path), "_commit_hash", None) or ""
+    weights = Path(path) / "model.safetensors"
+    return sha256(weights) if weights.is_file() else ""
 
 
 def named_model(argv: Sequence[str], prog: str = "zoo evaluate") -> str:
@@ -91,4 +105,4 @@ def family_of(recipe: Recipe, start_from: str | None) -> "Family":
     return load_family(kind)
 
 
-__all__ = ["family_of", "find_model", "load_config", "named_model"]
+__all__ = ["family_of", "find_model", "load_config", "named_model", "version_of"]

@@ -16,7 +16,7 @@ from zoo.tasks.translation import TranslationTask
 from zoo.tasks.translation.new_pair.teacher import Teacher
 from zoo.training.arguments import ZooSeq2SeqTrainingArguments, ZooTrainingArguments
 from zoo.training.distillation import Distillation
-from zoo.training.r_drop import RDrop
+from zoo.training.r_drop import RDrop, symmetric_divergence
 from zoo.training.trainer import ZooSeq2SeqTrainer, ZooTrainer
 
 
@@ -129,7 +129,7 @@ def test_a_forecaster_compares_its_forecasts():
     r_drop = RDrop(2.0, task.output_distance)
     outputs = model(**r_drop.twice(batch))
     first, second = outputs.prediction_outputs.chunk(2)
-    torch.testing.assert_close(r_drop.loss(outputs, batch), (first - second).abs().mean())
+    torch.testing.assert_close(r_drop.loss(outputs, batch), (first - second).abs().mean())  # 2.0 / 2
 
 
 def test_replay_learns_from_the_parent_alone(tmp_path):
@@ -139,11 +139,41 @@ def test_replay_learns_from_the_parent_alone(tmp_path):
         task.make_trainer(args=arguments(tmp_path, r_drop_alpha=1.0))
 
 
-def test_a_run_with_it_is_recorded(tiny_recipe, tmp_path, capsys):
+def test_a_distribution_is_refused():
+    task = ForecastingTask(None)
+    task.config = LSTMForecasterConfig(context_length=16, prediction_length=4, patch_length=4, head="normal")
+    with pytest.raises(ValueError, match="r_drop_alpha: head=normal has neither points nor quantiles"):
+        task.output_distance({}, {}, {})
+
+
+@pytest.mark.parametrize("outputs", [{"logits": torch.zeros(2, 1)}, {"predictions": torch.zeros(2, 4)}])
+def test_outputs_without_classes_are_refused(outputs):
+    with pytest.raises(ValueError, match="this model gives none: set distance_func"):
+        symmetric_divergence(outputs, outputs, {})
+
+
+def test_only_rows_are_doubled():
+    batch = {"labels": torch.tensor([1, 2, 3]), "positions": torch.arange(5)[None], "label_smoothing": 0.1}
+    twice = RDrop(1.0).twice(batch)
+    assert twice["labels"].tolist() == [1, 2, 3, 1, 2, 3]
+    assert twice["positions"] is batch["positions"] and twice["label_smoothing"] == 0.1
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
+def test_a_model_in_peft_gives_its_logits(tmp_path):
+    peft = pytest.importorskip("peft")
+    model = peft.get_peft_model(translator("transformer"), peft.LoraConfig(target_modules=["q_proj"]))
+    settings = translator_arguments(tmp_path, 2, r_drop_alpha=5.0)
+    assert ZooSeq2SeqTrainer(model, settings, train_dataset=sentences()).train().training_loss > 0
+
+
+def test_a_run_records_it(tiny_recipe, tmp_path):
     flags = ["--r_drop_alpha", "0.6", "--max_steps", "2", "--disable_tqdm", "true", "--skip_test"]
     assert train([str(tiny_recipe), "--output_dir", str(tmp_path / "run"), *flags]) == 0
     assert RunRecord.read(tmp_path / "run").recipe["training"]["r_drop_alpha"] == 0.6
-    capsys.readouterr()
+
+
+def test_a_negative_weight_is_an_error(tiny_recipe, tmp_path, capsys):
     assert train([str(tiny_recipe), "--output_dir", str(tmp_path / "wrong"), "--r_drop_alpha", "-1"]) == 2
     assert "r_drop_alpha=-1.0 must not be negative" in capsys.readouterr().err
     with pytest.raises(ValueError, match="alpha=0 must be positive"):

@@ -271,7 +271,7 @@ class Task(ABC):
         return soft_label_loss(student, teachers, inputs, temperature)
 
     def output_distance(self, first: Any, second: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-        """How far two outputs for the same batch are from each other, both ways; for R-Drop."""
+        """How far two outputs for the same batch differ, a mean over rows or tokens; for R-Drop."""
         from zoo.training.r_drop import symmetric_divergence
 
         return symmetric_divergence(first, second, inputs)

@@ -108,8 +108,8 @@ class ZooTrainingArguments(TrainingArguments):
     )
     r_drop_alpha: float = argument(
         0.0,
-        "R-Drop: pass every batch twice, with different dropout, and weigh how far the outputs differ with this "
-        "(5 for translation, 0.6 for images). A step takes about twice as long. 0: do not.",
+        "R-Drop: pass every batch twice, with different dropout, and add half of this times the difference of the two "
+        "outputs to the loss. Its paper uses 5 for translation. 0: do not.",
     )
     random_weights: bool = argument(
         False, "Take only architecture and processor of --model_name_or_path, not its weights."

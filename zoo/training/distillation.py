@@ -49,17 +49,19 @@ def soft_label_loss(
 
 
 def logits_arguments(model: PreTrainedModel) -> dict[str, Any]:
-    """Further arguments of a model in a training step: some return no logits there unless they are asked to."""
+    """Arguments of a training step that make a model return logits: some skip them in training."""
+    if hasattr(model, "get_base_model"):  # inside peft's wrapper, whose forward has no names
+        model = model.get_base_model()
     return {"skip_logits": False} if "skip_logits" in inspect.signature(model.forward).parameters else {}
 
 
 def share_of_step(mean: Tensor, inputs: Mapping[str, Tensor], num_items: Tensor | float | None) -> Tensor:
-    """What the mean over the labels of a batch adds to the mean over all labels of an optimizer step.
+    """A mean over a batch, weighted by the batch's share of the labels of an optimizer step.
 
     Args:
         mean (`torch.Tensor` of shape `()`)
         inputs: The batch.
-        num_items: Labels of all batches of the step; None: every batch counts the same, whatever labels it has.
+        num_items: Labels of all batches of the step; None: the mean as it is.
     """
     return mean if num_items is None else mean * (inputs["labels"] != IGNORED).sum() / num_items
 

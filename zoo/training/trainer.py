@@ -98,7 +98,7 @@ class ZooTrainer(Trainer):
         no_decay: Names of parameters that weight decay leaves alone, beside biases and norms.
         compute_loss_func: (outputs, labels, num_items_in_batch) -> loss; default: the model's own.
         distillation: Teachers; see [`~zoo.training.distillation.Distillation`].
-        distance_func: The distance of two outputs that `args.r_drop_alpha` weighs; see
+        distance_func: How far two outputs for the same rows differ, for `args.r_drop_alpha`; see
             [`~zoo.training.r_drop.RDrop`].
         kwargs: Further arguments of [`~transformers.Trainer`].
 
@@ -216,21 +216,20 @@ class ZooTrainer(Trainer):
         """transformers' loss; in training with `distillation` or `r_drop_alpha`, with what they add."""
         if not model.training or (self.distillation is None and self.r_drop is None):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        items = num_items_in_batch
-        given = inputs
+        batch, labels_of_step = inputs, num_items_in_batch
         if self.r_drop is not None:
-            given = self.r_drop.twice(inputs)
-            items = None if items is None else 2 * items
-        asked = {**given, **logits_arguments(self.accelerator.unwrap_model(model, keep_torch_compile=False))}
-        loss, outputs = super().compute_loss(model, asked, True, items)
-        counted = None  # the loss is a mean over this batch, unless:
-        if items is not None and (self.compute_loss_func is not None or self.model_accepts_loss_kwargs):
-            counted = items / (self.accelerator.num_processes if self.args.average_tokens_across_devices else 1)
+            batch = self.r_drop.twice(inputs)
+            labels_of_step = None if labels_of_step is None else 2 * labels_of_step
+        asked = {**batch, **logits_arguments(self.accelerator.unwrap_model(model, keep_torch_compile=False))}
+        loss, outputs = super().compute_loss(model, asked, True, labels_of_step)
+        divisor = None  # None: the loss is a mean over this batch
+        if labels_of_step is not None and (self.compute_loss_func is not None or self.model_accepts_loss_kwargs):
+            divisor = labels_of_step / (self.args.world_size if self.args.average_tokens_across_devices else 1)
         with self.accelerator.autocast():
             if self.distillation is not None:
-                loss = self.distillation.mix(loss, outputs, given, counted)
-            if self.r_drop is not None:
-                loss = loss + share_of_step(self.r_drop.loss(outputs, inputs), given, counted)
+                loss = self.distillation.mix(loss, outputs, batch, divisor)
+            if self.r_drop is not None:  # divided by the labels of both passes, as the loss is
+                loss = loss + share_of_step(self.r_drop.loss(outputs, inputs), batch, divisor)
         return (loss, outputs) if return_outputs else loss
 
     def _loader(self, dataset: Dataset, batch_sampler: TokenBatchSampler | LengthBatches) -> DataLoader:

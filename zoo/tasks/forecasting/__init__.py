@@ -233,8 +233,14 @@ class ForecastingTask(Task):
         return ((mine - torch.stack(taught).mean(0)) / unit).abs().mean()
 
     def output_distance(self, first: Any, second: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Twice the mean absolute distance of the forecasts: it is the same both ways."""
-        return 2 * self.distillation_loss(first, [second], inputs, 1.0)
+        """The mean absolute distance of the points or quantiles.
+
+        Raises:
+            ValueError: The model learns a distribution, whose spread would not be compared.
+        """
+        if self.config.head not in ("point", "quantile"):
+            raise ValueError(f"r_drop_alpha: head={self.config.head} has neither points nor quantiles in training")
+        return self.distillation_loss(first, [second], inputs, 1.0)
 
     def after_training(self, prediction: "Prediction") -> None:
         """Fit the processor's conformal intervals to the validation windows; `refit_on_validation` comes after it."""

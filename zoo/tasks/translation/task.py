@@ -198,7 +198,7 @@ class TranslationTask(TextTask):
         """A Trainer that generates; with replay one that learns from the parent.
 
         Raises:
-            ValueError: There are other teachers beside the parent, or there is R-Drop.
+            ValueError: There are other teachers beside the parent, or `r_drop_alpha` is set.
         """
         if self.teacher is None:
             return super().make_trainer(**kwargs)

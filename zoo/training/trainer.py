@@ -224,7 +224,8 @@ class ZooTrainer(Trainer):
         loss, outputs = super().compute_loss(model, asked, True, labels_of_step)
         divisor = None  # None: the loss is a mean over this batch
         if labels_of_step is not None and (self.compute_loss_func is not None or self.model_accepts_loss_kwargs):
-            divisor = labels_of_step / (self.args.world_size if self.args.average_tokens_across_devices else 1)
+            processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+            divisor = labels_of_step / processes
         with self.accelerator.autocast():
             if self.distillation is not None:
                 loss = self.distillation.mix(loss, outputs, batch, divisor)

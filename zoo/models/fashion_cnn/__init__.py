@@ -18,7 +18,8 @@ FAMILY = Family(
         "training.per_device_train_batch_size": {"choice": [64, 128, 256]},
         "training.muon_learning_rate": {"choice": [0.0, 0.02]},  # 0: the recipe's optimizer alone
         "training.lr_scheduler_type": {"choice": ["linear", "cosine", "constant"]},
-        "model.stage_channels": {"choice": [[32, 64], [32, 64, 128], [48, 96, 192]]},
+        # Three stages each: `pooling` of the recipe fashion-cnn names them one by one.
+        "model.stage_channels": {"choice": [[32, 64, 128], [48, 96, 192], [64, 128, 192]]},
         "model.convs_per_stage": {"choice": [2, 3]},
         "model.conv_dropout": {"uniform": [0.0, 0.3], "round": 0.05},
         "model.classifier_dropout": {"uniform": [0.0, 0.5], "round": 0.05},
